@@ -1,0 +1,160 @@
+"""The Python API: assess one record, screen a whole source."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from calcinosis.assessment import Assessment, assess_batch
+from calcinosis.engines.local import Cohort, screen_batches, write_summary
+from calcinosis.events import Batch
+from calcinosis.knowledge import Knowledge, load_knowledge
+from calcinosis.sources.coding import ConceptIndex
+from calcinosis.sources.fhir import read_fhir, read_resources
+from calcinosis.sources.phenopacket import is_phenopacket, read_phenopacket, read_phenopackets
+from calcinosis.sources.text import TextReader
+
+FORMATS = ("auto", "fhir", "phenopacket")
+_PROBE_BYTES = 16_000_000  # a larger JSON file is never a phenopacket
+
+
+@dataclass(frozen=True)
+class Readers:
+    """What every source needs to turn codes and words into concepts."""
+
+    knowledge: Knowledge
+    index: ConceptIndex
+    text: TextReader
+
+
+@lru_cache(maxsize=4)
+def make_readers(knowledge_folder: Path | None = None, code_map: Path | None = None, rxterms: Path | None = None) -> Readers:
+    """Load the knowledge and build the readers (cached).
+
+    Args:
+        code_map: the site's own codes and texts (CSV: system,code,text,concept_key).
+        rxterms: NLM's RxTermsIngredients file, to roll clinical drugs up to ingredients.
+
+    Raises:
+        KnowledgeError, ValueError: naming file and line.
+    """
+    knowledge = load_knowledge(knowledge_folder)
+    index = ConceptIndex(knowledge.codes, knowledge.concepts, code_map=code_map, rxterms=rxterms)
+    return Readers(knowledge=knowledge, index=index, text=TextReader(knowledge.concepts.values()))
+
+
+def assess(
+    patient: str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    *,
+    as_of: datetime | None = None,
+    closed_world: frozenset[str] = frozenset(),
+    readers: Readers | None = None,
+) -> Assessment:
+    """Assess one patient.
+
+    Args:
+        patient: a file (FHIR Bundle, resource, NDJSON or phenopacket), a parsed Bundle or phenopacket, or a list of FHIR resources.
+        as_of: look at nothing recorded later. Default: the patient's last entry.
+        closed_world: kinds of concepts ("disease", "drug", "procedure") whose silence means absence. Default: none.
+
+    Raises:
+        ValueError: the record holds no patient, or more than one (use :func:`read_batches` and ``assess_batch`` for several).
+    """
+    readers = readers or make_readers()
+    if isinstance(patient, str | Path):
+        answers = [a for batch in read_batches([Path(patient)], readers) for a in assess_batch(batch, readers.knowledge, as_of=as_of, closed_world=closed_world)]
+    else:
+        answers = assess_batch(_batch_of(patient, readers), readers.knowledge, as_of=as_of, closed_world=closed_world)
+    if len(answers) != 1:
+        raise ValueError(f"expected one patient, the record holds {len(answers)}")
+    return answers[0]
+
+
+def _batch_of(record: Mapping[str, Any] | Sequence[Mapping[str, Any]], readers: Readers) -> Batch:
+    if not isinstance(record, Mapping):
+        return read_resources([dict(resource) for resource in record], readers.index, readers.text)
+    if is_phenopacket(dict(record)):
+        return read_phenopacket(dict(record), readers.index, readers.text)
+    return read_resources([dict(record)], readers.index, readers.text)
+
+
+def read_batches(
+    paths: Sequence[Path],
+    readers: Readers,
+    *,
+    source_format: str = "auto",
+    memory_limit: str | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Batch]:
+    """Read files or folders of any supported format, whole patients at a time.
+
+    Args:
+        source_format: "auto" tells phenopackets from FHIR file by file; a folder is judged by its first JSON file.
+        on_progress: called with bytes read and bytes in total.
+    """
+    if source_format not in FORMATS:
+        raise ValueError(f"unknown format {source_format!r}; the formats are {', '.join(FORMATS)}")
+    fhir, phenopackets = [], []
+    for path in paths:
+        is_pheno = source_format == "phenopacket" or (source_format == "auto" and _holds_phenopackets(path))
+        (phenopackets if is_pheno else fhir).append(path)
+    if phenopackets:
+        yield from read_phenopackets(phenopackets, readers.index, readers.text)
+    if fhir:
+        yield from read_fhir(fhir, readers.index, readers.text, memory_limit=memory_limit, on_progress=on_progress)
+
+
+def _holds_phenopackets(path: Path) -> bool:
+    probe = next((p for p in sorted(path.rglob("*.json"))), None) if path.is_dir() else path
+    if probe is None or probe.suffix not in {".json", ".phenopacket"} or not probe.is_file() or probe.stat().st_size > _PROBE_BYTES:
+        return False
+    try:
+        record = orjson.loads(probe.read_bytes())
+    except (orjson.JSONDecodeError, OSError):
+        return False
+    return isinstance(record, dict) and is_phenopacket(record)
+
+
+def screen(
+    source: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    source_format: str = "auto",
+    as_of: datetime | None = None,
+    closed_world: frozenset[str] = frozenset(),
+    memory_limit: str | None = None,
+    readers: Readers | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_patients: Callable[[int], None] | None = None,
+) -> Cohort:
+    """Assess a whole population and write the results to ``out``.
+
+    Writes ``assessments.parquet``, ``reasons.parquet``, ``rejects.parquet``, ``unmapped.csv``, ``summary.json`` and ``report.html``.
+
+    Args:
+        source: a folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets.
+        memory_limit: for DuckDB, e.g. "2GB".
+
+    Returns:
+        The folder, the summary and accessors to the tables.
+    """
+    from calcinosis.report.population import render_population_html
+
+    readers = readers or make_readers()
+    paths = [Path(p) for p in ([source] if isinstance(source, str | Path) else source)]
+    batches = read_batches(paths, readers, source_format=source_format, memory_limit=memory_limit, on_progress=on_progress)
+    cohort = screen_batches(
+        batches, Path(out), readers.knowledge, source=", ".join(str(p) for p in paths), as_of=as_of, closed_world=closed_world, on_patients=on_patients
+    )
+    start = time.perf_counter()
+    (cohort.folder / "report.html").write_text(render_population_html(cohort.folder), encoding="utf-8")
+    cohort.summary.seconds["report"] = round(time.perf_counter() - start, 3)
+    write_summary(cohort.summary, cohort.folder)
+    return cohort

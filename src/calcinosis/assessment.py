@@ -1,0 +1,454 @@
+"""Assessment: per patient, the status of each type with its reasons, what is missing, what is urgent.
+
+The Pydantic models below are the JSON contract of ``calcinosis assess --json`` (schema: ``Assessment.model_json_schema()``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from calcinosis.events import Batch
+from calcinosis.facts import Facts, build_facts
+from calcinosis.knowledge import Knowledge
+from calcinosis.knowledge.model import Status
+from calcinosis.leaves import ask
+from calcinosis.reasoning.evaluate import Evaluation, evaluate
+from calcinosis.reasoning.explain import explain
+from calcinosis.reasoning.plan import Plan, make_plan
+from calcinosis.reasoning.workup import missing_tests, what_tests_would_change
+
+DISCLAIMER = (
+    "Supports a clinician's decision and never makes one. It reads only what the record holds; what is not recorded is unknown, "
+    "not normal. Normal calcium, phosphate, PTH or kidney function never rules out calciphylaxis."
+)
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class FactOut(Record):
+    """One fact of this patient."""
+
+    concept: str = Field(description="concept key of the knowledge base; empty for age and sex")
+    label: str
+    said: str | None = Field(description="the record's own words, code or value of the deciding entry")
+    value: str | None = Field(description="present, absent, suspected, or the flag of a measurement")
+    time: datetime | None = Field(description="time of the deciding entry (UTC)")
+    first_time: datetime | None = None
+    last_time: datetime | None = None
+    count: int = Field(description="entries that say so")
+    source: str = Field(description="resource or row of the deciding entry")
+
+
+class Citation(Record):
+    key: str
+    text: str
+    url: str | None = None
+
+
+class Reason(Record):
+    """A criterion that is true for this patient, with its facts and sources."""
+
+    label: str
+    facts: list[FactOut]
+    citations: list[Citation]
+
+
+class UnknownFact(Record):
+    concept: str
+    label: str
+    because: str = Field(description="never measured; measured outside the window; unit not convertible; only suspected; source silent")
+
+
+class Missing(Record):
+    """A criterion that nobody can answer from this record, and why."""
+
+    label: str
+    unknown: list[UnknownFact]
+    citations: list[Citation]
+
+
+class TypeAssessment(Record):
+    type: str
+    label: str
+    status: Status
+    subtype: str | None
+    subtype_label: str | None
+    reasons: list[Reason] = Field(description="the rule that decided first, then what supports it")
+    against: list[Reason]
+    missing: list[Missing]
+
+
+class MimicAssessment(Record):
+    mimic: str
+    label: str
+    status: Status
+    reasons: list[Reason]
+    against: list[Reason]
+    tells_apart: list[Statement]
+
+
+class Statement(Record):
+    text: str
+    citations: list[Citation]
+    verified: bool = True
+
+
+class AlarmOut(Record):
+    id: str
+    key: str
+    label: str
+    urgency: str = Field(description="immediate, same_day or urgent")
+    actions: list[Statement]
+    facts: list[FactOut]
+    citations: list[Citation]
+
+
+class RiskOut(Record):
+    key: str
+    label: str
+    weight: str | None
+    effects: list[str]
+    facts: list[FactOut]
+    citations: list[Citation]
+
+
+class DiseaseOut(Record):
+    disease: str
+    label: str
+    status: str = Field(description="established or suspected")
+    facts: list[FactOut]
+    citations: list[Citation]
+    known: list[Statement] = Field(description="prevalence, onset, sites and complications of calcification in this disease")
+    risk_factors: list[RiskOut] = Field(description="risk factors of calcification that this patient has")
+
+
+class OutcomeOut(Record):
+    result: str
+    meaning: str
+    leading: str | None = Field(description="what would lead after this result")
+    changes: dict[str, str] = Field(description="type -> status after this result, where it changes")
+    citations: list[Citation]
+
+
+class TestOut(Record):
+    test: str
+    label: str
+    would_change: bool = Field(description="some result changes a status or the leading answer")
+    outcomes: list[OutcomeOut]
+    citations: list[Citation]
+
+
+class FormOut(Record):
+    form: str
+    label: str
+    description: Statement
+
+
+class Assessment(Record):
+    """The answer for one patient. Order matters: alarms first."""
+
+    patient_id: str
+    alarms: list[AlarmOut]
+    leading: str | None = Field(description="one of the five types, 'mimic', or null when undetermined")
+    leading_status: Status | None
+    leading_mimic: str | None = Field(description="which mimic, when leading is 'mimic'")
+    provisional: bool = Field(description="no examination, imaging or biopsy in the record shows calcium yet")
+    mixed: bool = Field(description="more than one type stands at probable or confirmed")
+    types: list[TypeAssessment]
+    mimics: list[MimicAssessment]
+    diseases: list[DiseaseOut]
+    forms: list[FormOut]
+    calciphylaxis_risk: list[RiskOut]
+    workup: list[TestOut] = Field(description="missing tests, those that would change most first")
+    index_date: datetime | None
+    index_basis: str = Field(description="calcification, lesion, as_of or unknown")
+    age_years: float | None
+    sex: str | None
+    warnings: list[str] = Field(description="records of this patient that could not be used in full")
+    knowledge_version: str
+    disclaimer: str = DISCLAIMER
+
+
+for _model in (MimicAssessment, AlarmOut, DiseaseOut, FormOut):
+    _model.model_rebuild()
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """All patients of a batch, evaluated but not yet put into words."""
+
+    facts: Facts
+    evaluation: Evaluation
+
+
+def evaluate_batch(
+    batch: Batch, knowledge: Knowledge, *, as_of: datetime | None = None, closed_world: frozenset[str] = frozenset()
+) -> Evaluated:
+    """Events in, statuses out; the one path for one patient and for millions.
+
+    Args:
+        closed_world: kinds of concepts whose silence means absence (``disease``, ``drug``, ``procedure``); labs are never closed.
+    """
+    plan = make_plan(knowledge)
+    facts = build_facts(batch, knowledge, as_of)
+    return Evaluated(facts=facts, evaluation=evaluate(ask(facts, plan.questions, closed_world), plan))
+
+
+def assess_batch(
+    batch: Batch, knowledge: Knowledge, *, as_of: datetime | None = None, closed_world: frozenset[str] = frozenset()
+) -> list[Assessment]:
+    """Assess and explain every patient of a batch, in the order of ``batch.patients``."""
+    evaluated = evaluate_batch(batch, knowledge, as_of=as_of, closed_world=closed_world)
+    return in_words(evaluated, batch.rejects)
+
+
+def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[Assessment]:
+    """Turn evaluated patients into :class:`Assessment` records."""
+    evaluation, facts, plan = evaluated.evaluation, evaluated.facts, evaluated.evaluation.plan
+    reasons = explain(evaluation, facts).partition_by("subject_id", as_dict=True)
+    missing = missing_tests(evaluation)
+    changed = what_tests_would_change(evaluation, missing).partition_by("subject_id", as_dict=True)
+    warnings = _warnings(facts, rejects)
+    people = {row["subject_id"]: row for row in facts.subjects.to_dicts()}
+    shown = evaluation.true("mineral_shown")
+    writer = _Writer(plan)
+    empty = pl.DataFrame()
+    answers = []
+    for row, subject in enumerate(evaluation.subjects["subject_id"]):
+        status = {key: list(Status)[evaluation.rank(key)[row]] for key in plan.hypotheses}
+        leading = plan.hypotheses[evaluation.leading[row]] if evaluation.leading[row] >= 0 else None
+        answers.append(
+            writer.assessment(
+                people[subject],
+                status,
+                leading,
+                provisional=not shown[row],
+                reasons=reasons.get((subject,), empty).to_dicts(),
+                changed=changed.get((subject,), empty).to_dicts(),
+                warnings=warnings.get(subject, []),
+            )
+        )
+    return answers
+
+
+def _warnings(facts: Facts, rejects: pl.DataFrame | None) -> dict[str, list[str]]:
+    """Per patient, the measurements whose unit could not be used (the reader's own rejects are reported by the caller)."""
+    frames = [frame for frame in (facts.rejects, rejects) if frame is not None and not frame.is_empty()]
+    if not frames or facts.subjects.height != 1:
+        return {}
+    subject = facts.subjects["subject_id"][0]
+    return {subject: [f"{row['record'] or row['file']}: {row['reason']}" for frame in frames for row in frame.to_dicts()]}
+
+
+class _Writer:
+    """Puts rows into words with the labels and references of one knowledge base."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.knowledge = plan.knowledge
+        self._citations: dict[str, Citation] = {}
+
+    # --- small parts
+
+    def label(self, concept: str) -> str:
+        found = self.knowledge.concepts.get(concept)
+        return found.label if found else "Age and sex"
+
+    def citation(self, key: str) -> Citation:
+        if key not in self._citations:
+            source = self.knowledge.sources[key]
+            parts = [source.authors, str(source.year) if source.year else None, source.title, source.journal]
+            where = (
+                f"https://pubmed.ncbi.nlm.nih.gov/{source.pmid}/" if source.pmid
+                else f"https://doi.org/{source.doi}" if source.doi
+                else f"https://pmc.ncbi.nlm.nih.gov/articles/{source.pmcid}/" if source.pmcid
+                else source.url
+            )  # fmt: skip
+            self._citations[key] = Citation(key=key, text=", ".join(part for part in parts if part) or key, url=where)
+        return self._citations[key]
+
+    def citations(self, keys: Any) -> list[Citation]:
+        return [self.citation(key) for key in keys or ()]
+
+    def statement(self, statement: Any) -> Statement:
+        verified = getattr(statement, "verified", True)
+        return Statement(text=statement.text, citations=self.citations(statement.sources), verified=verified)
+
+    def facts(self, rows: Any) -> list[FactOut]:
+        return [
+            FactOut(
+                concept=row["concept"], label=self.label(row["concept"]), said=row["said"], value=row["value"], time=row["time"],
+                first_time=row["first_time"], last_time=row["last_time"], count=row["n"] or 1, source=row["source"],
+            )
+            for row in rows or ()
+        ]  # fmt: skip
+
+    def reason(self, row: dict[str, Any]) -> Reason:
+        return Reason(label=row["label"], facts=self.facts(row["facts"]), citations=self.citations(row["sources"]))
+
+    # --- the whole
+
+    def assessment(
+        self,
+        person: dict[str, Any],
+        status: dict[str, Status],
+        leading: str | None,
+        *,
+        provisional: bool,
+        reasons: list[dict[str, Any]],
+        changed: list[dict[str, Any]],
+        warnings: list[str],
+    ) -> Assessment:
+        by_owner: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for row in sorted(reasons, key=lambda r: r["order"]):
+            by_owner.setdefault((row["kind"], row["owner"]), []).append(row)
+        is_mimic = leading in self.knowledge.mimics
+        standing = [key for key in self.knowledge.types if status[key].rank >= Status.PROBABLE.rank]
+        return Assessment(
+            patient_id=person["subject_id"],
+            alarms=self._alarms(by_owner),
+            leading="mimic" if is_mimic else leading,
+            leading_status=status[leading] if leading else None,
+            leading_mimic=leading if is_mimic else None,
+            provisional=provisional,
+            mixed=len(standing) > 1,
+            types=[self._type(key, status[key], by_owner.get(("type", key), [])) for key in self.knowledge.types],
+            mimics=self._mimics(status, by_owner),
+            diseases=self._diseases(by_owner),
+            forms=self._forms(by_owner),
+            calciphylaxis_risk=self._risks("type", "calciphylaxis", by_owner),
+            workup=self._workup(leading, status, changed),
+            index_date=person["index_time"],
+            index_basis=person["index_basis"],
+            age_years=round(person["age_years"], 1) if person["age_years"] is not None else None,
+            sex=person["sex"],
+            warnings=warnings,
+            knowledge_version=self.knowledge.version,
+        )
+
+    def _type(self, key: str, status: Status, rows: list[dict[str, Any]]) -> TypeAssessment:
+        subtype = next((row for row in rows if row["role"] == "subtype"), None) if status.rank >= Status.POSSIBLE.rank else None
+        return TypeAssessment(
+            type=key,
+            label=self.knowledge.types[key].label,
+            status=status,
+            subtype=subtype["detail"] if subtype else None,
+            subtype_label=subtype["label"] if subtype else None,
+            reasons=[self.reason(row) for role in ("decides", "supports") for row in rows if row["role"] == role],
+            against=[self.reason(row) for row in rows if row["role"] == "against"],
+            missing=[
+                Missing(
+                    label=row["label"],
+                    unknown=[UnknownFact(concept=u["concept"], label=self.label(u["concept"]), because=u["because"]) for u in row["unknown"] or ()],
+                    citations=self.citations(row["sources"]),
+                )
+                for row in rows
+                if row["role"] == "missing"
+            ],
+        )
+
+    def _mimics(self, status: dict[str, Status], by_owner: dict[tuple[str, str], list[dict[str, Any]]]) -> list[MimicAssessment]:
+        listed = [key for key in self.knowledge.mimics if status[key] is not Status.NOT_ASSESSED and ("mimic", key) in by_owner]
+        listed.sort(key=lambda key: -status[key].rank)
+        return [
+            MimicAssessment(
+                mimic=key,
+                label=self.knowledge.mimics[key].label,
+                status=status[key],
+                reasons=[self.reason(row) for role in ("decides", "supports") for row in by_owner["mimic", key] if row["role"] == role],
+                against=[self.reason(row) for row in by_owner["mimic", key] if row["role"] == "against"],
+                tells_apart=[self.statement(each) for each in self.knowledge.mimics[key].tells_apart],
+            )
+            for key in listed
+        ]
+
+    def _alarms(self, by_owner: dict[tuple[str, str], list[dict[str, Any]]]) -> list[AlarmOut]:
+        order = ("immediate", "same_day", "urgent")
+        fired = [(self.knowledge.alarms[owner], rows[0]) for (kind, owner), rows in by_owner.items() if kind == "alarm"]
+        return [
+            AlarmOut(
+                id=alarm.id, key=alarm.key, label=alarm.label, urgency=alarm.urgency,
+                actions=[self.statement(action) for action in alarm.actions],
+                facts=self.facts(row["facts"]), citations=self.citations(alarm.sources),
+            )
+            for alarm, row in sorted(fired, key=lambda pair: order.index(pair[0].urgency))
+        ]  # fmt: skip
+
+    def _risks(self, kind: str, owner: str, by_owner: dict[tuple[str, str], list[dict[str, Any]]]) -> list[RiskOut]:
+        record = self.knowledge.types[owner] if kind == "type" else self.knowledge.diseases[owner]
+        known = {factor.key: factor for factor in record.risk_factors}
+        return [
+            RiskOut(
+                key=row["detail"], label=row["label"], weight=known[row["detail"]].weight,
+                effects=[_effect_text(effect) for effect in known[row["detail"]].effects],
+                facts=self.facts(row["facts"]), citations=self.citations(row["sources"]),
+            )
+            for row in by_owner.get((kind, owner), [])
+            if row["role"] == "risk"
+        ]  # fmt: skip
+
+    def _diseases(self, by_owner: dict[tuple[str, str], list[dict[str, Any]]]) -> list[DiseaseOut]:
+        held: dict[str, dict[str, Any]] = {}
+        for key in self.knowledge.diseases:
+            rows = {row["role"]: row for row in by_owner.get(("disease", key), [])}
+            if "established" in rows or "suspected" in rows:
+                held[key] = rows.get("established") or rows["suspected"]
+        replaced = {less for key, row in held.items() if row["role"] == "established" for less in self.knowledge.diseases[key].more_specific_than}
+        out = []
+        for key, row in held.items():
+            if key in replaced or (row["role"] == "suspected" and any(held[k]["role"] == "established" for k in held)):
+                continue
+            disease = self.knowledge.diseases[key]
+            known = [Statement(text=f"{p.text} ({p.population})", citations=self.citations(p.sources)) for p in disease.prevalence]
+            known += [self.statement(s) for s in (*disease.onset, *disease.sites, *disease.antibodies, *disease.complications, *disease.facts)]
+            out.append(
+                DiseaseOut(
+                    disease=key, label=disease.label, status=row["role"], facts=self.facts(row["facts"]),
+                    citations=self.citations(row["sources"] or disease.sources), known=known, risk_factors=self._risks("disease", key, by_owner),
+                )
+            )  # fmt: skip
+        return out
+
+    def _forms(self, by_owner: dict[tuple[str, str], list[dict[str, Any]]]) -> list[FormOut]:
+        keys = [owner for kind, owner in by_owner if kind == "form"]
+        return [
+            FormOut(form=key, label=self.knowledge.forms[key].label, description=self.statement(self.knowledge.forms[key].description))
+            for key in self.knowledge.forms
+            if key in keys
+        ]
+
+    def _workup(self, leading: str | None, status: dict[str, Status], changed: list[dict[str, Any]]) -> list[TestOut]:
+        by_test: dict[str, list[dict[str, Any]]] = {}
+        for row in sorted(changed, key=lambda r: r["outcome"]):
+            by_test.setdefault(row["test"], []).append(row)
+        ranked = []
+        for key, rows in by_test.items():
+            test = self.knowledge.tests[key]
+            outcomes, weight = [], 0
+            for row in rows:
+                outcome = test.outcomes[row["outcome"]]
+                moved = {t: row[f"rank:{t}"] for t in self.knowledge.types if row[f"rank:{t}"] != status[t].rank}
+                leads = "mimic" if row["leading"] in self.knowledge.mimics else row["leading"]
+                weight += 10 * (row["leading"] != leading) + sum(abs(rank - status[t].rank) for t, rank in moved.items())
+                outcomes.append(
+                    OutcomeOut(
+                        result=outcome.label, meaning=outcome.meaning, leading=leads,
+                        changes={t: list(Status)[rank].value for t, rank in moved.items()}, citations=self.citations(outcome.sources),
+                    )
+                )  # fmt: skip
+            out = TestOut(test=key, label=test.label, would_change=weight > 0, outcomes=outcomes, citations=self.citations(test.sources))
+            ranked.append((-weight / len(rows), list(self.knowledge.tests).index(key), out))
+        return [out for _, _, out in sorted(ranked, key=lambda item: item[:2])]
+
+
+def _effect_text(effect: Any) -> str:
+    interval = f" ({effect.low:g}–{effect.high:g})" if effect.low is not None and effect.high is not None else ""
+    value = f" {effect.value:g}" if effect.value is not None else ""
+    return f"{effect.measure}{value}{interval}; {effect.population}"

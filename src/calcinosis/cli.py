@@ -1,0 +1,253 @@
+"""The command line. Everything heavy is imported inside the command that needs it, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from calcinosis.api import Readers
+
+app = typer.Typer(
+    help="Which type of soft-tissue calcification, in which connective tissue disease, why, how sure, and what is urgent. "
+    "Supports a clinician's decision; never makes one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+knowledge_app = typer.Typer(help="Check, show and export the knowledge base.", no_args_is_help=True)
+app.add_typer(knowledge_app, name="knowledge")
+
+AsOf = Annotated[datetime | None, typer.Option(help="Look at nothing recorded after this date. Default: each patient's last entry.")]
+ClosedWorld = Annotated[
+    list[str] | None,
+    typer.Option(help="Kind of concept whose silence means absence: disease, drug, procedure, finding, exposure, device, allergy (repeatable). Labs never."),
+]
+CodeMap = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="The site's own codes and texts: CSV with system,code,text,concept_key.")]
+RxTerms = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="NLM RxTermsIngredients file; rolls clinical drugs up to ingredients.")]
+Format = Annotated[str, typer.Option("--format", help="auto, fhir or phenopacket.")]
+
+_CLOSABLE = ("disease", "drug", "procedure", "finding", "exposure", "device", "allergy")
+
+
+def _fail(message: str) -> typer.Exit:
+    typer.echo(f"calcinosis: {message}", err=True)
+    return typer.Exit(2)
+
+
+def _closed(kinds: list[str] | None) -> frozenset[str]:
+    wrong = [kind for kind in kinds or () if kind not in _CLOSABLE]
+    if wrong:
+        raise _fail(f"--closed-world {wrong[0]!r} is not one of {', '.join(_CLOSABLE)}")
+    return frozenset(kinds or ())
+
+
+def _readers(code_map: Path | None, rxterms: Path | None) -> Readers:
+    from calcinosis.api import make_readers
+    from calcinosis.knowledge import KnowledgeError
+
+    try:
+        return make_readers(None, code_map, rxterms)
+    except (KnowledgeError, ValueError) as error:
+        raise _fail(str(error)) from None
+
+
+def _existing(paths: list[Path]) -> list[Path]:
+    """Paths that exist; each missing one is named, and the rest goes on."""
+    for path in paths:
+        if not path.exists():
+            typer.echo(f"calcinosis: {path}: no such file or folder", err=True)
+    found = [path for path in paths if path.exists()]
+    if not found:
+        raise _fail("nothing could be read")
+    return found
+
+
+@app.command()
+def assess(
+    files: Annotated[list[Path], typer.Argument(help="FHIR Bundles, resources, NDJSON or phenopackets; folders are read whole.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and patient.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page.")] = None,
+    fhir: Annotated[bool, typer.Option("--fhir", help="Print a FHIR R4 Bundle.")] = False,
+    as_of: AsOf = None,
+    closed_world: ClosedWorld = None,
+    code_map: CodeMap = None,
+    rxterms: RxTerms = None,
+    source_format: Format = "auto",
+) -> None:
+    """Assess patients and explain the answer, alarms first."""
+    from calcinosis.api import read_batches
+    from calcinosis.assessment import assess_batch
+
+    closed = _closed(closed_world)
+    readers = _readers(code_map, rxterms)
+    answers, rejected, read = [], [], 0
+    try:
+        for batch in read_batches(_existing(files), readers, source_format=source_format):
+            read += batch.records_used + batch.records_ignored
+            rejected += batch.rejects.to_dicts()
+            answers += assess_batch(batch, readers.knowledge, as_of=as_of, closed_world=closed)
+    except ValueError as error:
+        raise _fail(str(error)) from None
+    _print_rejects(rejected)
+    if as_json:
+        for answer in answers:
+            typer.echo(answer.model_dump_json())
+    if fhir:
+        import orjson
+
+        from calcinosis.report.fhir_out import to_fhir_bundle
+
+        typer.echo(orjson.dumps(to_fhir_bundle(answers), option=orjson.OPT_INDENT_2).decode())
+    if html:
+        from calcinosis.report.patient_page import render_patient_html
+
+        html.write_text(render_patient_html(answers), encoding="utf-8")
+        typer.echo(f"calcinosis: wrote {html}", err=True)
+    if not (as_json or fhir or html):
+        from rich.console import Console
+
+        from calcinosis.report.terminal import render_assessment
+
+        console = Console()
+        for answer in answers:
+            render_assessment(answer, console)
+    if not answers and not read:
+        raise _fail("nothing could be read")
+
+
+def _print_rejects(rejects: list[dict[str, Any]], most: int = 50) -> None:
+    for row in rejects[:most]:
+        where = f"{row['file']}:{row['line']}" if row["line"] else row["file"]
+        record = f" {row['record']}" if row["record"] else ""
+        typer.echo(f"{where}: {row['level']}:{record} {row['reason']} [{row['category']}]", err=True)
+    if len(rejects) > most:
+        typer.echo(f"calcinosis: {len(rejects) - most} more records could not be used in full", err=True)
+
+
+@app.command()
+def screen(
+    source: Annotated[list[Path], typer.Argument(help="Folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results; made if absent.")],
+    as_of: AsOf = None,
+    closed_world: ClosedWorld = None,
+    limit_memory: Annotated[str | None, typer.Option(help="Memory for reading, e.g. 2GB.")] = None,
+    code_map: CodeMap = None,
+    rxterms: RxTerms = None,
+    source_format: Format = "auto",
+    quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
+) -> None:
+    """Screen a whole population: who has it, who is at risk, what is urgent, what is missing."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from calcinosis.api import screen as run
+
+    closed = _closed(closed_world)
+    readers = _readers(code_map, rxterms)
+    console = Console(stderr=True)
+    paths = _existing(source)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TextColumn("{task.fields[patients]:,} patients"), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task("screening", total=None, patients=0)
+        try:
+            cohort = run(
+                paths, out, source_format=source_format, as_of=as_of, closed_world=closed, memory_limit=limit_memory, readers=readers,
+                on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+                on_patients=lambda n: progress.update(task, patients=n),
+            )  # fmt: skip
+        except ValueError as error:
+            raise _fail(str(error)) from None
+    from calcinosis.report.screen_summary import print_summary
+
+    print_summary(cohort, Console())
+    if cohort.summary.records_used + cohort.summary.records_ignored == 0:
+        raise _fail("nothing could be read")
+
+
+@app.command()
+def validate(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with truth.csv and bundles/.")],
+    html: Annotated[Path | None, typer.Option(help="Write the figures as a self-contained HTML page.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the score as JSON.")] = False,
+) -> None:
+    """Score the published cases against their authors' diagnoses."""
+    from rich.console import Console
+
+    from calcinosis.validation import print_score, validate_folder
+
+    try:
+        score = validate_folder(folder, _readers(None, None))
+    except ValueError as error:
+        raise _fail(str(error)) from None
+    if as_json:
+        typer.echo(score.model_dump_json())
+    else:
+        print_score(score, Console())
+    if html:
+        from calcinosis.report.validation_page import render_validation_html
+
+        html.write_text(render_validation_html(score), encoding="utf-8")
+        typer.echo(f"calcinosis: wrote {html}", err=True)
+
+
+@knowledge_app.command("check")
+def knowledge_check(
+    folder: Annotated[Path | None, typer.Argument(exists=True, file_okay=False, help="Content folder. Default: the one shipped.")] = None,
+    warnings: Annotated[bool, typer.Option(help="Also list warnings.")] = False,
+) -> None:
+    """Name every defect of the knowledge base with file and line."""
+    from calcinosis.knowledge.check import check, problems_as_lines
+
+    problems = check(folder)
+    errors = [problem for problem in problems if problem.level == "error"]
+    for line in problems_as_lines(problems if warnings else errors):
+        typer.echo(line)
+    typer.echo(f"{len(errors)} errors, {len(problems) - len(errors)} warnings")
+    if errors:
+        raise typer.Exit(1)
+
+
+@knowledge_app.command("show")
+def knowledge_show(key: Annotated[str, typer.Argument(help="Key of a concept, type, disease, mimic, alarm, test, finding or source.")]) -> None:
+    """Show one entry of the knowledge base as it is used."""
+    from calcinosis.knowledge.show import show
+
+    try:
+        typer.echo(show(key, _readers(None, None).knowledge))
+    except KeyError as error:
+        raise _fail(str(error.args[0])) from None
+
+
+@knowledge_app.command("export")
+def knowledge_export(
+    what: Annotated[str, typer.Argument(help="codes (CSV), schema (JSON Schema of the content files), docs (Markdown reference).")],
+    out: Annotated[Path | None, typer.Option(help="File or folder; default: standard output.")] = None,
+) -> None:
+    """Export the code lists, the JSON Schema for editors, or the generated reference pages."""
+    from calcinosis.knowledge.show import export
+
+    try:
+        text = export(what, _readers(None, None).knowledge)
+    except KeyError as error:
+        raise _fail(str(error.args[0])) from None
+    if out:
+        out.write_text(text, encoding="utf-8")
+    else:
+        typer.echo(text, nl=False)
+
+
+def main() -> None:
+    """Entry point of the ``calcinosis`` command."""
+    try:
+        app()
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Engines: how a whole population is carried through the same functions that assess one patient."""

@@ -1,0 +1,82 @@
+"""Events: something recorded about a patient, one row each, whatever the source format was.
+
+The columns are MEDS-compatible (``subject_id, time, code, numeric_value, text_value``) and add what a
+clinical rule needs: unit, certainty, site and the resource the row came from, so that every reason can
+point back. See https://github.com/Medical-Event-Data-Standard/meds for the MEDS schema.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+CERTAINTIES: Final = ("affirmed", "negated", "uncertain", "family")
+FLAGS: Final = ("low", "normal", "high", "positive", "negative", "abnormal")
+
+EVENT_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+    "subject_id": pl.String,
+    "time": pl.Datetime("us"),  # UTC; null when the record gives no date
+    "end_time": pl.Datetime("us"),  # abatement, end of therapy
+    "code": pl.String,  # "LOINC/17861-6" or "text/serum calcium"
+    "concept": pl.String,  # key in knowledge/content/concepts
+    "certainty": pl.String,  # one of CERTAINTIES; "uncertain" also marks a broader code
+    "numeric_value": pl.Float64,
+    "comparator": pl.String,  # "<", "<=", ">", ">=" as in FHIR Quantity.comparator
+    "unit": pl.String,  # as sent, meant as UCUM
+    "text_value": pl.String,
+    "flag": pl.String,  # one of FLAGS, as the laboratory reported it
+    "range_low": pl.Float64,  # the laboratory's own interval, in ``unit``
+    "range_high": pl.Float64,
+    "sites": pl.List(pl.String),  # concept keys of kind "site"
+    "days_before_onset": pl.Float64,  # exposure lead time said in words ("7 days before onset" = 7)
+    "status": pl.String,  # the resource's own status (active, completed, stopped ...)
+    "source": pl.String,  # "Condition/a004-2"
+    "source_file": pl.String,
+}
+
+PATIENT_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+    "subject_id": pl.String,
+    "birth_date": pl.Date,  # a year alone becomes 1 July of that year
+    "sex": pl.String,  # "female", "male" or null
+    "source": pl.String,
+    "source_file": pl.String,
+}
+
+REJECT_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+    "file": pl.String,
+    "line": pl.Int64,  # 1-based; null when the format has no lines
+    "record": pl.String,  # "Observation/123", a JSON path, or null
+    "level": pl.String,  # "error": the record was not used; "warning": used in part
+    "category": pl.String,  # short machine word: "malformed_json", "unknown_unit", ...
+    "reason": pl.String,
+}
+
+UNMAPPED_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+    "context": pl.String,
+    "system": pl.String,
+    "code": pl.String,
+    "text": pl.String,
+    "n": pl.Int64,
+}
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a source hands over: the patients and events it read, and an account of everything it did not use.
+
+    ``records_read == records_used + records_ignored + records_rejected`` always holds:
+    *used* resources reached a patient, *ignored* ones are of a type that no rule reads, *rejected* ones are in ``rejects``
+    with level ``error``.
+    """
+
+    patients: pl.DataFrame
+    events: pl.DataFrame
+    rejects: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECT_SCHEMA))
+    unmapped: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=UNMAPPED_SCHEMA))
+    records_read: int = 0
+    records_used: int = 0
+    records_ignored: int = 0
+    records_rejected: int = 0
+    not_read: dict[str, int] = field(default_factory=dict)  # "long free text" -> count, shown in the report

@@ -1,0 +1,188 @@
+"""Facts: what the events say about each patient, one row per patient and concept.
+
+``concepts`` holds everything that is present or not; ``labs`` (see :mod:`calcinosis.labs`) holds measurements.
+Presence climbs the concept tree (end-stage kidney disease shows kidney failure); an explicit negation descends it.
+Anything affirmed outweighs a negation elsewhere in the record (an ulcer on the hand, none on the fingertip), and both are counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from calcinosis.events import Batch
+from calcinosis.knowledge import Knowledge
+from calcinosis.labs import lab_facts
+
+CONCEPT_FACT_SCHEMA = {
+    "subject_id": pl.String,
+    "concept": pl.String,
+    "present": pl.Boolean,  # null: unknown
+    "n": pl.UInt32,  # events that say so (affirmed when present, negated when absent)
+    "n_conflicting": pl.UInt32,  # events that say the opposite
+    "suspected": pl.Boolean,  # at least one uncertain event
+    "first_time": pl.Datetime("us"),
+    "last_time": pl.Datetime("us"),
+    "said": pl.String,  # the record's own words or code, of the deciding event
+    "source": pl.String,  # resource of the deciding event (the one nearest the index date)
+    "time": pl.Datetime("us"),  # its time
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All facts of a group of patients.
+
+    Attributes:
+        subjects: subject_id, sex, age_years (at the index date), index_time, index_basis
+            ("calcification", "lesion", "as_of", "unknown"), as_of.
+        concepts: see ``CONCEPT_FACT_SCHEMA``.
+        labs: see ``labs.LAB_FACT_SCHEMA``.
+        mentions: the affirmed events behind ``concepts``, once per concept they show
+            (subject_id, concept, time, sites, days_before_onset); what qualified criteria read.
+        rejects: measurements whose unit could not be used.
+    """
+
+    subjects: pl.DataFrame
+    concepts: pl.DataFrame
+    labs: pl.DataFrame
+    mentions: pl.DataFrame
+    rejects: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    up: pl.DataFrame  # concept -> ancestor (incl. itself)
+    down: pl.DataFrame  # concept -> descendant (incl. itself)
+    lesion: pl.DataFrame  # concept -> rank: 0 shows mineral, 1 shows a lesion
+    labs: frozenset[str]
+
+
+_trees: dict[str, _Tree] = {}
+
+
+def _tree(knowledge: Knowledge) -> _Tree:
+    """The concept tree as join tables, built once per knowledge version."""
+    if knowledge.version not in _trees:
+        _trees[knowledge.version] = _build_tree(knowledge)
+    return _trees[knowledge.version]
+
+
+def _build_tree(knowledge: Knowledge) -> _Tree:
+    up = [(key, above) for key, ancestors in knowledge.ancestors.items() for above in ancestors]
+    schema = {"concept": pl.String, "target": pl.String}
+    lesion = {key: 1 for key in knowledge.descendants.get("skin_lesion", ())}
+    lesion.update(dict.fromkeys(knowledge.descendants.get("calcification", ()), 0))
+    return _Tree(
+        up=pl.DataFrame(up, schema=schema, orient="row"),
+        down=pl.DataFrame([(above, key) for key, above in up], schema=schema, orient="row"),
+        lesion=pl.DataFrame(list(lesion.items()), schema={"concept": pl.String, "rank": pl.Int8}, orient="row"),
+        labs=frozenset(key for key, concept in knowledge.concepts.items() if concept.lab is not None),
+    )
+
+
+def build_facts(batch: Batch, knowledge: Knowledge, as_of: datetime | None = None) -> Facts:
+    """Aggregate a batch of events.
+
+    Args:
+        as_of: events after this moment are not looked at; also the "now" of the alarms. Default: each patient's last event.
+    """
+    tree = _tree(knowledge)
+    events = batch.events
+    if as_of is not None:
+        events = events.filter(pl.col("time").is_null() | (pl.col("time") <= as_of))
+    subjects = _subjects(batch.patients, events, tree, as_of)
+    is_lab = pl.col("concept").is_in(list(tree.labs))
+    labs, rejects = lab_facts(events.filter(is_lab & (pl.col("certainty") == "affirmed")), subjects, knowledge)
+    concepts, mentions = _concept_facts(events.filter(~is_lab & (pl.col("certainty") != "family")), subjects, tree)
+    return Facts(subjects=subjects, concepts=concepts, labs=labs, mentions=mentions, rejects=rejects)
+
+
+def _subjects(patients: pl.DataFrame, events: pl.DataFrame, tree: _Tree, as_of: datetime | None) -> pl.DataFrame:
+    affirmed = events.lazy().filter(pl.col("certainty") == "affirmed")
+    onset = (
+        affirmed.join(tree.lesion.lazy(), on="concept")
+        .filter(pl.col("time").is_not_null())
+        .group_by("subject_id")
+        .agg(
+            pl.col("time").filter(pl.col("rank") == 0).min().alias("_mineral"),
+            pl.col("time").min().alias("_lesion"),
+        )
+    )
+    last = events.lazy().group_by("subject_id").agg(pl.col("time").max().alias("_last"))
+    now = pl.lit(as_of, dtype=pl.Datetime("us")) if as_of is not None else pl.col("_last")
+    return (
+        patients.lazy()
+        .select("subject_id", "birth_date", "sex")
+        .unique("subject_id", keep="first", maintain_order=True)
+        .join(last, on="subject_id", how="left", maintain_order="left")
+        .join(onset, on="subject_id", how="left", maintain_order="left")
+        .with_columns(now.alias("as_of"))
+        .with_columns(
+            pl.coalesce("_mineral", "_lesion", "as_of").alias("index_time"),
+            pl.when(pl.col("_mineral").is_not_null())
+            .then(pl.lit("calcification"))
+            .when(pl.col("_lesion").is_not_null())
+            .then(pl.lit("lesion"))
+            .when(pl.col("as_of").is_not_null())
+            .then(pl.lit("as_of"))
+            .otherwise(pl.lit("unknown"))
+            .alias("index_basis"),
+        )
+        .with_columns(((pl.col("index_time") - pl.col("birth_date").cast(pl.Datetime("us"))).dt.total_days() / 365.25).alias("age_years"))
+        .with_columns(pl.when(pl.col("age_years") >= -0.01).then(pl.col("age_years").clip(lower_bound=0)).alias("age_years"))
+        .select("subject_id", "birth_date", "sex", "age_years", "index_time", "index_basis", "as_of")
+        .collect()
+    )
+
+
+def _concept_facts(events: pl.DataFrame, subjects: pl.DataFrame, tree: _Tree) -> tuple[pl.DataFrame, pl.DataFrame]:
+    said = pl.coalesce("text_value", pl.col("code").str.replace(r"^text/", ""))
+    columns = ["subject_id", "time", "certainty", "sites", "days_before_onset", "source", "target", "said"]
+    slim = events.lazy().with_columns(said.alias("said"))
+    negated = pl.col("certainty") == "negated"
+    spread = pl.concat(
+        [
+            slim.filter(~negated).join(tree.up.lazy(), on="concept").select(columns),
+            slim.filter(negated).join(tree.down.lazy(), on="concept").select(columns),
+        ]
+    ).join(subjects.lazy().select("subject_id", "index_time"), on="subject_id")
+    affirmed, denied, unsure = (pl.col("certainty") == word for word in ("affirmed", "negated", "uncertain"))
+    distance = (pl.col("time") - pl.col("index_time")).abs().fill_null(pl.duration(days=0))
+    weight = pl.when(affirmed).then(0).when(denied).then(1).otherwise(2)
+    facts = (
+        spread.with_columns(weight.alias("_weight"), distance.alias("_distance"))
+        .sort("_weight", "_distance", "source", "time", "said")
+        .group_by("subject_id", "target", maintain_order=True)
+        .agg(
+            affirmed.sum().alias("_yes"),
+            denied.sum().alias("_no"),
+            unsure.any().alias("suspected"),
+            pl.col("time").filter(affirmed).min().alias("first_time"),
+            pl.col("time").filter(affirmed).max().alias("last_time"),
+            pl.col("said").first(),
+            pl.col("source").first(),
+            pl.col("time").first(),
+        )
+        .with_columns(pl.when(pl.col("_yes") > 0).then(True).when(pl.col("_no") > 0).then(False).alias("present"))
+        .select(
+            "subject_id",
+            pl.col("target").alias("concept"),
+            "present",
+            pl.when(pl.col("_yes") > 0).then("_yes").otherwise("_no").cast(pl.UInt32).alias("n"),
+            pl.when(pl.col("_yes") > 0).then("_no").otherwise(0).cast(pl.UInt32).alias("n_conflicting"),
+            "suspected",
+            "first_time",
+            "last_time",
+            "said",
+            "source",
+            "time",
+        )
+    )
+    mentions = spread.filter(affirmed).select(
+        "subject_id", pl.col("target").alias("concept"), "time", "sites", "days_before_onset", "index_time"
+    )
+    collected = pl.collect_all([facts, mentions])
+    return collected[0], collected[1]

@@ -1,0 +1,265 @@
+"""Reads ``content/`` into one frozen :class:`Knowledge`, and says file and line when it cannot."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from calcinosis.knowledge.model import (
+    Alarm,
+    CalcificationType,
+    ClinicalForm,
+    Code,
+    Concept,
+    Disease,
+    Finding,
+    Mimic,
+    Setting,
+    Source,
+    Test,
+)
+
+CONTENT = Path(__file__).parent / "content"
+
+# folder or file -> (model, key of the list in the file; None when the file is the record itself)
+_LAYOUT: dict[str, tuple[type[BaseModel], str | None]] = {
+    "sources.yaml": (Source, "sources"),
+    "concepts": (Concept, "concepts"),
+    "findings": (Finding, "findings"),
+    "types": (CalcificationType, None),
+    "diseases": (Disease, None),
+    "mimics": (Mimic, None),
+    "alarms": (Alarm, "alarms"),
+    "workup": (Test, "tests"),
+    "forms.yaml": (ClinicalForm, "forms"),
+    "settings.yaml": (Setting, "settings"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where in the content a record stands (``line`` counts from 1)."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One defect of the content. ``level`` is ``error`` (the check fails) or ``warning``."""
+
+    origin: Origin
+    category: str
+    message: str
+    level: str = "error"
+
+    def __str__(self) -> str:
+        return f"{self.origin}: {self.level}: {self.message} [{self.category}]"
+
+
+class KnowledgeError(Exception):
+    """The content cannot be used; ``problems`` lists every defect found."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Everything the rules know. Mappings keep the order of the files."""
+
+    version: str
+    sources: Mapping[str, Source]
+    concepts: Mapping[str, Concept]
+    codes: tuple[Code, ...]
+    findings: Mapping[str, Finding]
+    types: Mapping[str, CalcificationType]
+    diseases: Mapping[str, Disease]
+    mimics: Mapping[str, Mimic]
+    alarms: Mapping[str, Alarm]
+    tests: Mapping[str, Test]
+    forms: Mapping[str, ClinicalForm]
+    settings: Mapping[str, Setting]
+    origins: Mapping[tuple[str, str], Origin]
+
+    @cached_property
+    def ancestors(self) -> dict[str, tuple[str, ...]]:
+        """Concept key -> itself and every concept it implies when present."""
+        closure: dict[str, tuple[str, ...]] = {}
+
+        def climb(key: str, path: tuple[str, ...]) -> tuple[str, ...]:
+            if key in path:
+                raise ValueError(f"concept parents form a circle: {' -> '.join((*path, key))}")
+            if key not in closure:
+                seen = {key: None}
+                for parent in self.concepts[key].parents:
+                    if parent in self.concepts:
+                        seen.update(dict.fromkeys(climb(parent, (*path, key))))
+                closure[key] = tuple(seen)
+            return closure[key]
+
+        for key in self.concepts:
+            climb(key, ())
+        return closure
+
+    @cached_property
+    def descendants(self) -> dict[str, tuple[str, ...]]:
+        """Concept key -> itself and every concept that implies it."""
+        below: dict[str, list[str]] = {key: [] for key in self.concepts}
+        for key, ancestors in self.ancestors.items():
+            for ancestor in ancestors:
+                below[ancestor].append(key)
+        return {key: tuple(keys) for key, keys in below.items()}
+
+    def setting(self, key: str) -> float:
+        """A numeric setting; an unknown key lists the valid ones."""
+        if key not in self.settings:
+            raise KeyError(f"no setting {key!r}; the settings are {', '.join(self.settings)}")
+        return float(self.settings[key].value)
+
+    def number(self, limit: float | str) -> float:
+        """A number, or the setting that a key names."""
+        return self.setting(limit) if isinstance(limit, str) else limit
+
+
+@lru_cache(maxsize=4)
+def load_knowledge(folder: Path | None = None) -> Knowledge:
+    """Load and validate the knowledge base (``folder`` defaults to the content shipped with the package).
+
+    Raises:
+        KnowledgeError: with file and line of every record that does not fit the model.
+    """
+    return _load(folder or CONTENT)
+
+
+def _load(content: Path) -> Knowledge:
+    problems: list[Problem] = []
+    origins: dict[tuple[str, str], Origin] = {}
+    tables: dict[str, dict[str, Any]] = {name: {} for name in _LAYOUT}
+    for name, (model, list_key) in _LAYOUT.items():
+        for path in _files(content / name):
+            for record, origin in _records(path, content, model, list_key, problems):
+                previous = origins.get((model.__name__, record.key))
+                if previous:
+                    problems.append(Problem(origin, "duplicate_key", f"{model.__name__} {record.key!r} already stands at {previous}"))
+                    continue
+                origins[model.__name__, record.key] = origin
+                tables[name][record.key] = record
+    codes = _codes(content / "concepts" / "codes.csv", content, origins, problems)
+    if problems:
+        raise KnowledgeError(problems)
+    return Knowledge(
+        version=_version(content),
+        sources=tables["sources.yaml"],
+        concepts=tables["concepts"],
+        codes=codes,
+        findings=tables["findings"],
+        types=dict(sorted(tables["types"].items(), key=lambda item: item[1].urgency)),
+        diseases=tables["diseases"],
+        mimics=tables["mimics"],
+        alarms=tables["alarms"],
+        tests=tables["workup"],
+        forms=tables["forms.yaml"],
+        settings=tables["settings.yaml"],
+        origins=origins,
+    )
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(path.glob("*.yaml")) if path.is_dir() else [path] if path.exists() else []
+
+
+def _version(content: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(content.rglob("*")):
+        if path.suffix in {".yaml", ".csv"}:
+            digest.update(path.relative_to(content).as_posix().encode())
+            digest.update(path.read_bytes())
+    declared = (content / "VERSION").read_text().strip()
+    return f"{declared}+{digest.hexdigest()[:12]}"
+
+
+def _records(
+    path: Path, content: Path, model: type[BaseModel], list_key: str | None, problems: list[Problem]
+) -> Iterator[tuple[Any, Origin]]:
+    file = path.relative_to(content).as_posix()
+    try:
+        with path.open(encoding="utf-8") as stream:
+            root = yaml.compose(stream, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problems.append(Problem(Origin(file, mark.line + 1 if mark else 1), "yaml", str(getattr(error, "problem", error))))
+        return
+    nodes = [root] if list_key is None else _list_under(root, list_key)
+    if nodes is None:
+        problems.append(Problem(Origin(file, 1), "layout", f"expected a top-level list named {list_key!r}"))
+        return
+    for node in nodes:
+        origin = Origin(file, node.start_mark.line + 1)
+        try:
+            yield model.model_validate(_plain(node)), origin
+        except ValidationError as error:
+            for detail in error.errors():
+                where = Origin(file, _line_of(node, detail["loc"]))
+                at = ".".join(str(part) for part in detail["loc"]) or "record"
+                problems.append(Problem(where, "schema", f"{at}: {detail['msg']}"))
+
+
+def _list_under(root: yaml.Node, key: str) -> list[yaml.Node] | None:
+    if isinstance(root, yaml.MappingNode):
+        for name, value in root.value:
+            if name.value == key and isinstance(value, yaml.SequenceNode):
+                return list(value.value)
+    return None
+
+
+def _plain(node: yaml.Node) -> Any:
+    constructor = yaml.constructor.SafeConstructor()
+    return constructor.construct_document(node)
+
+
+def _line_of(node: yaml.Node, location: tuple[int | str, ...]) -> int:
+    """The line of the deepest node that the error location still names."""
+    for part in location:
+        child: yaml.Node | None = None
+        if isinstance(node, yaml.MappingNode):
+            child = next((value for name, value in node.value if name.value == str(part)), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            child = node.value[part]
+        if child is not None:
+            node = child
+    return int(node.start_mark.line) + 1
+
+
+def _codes(path: Path, content: Path, origins: dict[tuple[str, str], Origin], problems: list[Problem]) -> tuple[Code, ...]:
+    if not path.exists():
+        return ()
+    codes = []
+    file = path.relative_to(content).as_posix()
+    with path.open(encoding="utf-8", newline="") as stream:
+        for line, row in enumerate(csv.DictReader(stream), start=2):
+            origin = Origin(file, line)
+            try:
+                code = Code.model_validate({key: value or None for key, value in row.items()})
+            except ValidationError as error:
+                problems.extend(Problem(origin, "schema", f"{detail['loc']}: {detail['msg']}") for detail in error.errors())
+                continue
+            name = f"{code.concept_key} {code.system} {code.code}"
+            if ("Code", name) in origins:
+                problems.append(Problem(origin, "duplicate_code", f"{name} already stands at {origins['Code', name]}"))
+                continue
+            origins["Code", name] = origin
+            codes.append(code)
+    return tuple(codes)

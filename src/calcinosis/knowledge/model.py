@@ -1,0 +1,461 @@
+"""What the knowledge files may say: typed, frozen, and closed to unknown keys.
+
+Every clinical statement carries ``sources``: keys of ``sources.yaml``. The model knows the *shape* of
+medicine (a concept, a criterion, a status rule); the medicine itself lives in ``content/``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+class Closed(BaseModel):
+    """A frozen record that rejects keys it does not know, so a typing slip in YAML is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Status(StrEnum):
+    """How strongly one type or mimic stands, from the weakest to the strongest."""
+
+    EXCLUDED = "excluded"
+    UNLIKELY = "unlikely"
+    NOT_ASSESSED = "not_assessed"
+    POSSIBLE = "possible"
+    PROBABLE = "probable"
+    CONFIRMED = "confirmed"
+
+    @property
+    def rank(self) -> int:
+        return list(Status).index(self)
+
+
+class Context(StrEnum):
+    """Where in a record a text or code stands. The same words mean different things in different places."""
+
+    CONDITION = "condition"
+    OBSERVATION = "observation"
+    DRUG = "drug"
+    PROCEDURE = "procedure"
+    IMAGING = "imaging"
+    HISTOLOGY = "histology"
+    NOTE = "note"
+    ALLERGY = "allergy"
+    SITE = "site"
+    DEVICE = "device"
+
+
+Kind = Literal["disease", "finding", "lab", "drug", "procedure", "exposure", "site", "device", "allergy"]
+
+NARRATIVE = (Context.CONDITION, Context.OBSERVATION, Context.IMAGING, Context.HISTOLOGY, Context.NOTE, Context.PROCEDURE)
+
+DEFAULT_CONTEXTS: dict[str, tuple[Context, ...]] = {
+    "disease": NARRATIVE,
+    "finding": NARRATIVE,
+    "lab": (Context.OBSERVATION,),
+    "drug": (Context.DRUG, Context.PROCEDURE, Context.NOTE, Context.CONDITION),
+    "procedure": (Context.PROCEDURE, Context.NOTE, Context.CONDITION),
+    "exposure": (Context.PROCEDURE, Context.NOTE, Context.CONDITION, Context.DRUG, Context.OBSERVATION),
+    "site": (Context.SITE, Context.CONDITION, Context.IMAGING, Context.HISTOLOGY, Context.NOTE, Context.PROCEDURE, Context.DRUG),
+    "device": (Context.DEVICE, Context.PROCEDURE, Context.CONDITION, Context.NOTE),
+    "allergy": (Context.ALLERGY, Context.CONDITION),
+}
+
+
+# --- sources ---------------------------------------------------------------------------------------
+
+
+class Source(Closed):
+    """One reference. ``grade: low`` (lay page, AI answer site) may be shown but never drives a rule."""
+
+    key: str
+    title: str | None = None
+    authors: str | None = None
+    year: int | None = None
+    journal: str | None = None
+    pmid: str | None = None
+    pmcid: str | None = None
+    doi: str | None = None
+    url: str | None = None
+    grade: Literal["primary", "review", "guideline", "reference", "low"]
+    note: str | None = None
+
+    @model_validator(mode="after")
+    def resolves_somewhere(self) -> Source:
+        if not (self.pmid or self.pmcid or self.doi or self.url):
+            raise ValueError(f"source {self.key}: needs a pmid, pmcid, doi or url")
+        return self
+
+
+# --- concepts --------------------------------------------------------------------------------------
+
+
+class ReferenceInterval(Closed):
+    """Fallback interval, used only when the laboratory sent neither interval nor flag."""
+
+    unit: str
+    low: float | None = None
+    high: float | None = None
+    age_from_years: float = 0.0
+    age_below_years: float = 200.0
+    sex: Literal["female", "male"] | None = None
+    sources: tuple[str, ...]
+    note: str | None = None
+
+
+class Lab(Closed):
+    """What makes a concept a laboratory quantity. ``unit`` is UCUM and canonical for every rule."""
+
+    unit: str | None = None
+    molar_mass: float | None = Field(None, description="g/mol; lets mass and molar concentrations convert")
+    valence: int | None = Field(None, description="charge of the ion; needed to read mEq/L")
+    intervals: tuple[ReferenceInterval, ...] = ()
+
+
+class Concept(Closed):
+    """One thing the rules can ask about.
+
+    ``synonyms`` are phrases; a trailing ``*`` on a word matches any ending (``calcif*``).
+    ``patterns`` are words that must all stand in one clause, in any order (``vessel* calcif*``); ``a|b`` offers a choice.
+    Spelling variants (oe/e, ae/e, -our/-or, plural s) are folded by the reader and need no entry.
+    ``parents``: whatever shows this concept shows its parents; a negated parent negates this concept.
+    """
+
+    key: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    label: str
+    kind: Kind
+    parents: tuple[str, ...] = ()
+    synonyms: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    contexts: tuple[Context, ...] = ()
+    lab: Lab | None = None
+    sources: tuple[str, ...] = ()
+    note: str | None = None
+
+    @property
+    def reads_in(self) -> tuple[Context, ...]:
+        return self.contexts or DEFAULT_CONTEXTS[self.kind]
+
+
+class Code(Closed):
+    """One row of ``codes.csv``. ``broader`` codes never establish a concept; they only raise the suspicion."""
+
+    concept_key: str
+    system: Literal["ICD10CM", "ICD9CM", "RXNORM", "HPO", "MONDO", "LOINC", "SNOMED", "OMOP"]
+    code: str
+    relation: Literal["exact", "narrower", "broader"]
+    unit: str | None = None
+    licence_tag: str
+    verified_in: str
+
+
+# --- criteria: a small closed language with Kleene truth -------------------------------------------
+
+
+class Has(Closed):
+    """The concept is recorded for this patient. ``at``: at that body site. ``days_before_onset``: exposure lead time."""
+
+    has: str
+    at: str | None = None
+    days_before_onset: tuple[float, float] | None = None
+    within_days: float | None = Field(None, description="of the index date, either side; undated facts count")
+
+
+class HasAny(Closed):
+    has_any: tuple[str, ...]
+    at: str | None = None
+
+
+class Suspected(Closed):
+    """The record only suspects the concept (provisional diagnosis, 'possible', or a broader code)."""
+
+    suspected: str
+
+
+class SameSite(Closed):
+    """Both concepts are recorded at a common body site; unknown while either has no site."""
+
+    same_site: tuple[str, str]
+
+
+class LabIs(Closed):
+    """The deciding measurement carries this flag; ``ever`` looks at every measurement.
+
+    The deciding measurement is the nearest to the index date within the lab window; in an alarm it is the latest one.
+    """
+
+    lab: str
+    is_: Literal["high", "low", "normal", "positive", "negative"] = Field(alias="is")
+    ever: bool = False
+
+
+class LabValue(Closed):
+    """The value of the deciding measurement, in ``unit``, lies in [at_least, below); a limit is a number or the key of a setting."""
+
+    value: str
+    unit: str
+    at_least: float | str | None = None
+    below: float | str | None = None
+
+
+class AgeIs(Closed):
+    """Age in years at the index date, in [at_least, below)."""
+
+    age: Literal["years"]
+    at_least: float | None = None
+    below: float | None = None
+
+
+class SexIs(Closed):
+    sex: Literal["female", "male"]
+
+
+class FindingRef(Closed):
+    finding: str
+
+
+class HypothesisAtLeast(Closed):
+    """Another type or mimic has reached at least this status."""
+
+    hypothesis: str
+    at_least: Status
+
+
+class All(Closed):
+    all_: tuple[Criterion, ...] = Field(alias="all", min_length=1)
+
+
+class AnyOf(Closed):
+    any_: tuple[Criterion, ...] = Field(alias="any", min_length=1)
+
+
+class Not(Closed):
+    not_: Criterion = Field(alias="not")
+
+
+class Known(Closed):
+    """True when the criterion is known to be true, false otherwise: the only way to ask 'is it on record?'."""
+
+    known: Criterion
+
+
+class AtLeast(Closed):
+    """At least ``at_least`` of the criteria hold (three-valued: unknown while the unknown ones could still decide)."""
+
+    at_least: int = Field(ge=1)
+    of: tuple[Criterion, ...] = Field(min_length=1)
+
+
+_TAGS: dict[str, type[Closed]] = {
+    "has": Has, "has_any": HasAny, "suspected": Suspected, "same_site": SameSite, "lab": LabIs, "value": LabValue,
+    "age": AgeIs, "sex": SexIs, "finding": FindingRef, "hypothesis": HypothesisAtLeast, "all": All, "any": AnyOf,
+    "not": Not, "known": Known, "of": AtLeast,
+}  # fmt: skip
+
+
+def _parse_criterion(value: Any) -> Any:
+    if isinstance(value, Closed):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"a criterion is a mapping with one of {sorted(_TAGS)}, not {value!r}")
+    tags = [tag for tag in _TAGS if tag in value]
+    if len(tags) != 1:
+        raise ValueError(f"a criterion names exactly one of {sorted(_TAGS)}; this one has {sorted(value)}")
+    return _TAGS[tags[0]].model_validate(value)
+
+
+Criterion = Annotated[
+    Has | HasAny | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs | FindingRef | HypothesisAtLeast | All | AnyOf | Not | Known | AtLeast,
+    BeforeValidator(_parse_criterion),
+]
+
+for _model in (All, AnyOf, Not, Known, AtLeast):
+    _model.model_rebuild()
+
+
+# --- rules -----------------------------------------------------------------------------------------
+
+
+class Finding(Closed):
+    """A named criterion: true, false or unknown for every patient."""
+
+    key: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    label: str
+    when: Criterion
+    sources: tuple[str, ...] = Field(min_length=1)
+    note: str | None = None
+
+
+class StatusRule(Closed):
+    """The first rule that is *true* sets the status; an unknown rule never fires."""
+
+    status: Status
+    label: str
+    when: Criterion
+    sources: tuple[str, ...] = Field(min_length=1)
+
+
+class Weighed(Closed):
+    """A criterion that speaks for or against a hypothesis and is shown with it, whichever rule decided."""
+
+    label: str
+    when: Criterion
+    sources: tuple[str, ...] = Field(min_length=1)
+
+
+class Subtype(Closed):
+    key: str
+    label: str
+    when: Criterion
+    sources: tuple[str, ...] = Field(min_length=1)
+
+
+class Effect(Closed):
+    """An effect size as printed, with the population it was measured in."""
+
+    measure: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    population: str
+    sources: tuple[str, ...] = Field(min_length=1)
+    note: str | None = None
+
+
+class RiskFactor(Closed):
+    key: str
+    label: str
+    when: Criterion | None = Field(None, description="absent: shown as knowledge, not evaluated")
+    weight: Literal["major", "minor"] | None = None
+    effects: tuple[Effect, ...] = ()
+    sources: tuple[str, ...] = Field(min_length=1)
+    note: str | None = None
+
+
+class Statement(Closed):
+    """One fact for the reader. ``verified: false`` is shown marked and drives nothing."""
+
+    text: str
+    sources: tuple[str, ...] = Field(min_length=1)
+    verified: bool = True
+
+
+class Hypothesis(Closed):
+    """A type or a mimic: something that could explain the lesion."""
+
+    key: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    label: str
+    definition: Statement
+    facts: tuple[Statement, ...] = ()
+    rules: tuple[StatusRule, ...] = Field(min_length=1)
+    supports: tuple[Weighed, ...] = ()
+    against: tuple[Weighed, ...] = ()
+    subtypes: tuple[Subtype, ...] = ()
+
+
+class MoreUrgent(Closed):
+    when: Criterion
+    urgency: int
+
+
+class CalcificationType(Hypothesis):
+    """One of the five types. ``urgency`` orders equals (1 is the most urgent)."""
+
+    urgency: int
+    more_urgent: MoreUrgent | None = None
+    risk_factors: tuple[RiskFactor, ...] = ()
+
+
+class Mimic(Hypothesis):
+    tells_apart: tuple[Statement, ...] = Field(min_length=1)
+    mimics_type: tuple[str, ...] = Field((), description="types it is most often mistaken for")
+
+
+class Prevalence(Closed):
+    """A rate as printed: numerator and denominator where the source gives them."""
+
+    text: str
+    numerator: int | None = None
+    denominator: int | None = None
+    percent: float | None = None
+    population: str
+    sources: tuple[str, ...] = Field(min_length=1)
+
+
+class Disease(Closed):
+    """One autoimmune disease and what is known of calcification in it."""
+
+    key: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    label: str
+    established: Criterion
+    suspected: Criterion | None = None
+    suspected_sources: tuple[str, ...] = ()
+    more_specific_than: tuple[str, ...] = Field((), description="diseases this one replaces in the display")
+    prevalence: tuple[Prevalence, ...] = ()
+    onset: tuple[Statement, ...] = ()
+    sites: tuple[Statement, ...] = ()
+    antibodies: tuple[Statement, ...] = ()
+    complications: tuple[Statement, ...] = ()
+    facts: tuple[Statement, ...] = ()
+    risk_factors: tuple[RiskFactor, ...] = ()
+    sources: tuple[str, ...] = Field(min_length=1)
+
+
+class ClinicalForm(Closed):
+    key: str
+    label: str
+    description: Statement
+    when: Criterion | None = None
+
+
+class Action(Closed):
+    text: str
+    sources: tuple[str, ...] = Field(min_length=1)
+
+
+class Alarm(Closed):
+    """A red flag. ``id`` is the R-number of the research; ``urgency`` orders them on the page."""
+
+    key: str
+    id: str
+    label: str
+    urgency: Literal["immediate", "same_day", "urgent"]
+    when: Criterion
+    actions: tuple[Action, ...] = Field(min_length=1)
+    sources: tuple[str, ...] = Field(min_length=1)
+
+
+class Outcome(Closed):
+    """A result a test could have, written as the facts it would add (``lab: flag`` or ``concept: true|false``)."""
+
+    label: str
+    labs: dict[str, Literal["high", "low", "normal", "positive", "negative"]] = {}
+    concepts: dict[str, bool] = {}
+    meaning: str
+    sources: tuple[str, ...] = Field(min_length=1)
+
+
+class Test(Closed):
+    """A piece of work-up. It is *missing* while every fact its outcomes would add is unknown."""
+
+    key: str
+    label: str
+    outcomes: tuple[Outcome, ...] = Field(min_length=1)
+    when: Criterion | None = Field(None, description="ask only when this is true (or unknown, if ``ask_when_unknown``)")
+    ask_when_unknown: bool = True
+    sources: tuple[str, ...] = Field(min_length=1)
+    note: str | None = None
+
+
+class Setting(Closed):
+    """A number on which sources disagree, or an engineering choice, kept where it can be changed."""
+
+    key: str
+    value: float | str | bool
+    unit: str | None = None
+    label: str
+    alternatives: str | None = None
+    sources: tuple[str, ...] = ()

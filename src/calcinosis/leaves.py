@@ -1,0 +1,301 @@
+"""Leaves: from facts to truth columns, one per distinct question the criteria ask.
+
+Each kind of question is answered for all patients and all its leaves in one join against a small table of the questions;
+the answers land in one matrix (leaf × patient) of truth values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from calcinosis.facts import Facts
+from calcinosis.findings import Leaf, is_plain, leaf_id
+from calcinosis.knowledge import Knowledge
+from calcinosis.knowledge.model import AgeIs, Has, LabIs, LabValue, SameSite, SexIs, Suspected
+from calcinosis.truth import FALSE, TRUE, UNKNOWN, Truth, from_bool
+from calcinosis.units import conversion_factor
+
+_MEANS = {  # asked -> (flags that say yes, flags that say no); any other flag leaves it unknown
+    "high": (("high",), ("low", "normal")),
+    "low": (("low",), ("high", "normal")),
+    "normal": (("normal", "negative"), ("low", "high", "abnormal", "positive")),
+    "positive": (("positive", "high", "abnormal"), ("negative", "normal")),
+    "negative": (("negative", "normal"), ("positive", "high", "abnormal")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LeafMatrix:
+    """Truth of every leaf for every patient.
+
+    Attributes:
+        subjects: subject_id, sex, age_years; row *i* is column *i* of ``values``.
+        names: leaf ids; row *j* of ``values``.
+        values: int8, shape (leaves, patients).
+    """
+
+    subjects: pl.DataFrame
+    names: tuple[str, ...]
+    values: npt.NDArray[np.int8]
+
+    def columns(self) -> dict[str, Truth]:
+        return dict(zip(self.names, self.values, strict=True))
+
+
+@dataclass(frozen=True)
+class Questions:
+    """The distinct leaves of a knowledge base as join tables, built once."""
+
+    knowledge: Knowledge
+    leaves: tuple[tuple[Leaf, bool], ...]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(leaf_id(leaf, now=now) for leaf, now in self.leaves)
+
+    @cached_property
+    def presence(self) -> pl.DataFrame:
+        """concept -> leaf of the plain presence question."""
+        return self._table([(leaf.has, j) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, Has) and is_plain(leaf)], "concept")
+
+    @cached_property
+    def suspicion(self) -> pl.DataFrame:
+        return self._table([(leaf.suspected, j) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, Suspected)], "concept")
+
+    @cached_property
+    def qualified(self) -> pl.DataFrame:
+        """concept -> leaf with at, lead_from, lead_to, within."""
+        rows = [
+            (leaf.has, j, leaf.at, *(leaf.days_before_onset or (None, None)), leaf.within_days)
+            for j, (leaf, _) in enumerate(self.leaves)
+            if isinstance(leaf, Has) and not is_plain(leaf)
+        ]
+        schema = {"concept": pl.String, "leaf": pl.Int32, "at": pl.String, "lead_from": pl.Float64, "lead_to": pl.Float64, "within": pl.Float64}
+        return pl.DataFrame(rows, schema=schema, orient="row")
+
+    @cached_property
+    def same_site(self) -> pl.DataFrame:
+        rows = [(j, *leaf.same_site) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, SameSite)]
+        return pl.DataFrame(rows, schema={"leaf": pl.Int32, "first": pl.String, "second": pl.String}, orient="row")
+
+    @cached_property
+    def site_ancestors(self) -> pl.DataFrame:
+        rows = [(key, above) for key, ancestors in self.knowledge.ancestors.items() if self.knowledge.concepts[key].kind == "site" for above in ancestors]
+        return pl.DataFrame(rows, schema={"site": pl.String, "within_site": pl.String}, orient="row")
+
+    @cached_property
+    def related_sites(self) -> pl.DataFrame:
+        """Pairs of sites of which one lies in the other."""
+        up = self.site_ancestors
+        down = up.select(pl.col("within_site").alias("site"), pl.col("site").alias("within_site"))
+        return pl.concat([up, down]).unique()
+
+    @cached_property
+    def flags(self) -> pl.DataFrame:
+        """concept, moment ("index", "now", "ever"), flag -> leaf, truth."""
+        rows = []
+        for j, (leaf, now) in enumerate(self.leaves):
+            if isinstance(leaf, LabIs):
+                yes, no = _MEANS[leaf.is_]
+                moment = "ever" if leaf.ever else "now" if now else "index"
+                rows += [(leaf.lab, moment, flag, j, int(TRUE)) for flag in yes]
+                if not leaf.ever:  # one normal value does not show that it was never otherwise
+                    rows += [(leaf.lab, moment, flag, j, int(FALSE)) for flag in no]
+        schema = {"concept": pl.String, "moment": pl.String, "flag": pl.String, "leaf": pl.Int32, "truth": pl.Int8}
+        return pl.DataFrame(rows, schema=schema, orient="row")
+
+    @cached_property
+    def limits(self) -> pl.DataFrame:
+        """concept, moment -> leaf with at_least and below in the canonical unit."""
+        rows = []
+        for j, (leaf, now) in enumerate(self.leaves):
+            if isinstance(leaf, LabValue):
+                lab = self.knowledge.concepts[leaf.value].lab
+                if lab is None or lab.unit is None:
+                    raise ValueError(f"{leaf.value} has no canonical unit, so no value of it can be compared")
+                factor = conversion_factor(leaf.unit, lab.unit, lab.molar_mass, lab.valence)
+                low, high = (None if limit is None else self.knowledge.number(limit) * factor for limit in (leaf.at_least, leaf.below))
+                rows.append((leaf.value, "now" if now else "index", j, low, high))
+        schema = {"concept": pl.String, "moment": pl.String, "leaf": pl.Int32, "at_least": pl.Float64, "below": pl.Float64}
+        return pl.DataFrame(rows, schema=schema, orient="row")
+
+    @cached_property
+    def person(self) -> tuple[tuple[int, AgeIs | SexIs], ...]:
+        return tuple((j, leaf) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, AgeIs | SexIs))
+
+    def closed(self, kinds: frozenset[str]) -> dict[str, list[int]]:
+        """Concepts of the kinds for which silence means absence, each with the leaves that are false when it is absent."""
+        found: dict[str, list[int]] = {}
+        for j, (leaf, _) in enumerate(self.leaves):
+            for concept in (leaf.has,) if isinstance(leaf, Has) else leaf.same_site if isinstance(leaf, SameSite) else ():
+                if self.knowledge.concepts[concept].kind in kinds:
+                    found.setdefault(concept, []).append(j)
+        return found
+
+    def _table(self, rows: list[tuple[str, int]], key: str) -> pl.DataFrame:
+        return pl.DataFrame(rows, schema={key: pl.String, "leaf": pl.Int32}, orient="row")
+
+
+def ask(facts: Facts, questions: Questions, closed_world: frozenset[str] = frozenset()) -> LeafMatrix:
+    """Answer every question for every patient.
+
+    Args:
+        closed_world: kinds of concepts ("disease", "drug", "procedure" ...) for which silence means absence. Labs are never closed.
+    """
+    subjects = facts.subjects.select("subject_id", "sex", "age_years")
+    rows = subjects.select("subject_id").with_row_index("row")
+    values = np.full((len(questions.leaves), subjects.height), UNKNOWN, dtype=np.int8)
+
+    def write(answers: pl.DataFrame) -> None:
+        """answers: subject_id, leaf, truth (Int8)."""
+        if not answers.is_empty():
+            placed = answers.join(rows, on="subject_id")
+            values[placed["leaf"].to_numpy(), placed["row"].to_numpy()] = placed["truth"].to_numpy()
+
+    present = facts.concepts.select("subject_id", "concept", "present", "suspected")
+    write(_presence(present, questions))
+    write(_suspicion(present, questions))
+    write(_qualified(facts, present, questions))
+    write(_same_site(facts, present, questions))
+    write(_flags(facts.labs, questions))
+    write(_limits(facts.labs, questions))
+    for j, leaf in questions.person:
+        values[j] = _person(leaf, subjects)
+    closed = questions.closed(closed_world) if closed_world else {}
+    spoken = present.filter(pl.col("concept").is_in(list(closed))).join(rows, on="subject_id")  # also if only suspected
+    for concept, asked in closed.items():
+        silent = np.ones(subjects.height, dtype=np.bool_)
+        silent[spoken.filter(pl.col("concept") == concept)["row"].to_numpy()] = False
+        for j in asked:
+            values[j][silent] = FALSE
+    return LeafMatrix(subjects=subjects, names=questions.names, values=values)
+
+
+def _truth(value: pl.Expr) -> pl.Expr:
+    """Boolean (null = unknown) to the truth encoding."""
+    return (value.cast(pl.Int8) * 2).fill_null(1).alias("truth")
+
+
+def _presence(present: pl.DataFrame, questions: Questions) -> pl.DataFrame:
+    return present.filter(pl.col("present").is_not_null()).join(questions.presence, on="concept").select("subject_id", "leaf", _truth(pl.col("present")))
+
+
+def _suspicion(present: pl.DataFrame, questions: Questions) -> pl.DataFrame:
+    if questions.suspicion.is_empty():
+        return present.clear()
+    asked = present.join(questions.suspicion, on="concept").filter(pl.col("suspected") | pl.col("present").is_not_null())
+    return asked.select("subject_id", "leaf", _truth(pl.col("suspected") & pl.col("present").is_null()))
+
+
+def _qualified(facts: Facts, present: pl.DataFrame, questions: Questions) -> pl.DataFrame:
+    absent = present.filter(~pl.col("present")).join(questions.qualified, on="concept").select("subject_id", "leaf", _truth(pl.lit(False)))
+    asked = facts.mentions.join(questions.qualified, on="concept").with_row_index("mention")
+    if asked.is_empty():
+        return absent
+    at_sites = (
+        asked.filter(pl.col("at").is_not_null() & (pl.col("sites").list.len() > 0))
+        .select("mention", "at", pl.col("sites").alias("site"))
+        .explode("site")
+        .join(questions.site_ancestors, on="site", how="left")
+        .group_by("mention")
+        .agg((pl.col("within_site") == pl.col("at")).any().alias("at_site"))
+    )
+    dated = (pl.col("index_time") - pl.col("time")).dt.total_days().cast(pl.Float64)
+    lead = pl.coalesce("days_before_onset", pl.when(dated != 0).then(dated))  # same-day entries say nothing about order
+    near = (pl.col("time") - pl.col("index_time")).dt.total_days().abs() <= pl.col("within")
+    meets = (
+        pl.when(pl.col("at").is_null()).then(True).otherwise(pl.col("at_site"))
+        & pl.when(pl.col("lead_from").is_null()).then(True).otherwise(lead.is_between(pl.col("lead_from"), pl.col("lead_to")))
+        & pl.when(pl.col("within").is_null()).then(True).otherwise(near.fill_null(True))
+    )
+    met = (
+        asked.join(at_sites, on="mention", how="left")
+        .select("subject_id", "leaf", meets.alias("meets"))
+        .group_by("subject_id", "leaf")
+        .agg(_truth(pl.col("meets").any(ignore_nulls=False)))
+    )
+    return pl.concat([absent, met])
+
+
+def _same_site(facts: Facts, present: pl.DataFrame, questions: Questions) -> pl.DataFrame:
+    if questions.same_site.is_empty():
+        return present.clear()
+    missing = present.filter(~pl.col("present")).select("subject_id", "concept")
+    pairs = questions.same_site
+    absent = pl.concat([missing.join(pairs, left_on="concept", right_on=side).select("subject_id", "leaf") for side in ("first", "second")]).unique()
+    wanted = pl.concat([pairs["first"], pairs["second"]]).unique()
+    sited = (
+        facts.mentions.filter(pl.col("concept").is_in(wanted.implode()) & (pl.col("sites").list.len() > 0))
+        .select("subject_id", "concept", pl.col("sites").alias("site"))
+        .explode("site")
+        .unique()
+    )
+    first = sited.join(pairs, left_on="concept", right_on="first").select("subject_id", "leaf", "site")
+    second = sited.join(pairs, left_on="concept", right_on="second").select("subject_id", "leaf", pl.col("site").alias("within_site"))
+    both = first.join(second, on=["subject_id", "leaf"])
+    shared = both.join(questions.related_sites.with_columns(pl.lit(True).alias("related")), on=["site", "within_site"], how="left")
+    met = shared.group_by("subject_id", "leaf").agg(_truth(pl.col("related").fill_null(False).any()))
+    return pl.concat([absent.with_columns(_truth(pl.lit(False))), met])
+
+
+def _moments(labs: pl.DataFrame) -> pl.DataFrame:
+    """The two deciding measurements of each analyte as rows: subject_id, concept, moment, value, comparator, flag."""
+    at_index = labs.select("subject_id", "concept", pl.lit("index").alias("moment"), "value", "comparator", "flag")
+    now = labs.select(
+        "subject_id", "concept", pl.lit("now").alias("moment"), pl.col("now_value").alias("value"),
+        pl.col("now_comparator").alias("comparator"), pl.col("now_flag").alias("flag"),
+    )  # fmt: skip
+    return pl.concat([at_index, now])
+
+
+def _flags(labs: pl.DataFrame, questions: Questions) -> pl.DataFrame:
+    if labs.is_empty():
+        return pl.DataFrame(schema={"subject_id": pl.String, "leaf": pl.Int32, "truth": pl.Int8})
+    deciding = _moments(labs).select("subject_id", "concept", "moment", "flag").drop_nulls()
+    ever = labs.select("subject_id", "concept", pl.lit("ever").alias("moment"), pl.col("ever").alias("flag")).explode("flag").drop_nulls()
+    return pl.concat([deciding, ever]).join(questions.flags, on=["concept", "moment", "flag"]).select("subject_id", "leaf", "truth")
+
+
+def _limits(labs: pl.DataFrame, questions: Questions) -> pl.DataFrame:
+    if labs.is_empty():
+        return pl.DataFrame(schema={"subject_id": pl.String, "leaf": pl.Int32, "truth": pl.Int8})
+    asked = _moments(labs).filter(pl.col("value").is_not_null()).join(questions.limits, on=["concept", "moment"])
+    value, comparator = pl.col("value"), pl.col("comparator").fill_null("=")
+    below = comparator.is_in(["<", "<="])  # the true value lies at or under ``value``
+    above = comparator.is_in([">", ">="])
+    reaches = (
+        pl.when((value >= pl.col("at_least")) & ~below).then(True)
+        .when((value < pl.col("at_least")) & ~above).then(False)
+        .when((comparator == "<") & (value <= pl.col("at_least"))).then(False)
+    )  # fmt: skip
+    stays = (
+        pl.when((value < pl.col("below")) & ~above).then(True)
+        .when((value >= pl.col("below")) & ~below).then(False)
+        .when((comparator == "<") & (value <= pl.col("below"))).then(True)
+    )  # fmt: skip
+    inside = pl.when(pl.col("at_least").is_null()).then(True).otherwise(reaches) & pl.when(pl.col("below").is_null()).then(True).otherwise(stays)
+    return asked.select("subject_id", "leaf", _truth(inside))
+
+
+def _person(leaf: AgeIs | SexIs, subjects: pl.DataFrame) -> Truth:
+    if isinstance(leaf, SexIs):
+        sex = subjects["sex"]
+        return np.where(sex.is_null().to_numpy(), UNKNOWN, from_bool((sex == leaf.sex).fill_null(False).to_numpy()))
+    age = subjects["age_years"].fill_null(np.nan).to_numpy()
+    inside = np.ones(len(age), dtype=np.bool_)
+    if leaf.at_least is not None:
+        inside &= age >= leaf.at_least
+    if leaf.below is not None:
+        inside &= age < leaf.below
+    return np.where(np.isnan(age), UNKNOWN, from_bool(inside))
+
+
+def all_leaves(wanted: Iterable[tuple[Leaf, bool]]) -> tuple[tuple[Leaf, bool], ...]:
+    """Distinct leaves in a stable order."""
+    return tuple({leaf_id(leaf, now=now): (leaf, now) for leaf, now in wanted}.values())

@@ -1,0 +1,240 @@
+"""Reasons: every criterion that was decided, with the facts and citations behind it, as one long table.
+
+Explaining reads values and changes none: it starts from the evaluated table and only adds rows elsewhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from calcinosis.facts import Facts
+from calcinosis.knowledge.model import Status
+from calcinosis.reasoning.evaluate import Evaluation
+from calcinosis.reasoning.plan import Plan, PlannedCriterion
+from calcinosis.truth import TRUE, UNKNOWN
+
+REASON_SCHEMA = {
+    "subject_id": pl.String,
+    "kind": pl.String,  # "type", "mimic", "alarm", "disease", "form"
+    "owner": pl.String,  # key of the hypothesis, alarm, disease or form
+    "role": pl.String,  # "decides", "supports", "against", "missing", "subtype", "risk", "established", "suspected", "when"
+    "label": pl.String,
+    "detail": pl.String,  # key of a subtype or risk factor
+    "status": pl.String,  # of the rule that decides
+    "sources": pl.List(pl.String),
+    "order": pl.Int32,
+    "facts": pl.List(
+        pl.Struct(
+            {
+                "concept": pl.String,
+                "said": pl.String,
+                "value": pl.String,  # "present", "absent", "suspected", a flag
+                "time": pl.Datetime("us"),
+                "first_time": pl.Datetime("us"),
+                "last_time": pl.Datetime("us"),
+                "source": pl.String,
+                "n": pl.UInt32,
+            }
+        )
+    ),
+    "unknown": pl.List(pl.Struct({"concept": pl.String, "because": pl.String})),  # for role "missing"
+}
+
+
+def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
+    """Reasons for every hypothesis, alarm, disease and form of the given patients.
+
+    Args:
+        evaluation: only the patients to explain (:meth:`Evaluation.take`).
+
+    Returns:
+        ``REASON_SCHEMA``; one row per patient and criterion that is true, or (role "missing") unknown.
+    """
+    plan = evaluation.plan
+    shown = [*(c for criteria in plan.shown.values() for c in criteria), *(c for c in plan.other if c.kind != "test")]
+    true, missing = _decided(evaluation, shown)
+    leaf_values = _leaf_values(evaluation)
+    leaf_facts = _leaf_facts(leaf_values, facts, plan)
+    fired = pl.concat([_deciding_rules(evaluation), true], how="diagonal")
+    reasons = _attach_facts(fired, leaf_facts, plan)
+    reasons = _never_without_a_fact(reasons, facts)
+    gaps = _unknown_leaves(missing, leaf_values, facts, plan)
+    columns = list(REASON_SCHEMA)
+    return pl.concat([reasons.select(columns[:-1]), gaps.select([c for c in columns if c != "facts"])], how="diagonal").select(
+        [pl.col(name).cast(dtype) for name, dtype in REASON_SCHEMA.items()]
+    )
+
+
+def _decided(evaluation: Evaluation, shown: list[PlannedCriterion]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The true criteria, and the unknown supports and points against of the types: subject_id and the columns of ``plan.criteria``."""
+    ids, rows, truths = [], [], []
+    for criterion in shown:
+        values = criterion.truth(evaluation.columns)
+        may_miss = criterion.kind == "type" and criterion.role in ("supports", "against")
+        hits = np.flatnonzero(values >= UNKNOWN if may_miss else values == TRUE)
+        ids.append(np.full(len(hits), criterion.id, dtype=np.int32))
+        rows.append(hits)
+        truths.append(values[hits] == TRUE)
+    decided = pl.DataFrame({"id": np.concatenate(ids), "row": np.concatenate(rows), "truth": np.concatenate(truths)})
+    decided = decided.with_columns(evaluation.subjects["subject_id"].gather(decided["row"]).alias("subject_id"), pl.col("id").alias("order"))
+    decided = decided.join(evaluation.plan.criteria, on="id", maintain_order="left").drop("row")
+    return decided.filter("truth").drop("truth"), decided.filter(~pl.col("truth")).drop("truth")
+
+
+def _deciding_rules(evaluation: Evaluation) -> pl.DataFrame:
+    """One row per patient and type (and mimic whose rule fired): the rule that set the status."""
+    plan, knowledge = evaluation.plan, evaluation.plan.knowledge
+    frames = []
+    for key, rules in plan.rules.items():
+        fired = evaluation.fired[key]
+        chosen = np.arange(len(fired)) if key in knowledge.types else np.flatnonzero(fired >= 0)
+        if len(chosen):
+            ids = np.array([-1, *(rule.id for rule in rules)], dtype=np.int32)[fired[chosen] + 1]
+            kind = "type" if key in knowledge.types else "mimic"
+            frames.append(
+                pl.DataFrame({"subject_id": evaluation.subjects["subject_id"].gather(chosen), "id": ids}).with_columns(
+                    pl.lit(key).alias("owner"),
+                    pl.lit(kind).alias("kind"),
+                    pl.lit(list(knowledge.types[key].definition.sources) if key in knowledge.types else [], dtype=pl.List(pl.String)).alias("_sources"),
+                )
+            )
+    if not frames:
+        return pl.DataFrame(schema={"subject_id": pl.String, "id": pl.Int32})
+    return (
+        pl.concat(frames)
+        .join(plan.criteria.select("id", "label", "sources", "status"), on="id", how="left", maintain_order="left")
+        .with_columns(
+            pl.col("label").fill_null("The record does not hold what is needed to judge this type; see what is missing"),
+            pl.coalesce("sources", "_sources").alias("sources"),
+            pl.col("status").fill_null(Status.NOT_ASSESSED.value),
+            pl.lit("decides").alias("role"),
+            pl.lit(None, dtype=pl.String).alias("detail"),
+            pl.lit(-1, dtype=pl.Int32).alias("order"),
+        )
+        .drop("_sources")
+    )
+
+
+def _leaf_values(evaluation: Evaluation) -> pl.DataFrame:
+    """subject_id, leaf, value (Boolean): the leaves that are known."""
+    names = evaluation.plan.questions.names
+    matrix = np.vstack([evaluation.columns[name] for name in names]) if names else np.zeros((0, evaluation.subjects.height), dtype=np.int8)
+    leaf, row = np.nonzero(matrix != UNKNOWN)
+    return pl.DataFrame(
+        {
+            "subject_id": evaluation.subjects["subject_id"].gather(row),
+            "leaf": pl.Series(names, dtype=pl.String).gather(leaf),
+            "value": matrix[leaf, row] == TRUE,
+        },
+        schema={"subject_id": pl.String, "leaf": pl.String, "value": pl.Boolean},
+    )
+
+
+def _leaf_facts(leaf_values: pl.DataFrame, facts: Facts, plan: Plan) -> pl.DataFrame:
+    """One fact per patient and known leaf: subject_id, leaf, leaf value, fact (struct)."""
+    asked = leaf_values.rename({"value": "leaf_value"}).join(plan.leaf_subjects, on="leaf")
+    on = ["subject_id", "concept"]
+    word = pl.when("present").then(pl.lit("present")).when(~pl.col("present")).then(pl.lit("absent")).otherwise(pl.lit("suspected"))
+    recorded = facts.concepts.select(*on, "said", word.alias("fact_value"), "time", "first_time", "last_time", "source", "n")
+    labs = facts.labs.select(*on, "said", pl.col("flag").alias("fact_value"), "time", "first_time", "last_time", "source", "n")
+    now = facts.labs.select(
+        *on, pl.col("now_said").alias("said"), pl.col("now_flag").alias("fact_value"), pl.col("now_time").alias("time"),
+        "first_time", "last_time", pl.col("now_source").alias("source"), "n",
+    )  # fmt: skip
+    person = facts.subjects.select(
+        "subject_id",
+        pl.lit("").alias("concept"),
+        pl.concat_str(
+            pl.col("sex").fill_null("sex unknown"),
+            pl.lit(", "),
+            pl.col("age_years").floor().cast(pl.Int64).cast(pl.String).fill_null("age unknown"),
+            pl.lit(" years"),
+        ).alias("said"),
+        pl.lit("present").alias("fact_value"),
+        pl.lit(None, dtype=pl.Datetime("us")).alias("time"),
+        pl.lit(None, dtype=pl.Datetime("us")).alias("first_time"),
+        pl.lit(None, dtype=pl.Datetime("us")).alias("last_time"),
+        pl.concat_str(pl.lit("Patient/"), "subject_id").alias("source"),
+        pl.lit(1, dtype=pl.UInt32).alias("n"),
+    )
+    parts = [
+        asked.filter(pl.col("source_kind") == kind).join(frame, on=on)
+        for kind, frame in (("concept", recorded), ("lab", labs), ("lab_now", now), ("patient", person))
+    ]
+    return (
+        pl.concat(parts)
+        .filter(pl.col("source").is_not_null())
+        .select(
+            "subject_id",
+            "leaf",
+            pl.col("leaf_value").alias("positive"),
+            pl.struct(
+                "concept", "said", pl.col("fact_value").alias("value"), "time", "first_time", "last_time", "source", "n"
+            ).alias("fact"),
+        )
+    )
+
+
+def _attach_facts(reasons: pl.DataFrame, leaf_facts: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """To each criterion, the facts of its leaves whose value argues for its truth."""
+    argued = (
+        reasons.select("subject_id", "id")
+        .join(plan.criterion_leaves, on="id", maintain_order="left")
+        .join(leaf_facts, on=["subject_id", "leaf", "positive"], maintain_order="left")
+        .group_by("subject_id", "id", maintain_order=True)
+        .agg(pl.col("fact").unique(maintain_order=True).alias("facts"))
+    )
+    return reasons.join(argued, on=["subject_id", "id"], how="left", maintain_order="left")
+
+
+def _never_without_a_fact(reasons: pl.DataFrame, facts: Facts) -> pl.DataFrame:
+    """A status that rests on what is missing names the lesion it is about, or failing that the patient record itself."""
+    lesion = facts.concepts.filter(pl.col("concept").is_in(["calcification", "chalky_discharge", "skin_lesion"]) & pl.col("present")).select(
+        "subject_id",
+        pl.struct(
+            "concept", "said", pl.lit("present").alias("value"), "time", "first_time", "last_time", "source", "n"
+        ).alias("fact"),
+    )
+    anything = facts.concepts.sort("concept").group_by("subject_id", maintain_order=True).agg(
+        pl.struct(
+            "concept", "said",
+            pl.when("present").then(pl.lit("present")).when(~pl.col("present")).then(pl.lit("absent")).otherwise(pl.lit("suspected")).alias("value"),
+            "time", "first_time", "last_time", "source", "n",
+        ).first().alias("fact")
+    )  # fmt: skip
+    fallback = (
+        pl.concat([lesion, anything]).group_by("subject_id", maintain_order=True).agg(pl.col("fact").first().implode().alias("_fallback"))
+    )
+    joined = reasons.join(fallback, on="subject_id", how="left", maintain_order="left")
+    lacks = (pl.col("role") == "decides") & (pl.col("facts").is_null() | (pl.col("facts").list.len() == 0))
+    return joined.with_columns(pl.when(lacks).then("_fallback").otherwise("facts").alias("facts")).drop("_fallback")
+
+
+def _unknown_leaves(missing: pl.DataFrame, leaf_values: pl.DataFrame, facts: Facts, plan: Plan) -> pl.DataFrame:
+    """To each unknown criterion, the concepts nobody recorded, and why they are unknown."""
+    measured = facts.labs.select("subject_id", "concept", pl.lit(True).alias("_measured"))
+    suspected = facts.concepts.filter("suspected").select("subject_id", "concept", pl.lit(True).alias("_suspected"))
+    unusable = facts.rejects.select(pl.col("record").alias("_record"), pl.col("reason").str.split(":").list.first().alias("concept"))
+    because = (
+        pl.when(pl.col("source_kind").str.starts_with("lab") & pl.col("_measured").fill_null(False))
+        .then(pl.lit("measured outside the window, or without a usable result"))
+        .when(pl.col("source_kind").str.starts_with("lab") & pl.col("concept").is_in(unusable["concept"].to_list()))
+        .then(pl.lit("unit not convertible"))
+        .when(pl.col("source_kind").str.starts_with("lab"))
+        .then(pl.lit("never measured"))
+        .when(pl.col("_suspected").fill_null(False))
+        .then(pl.lit("only suspected"))
+        .otherwise(pl.lit("source silent"))
+    )
+    unknown = (
+        missing.select("subject_id", "id")
+        .join(plan.criterion_leaves.select("id", "leaf"), on="id", maintain_order="left")
+        .join(leaf_values, on=["subject_id", "leaf"], how="anti")
+        .join(plan.leaf_subjects, on="leaf")
+        .join(measured, on=["subject_id", "concept"], how="left")
+        .join(suspected, on=["subject_id", "concept"], how="left")
+        .group_by("subject_id", "id", maintain_order=True)
+        .agg(pl.struct("concept", because.alias("because")).unique(maintain_order=True).alias("unknown"))
+    )
+    return missing.with_columns(pl.lit("missing").alias("role")).join(unknown, on=["subject_id", "id"], how="left", maintain_order="left")

@@ -1,0 +1,213 @@
+"""The plan: everything about the rules that does not depend on a patient, compiled once per knowledge version.
+
+A *node* is a finding or a hypothesis (type or mimic). Nodes are ordered so that each comes after those it names.
+A *criterion* is anything with a truth value that is shown to a reader: a status rule, a support, a point against, an alarm ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from calcinosis.findings import Evaluator, Leaf, children, compile_criterion, expand, leaf_id, leaves, references
+from calcinosis.knowledge import Knowledge
+from calcinosis.knowledge.model import AgeIs, Criterion, FindingRef, Has, Hypothesis, HypothesisAtLeast, LabIs, LabValue, Not, SameSite, SexIs, Suspected
+from calcinosis.leaves import Questions, all_leaves
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCriterion:
+    """One shown criterion: column name, owner, role and what to tell the reader."""
+
+    id: int  # row in ``Plan.criteria``
+    kind: str  # "type", "mimic", "alarm", "disease", "form", "test"
+    owner: str
+    role: str  # "rule", "supports", "against", "subtype", "risk", "established", "suspected", "when"
+    label: str
+    sources: tuple[str, ...]
+    truth: Evaluator
+    status: str | None = None  # of a rule
+    detail: str | None = None  # key of a subtype or risk factor
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    knowledge: Knowledge
+    questions: Questions  # every leaf, once
+    nodes: tuple[str, ...]  # "finding:x" and "hypothesis:x", each after those it names
+    findings: dict[str, Evaluator]
+    rules: dict[str, tuple[PlannedCriterion, ...]]  # hypothesis -> its status rules, in order
+    shown: dict[str, tuple[PlannedCriterion, ...]]  # hypothesis -> supports, against, subtypes, risk factors
+    other: tuple[PlannedCriterion, ...]  # alarms, diseases, forms, tests
+    criteria: pl.DataFrame  # id, kind, owner, role, label, sources, status, detail
+    criterion_leaves: pl.DataFrame  # id, leaf, positive: which leaf values argue for "true"
+    leaf_subjects: pl.DataFrame  # leaf, source_kind ("concept", "lab", "lab_now", "patient"), concept
+
+    @property
+    def hypotheses(self) -> tuple[str, ...]:
+        return tuple(self.rules)
+
+
+_plans: dict[str, Plan] = {}
+
+
+def make_plan(knowledge: Knowledge) -> Plan:
+    """Compile the knowledge base (cached per version)."""
+    if knowledge.version not in _plans:
+        _plans[knowledge.version] = _compile(knowledge)
+    return _plans[knowledge.version]
+
+
+def _compile(knowledge: Knowledge) -> Plan:
+    rules: dict[str, tuple[PlannedCriterion, ...]] = {}
+    shown: dict[str, tuple[PlannedCriterion, ...]] = {}
+    owners: list[tuple[PlannedCriterion, Criterion, bool]] = []
+
+    def plan(kind: str, owner: str, role: str, label: str, sources: tuple[str, ...], when: Criterion, *,
+             now: bool = False, status: str | None = None, detail: str | None = None) -> PlannedCriterion:  # fmt: skip
+        planned = PlannedCriterion(len(owners), kind, owner, role, label, sources, compile_criterion(when, now=now), status, detail)
+        owners.append((planned, when, now))
+        return planned
+
+    hypotheses: list[tuple[str, Hypothesis]] = [
+        *(("type", each) for each in knowledge.types.values()),
+        *(("mimic", each) for each in knowledge.mimics.values()),
+    ]
+    for kind, each in hypotheses:
+        rules[each.key] = tuple(
+            plan(kind, each.key, "rule", rule.label, rule.sources, rule.when, status=rule.status) for rule in each.rules
+        )
+        risks = getattr(each, "risk_factors", ())
+        shown[each.key] = (
+            *(plan(kind, each.key, "supports", w.label, w.sources, w.when) for w in each.supports),
+            *(plan(kind, each.key, "against", w.label, w.sources, w.when) for w in each.against),
+            *(plan(kind, each.key, "subtype", s.label, s.sources, s.when, detail=s.key) for s in each.subtypes),
+            *(plan(kind, each.key, "risk", r.label, r.sources, r.when, detail=r.key) for r in risks if r.when is not None),
+        )
+    other = [
+        plan("alarm", alarm.key, "when", alarm.label, alarm.sources, alarm.when, now=True) for alarm in knowledge.alarms.values()
+    ]
+    for disease in knowledge.diseases.values():
+        other.append(plan("disease", disease.key, "established", disease.label, disease.sources, disease.established))
+        if disease.suspected is not None:
+            other.append(plan("disease", disease.key, "suspected", disease.label, disease.suspected_sources, disease.suspected))
+        other += [
+            plan("disease", disease.key, "risk", r.label, r.sources, r.when, detail=r.key)
+            for r in disease.risk_factors
+            if r.when is not None
+        ]
+    other += [
+        plan("form", form.key, "when", form.label, form.description.sources, form.when)
+        for form in knowledge.forms.values()
+        if form.when is not None
+    ]
+    other += [
+        plan("test", test.key, "when", test.label, test.sources, test.when) for test in knowledge.tests.values() if test.when is not None
+    ]
+
+    wanted = [(leaf, now and not _in_finding) for _, when, now in owners for leaf, _in_finding in _leaves_with_home(when, knowledge)]
+    wanted += [(leaf, False) for finding in knowledge.findings.values() for leaf in leaves(finding.when, knowledge)]
+    questions = Questions(knowledge, all_leaves(wanted))
+    return Plan(
+        knowledge=knowledge,
+        questions=questions,
+        nodes=_order(knowledge),
+        findings={f"finding:{key}": compile_criterion(finding.when) for key, finding in knowledge.findings.items()},
+        rules=rules,
+        shown=shown,
+        other=tuple(other),
+        criteria=pl.DataFrame(
+            [(c.id, c.kind, c.owner, c.role, c.label, list(c.sources), c.status, c.detail) for c, _, _ in owners],
+            schema={"id": pl.Int32, "kind": pl.String, "owner": pl.String, "role": pl.String, "label": pl.String,
+                    "sources": pl.List(pl.String), "status": pl.String, "detail": pl.String},
+            orient="row",
+        ),  # fmt: skip
+        criterion_leaves=pl.DataFrame(
+            [(c.id, name, positive) for c, when, now in owners for name, positive in _signed_leaves(when, knowledge, now)],
+            schema={"id": pl.Int32, "leaf": pl.String, "positive": pl.Boolean},
+            orient="row",
+        ).unique(maintain_order=True),
+        leaf_subjects=pl.DataFrame(
+            [row for leaf, now in questions.leaves for row in _leaf_subjects(leaf, now)],
+            schema={"leaf": pl.String, "source_kind": pl.String, "concept": pl.String},
+            orient="row",
+        ).unique(maintain_order=True),
+    )
+
+
+def _order(knowledge: Knowledge) -> tuple[str, ...]:
+    """Order findings and hypotheses by dependency.
+
+    Raises:
+        ValueError: they name each other in a circle.
+    """
+    order: dict[str, None] = {}
+
+    def criteria_of(node: str) -> Iterator[Criterion]:
+        kind, key = node.split(":", 1)
+        if kind == "finding":
+            yield knowledge.findings[key].when
+        else:
+            hypothesis = knowledge.types.get(key) or knowledge.mimics[key]
+            yield from (rule.when for rule in hypothesis.rules)
+
+    def visit(node: str, path: tuple[str, ...]) -> None:
+        if node in path:
+            raise ValueError(f"rules form a circle: {' -> '.join((*path, node))}")
+        if node not in order:
+            for criterion in criteria_of(node):
+                for r in references(criterion):
+                    visit(f"finding:{r.finding}" if isinstance(r, FindingRef) else f"hypothesis:{r.hypothesis}", (*path, node))
+            order[node] = None
+
+    for key in knowledge.findings:
+        visit(f"finding:{key}", ())
+    for key in (*knowledge.types, *knowledge.mimics):
+        visit(f"hypothesis:{key}", ())
+    return tuple(order)
+
+
+def _leaves_with_home(criterion: Criterion, knowledge: Knowledge) -> Iterator[tuple[Leaf, bool]]:
+    """Leaves of a criterion, and whether they stand in a finding it names (findings always look at the index date)."""
+    criterion = expand(criterion)
+    if isinstance(criterion, FindingRef):
+        yield from ((leaf, True) for leaf in leaves(criterion, knowledge))
+    elif children(criterion):
+        for part in children(criterion):
+            yield from _leaves_with_home(part, knowledge)
+    elif not isinstance(criterion, HypothesisAtLeast):
+        yield from ((leaf, False) for leaf in leaves(criterion, knowledge))
+
+
+def _signed_leaves(criterion: Criterion, knowledge: Knowledge, now: bool, positive: bool = True) -> Iterator[tuple[str, bool]]:
+    """Leaves of a criterion with their sign: a true leaf argues for the criterion when ``positive``."""
+    criterion = expand(criterion)
+    if isinstance(criterion, FindingRef):
+        yield from _signed_leaves(knowledge.findings[criterion.finding].when, knowledge, False, positive)
+    elif isinstance(criterion, Not):
+        yield from _signed_leaves(criterion.not_, knowledge, now, not positive)
+    elif isinstance(criterion, Has | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
+        yield leaf_id(criterion, now=now), positive
+    elif not isinstance(criterion, HypothesisAtLeast):
+        for part in children(criterion):
+            yield from _signed_leaves(part, knowledge, now, positive)
+
+
+def _leaf_subjects(leaf: Leaf, now: bool) -> Iterator[tuple[str, str, str]]:
+    """What the facts of a leaf are about."""
+    name = leaf_id(leaf, now=now)
+    match leaf:
+        case Has():
+            yield name, "concept", leaf.has
+        case Suspected():
+            yield name, "concept", leaf.suspected
+        case SameSite():
+            yield from ((name, "concept", concept) for concept in leaf.same_site)
+        case LabIs():
+            yield name, "lab_now" if now else "lab", leaf.lab
+        case LabValue():
+            yield name, "lab_now" if now else "lab", leaf.value
+        case _:
+            yield name, "patient", ""

@@ -1,0 +1,130 @@
+"""Work-up: the tests that are missing, ranked by what their results would change in this patient.
+
+Each possible result of each missing test is written into a copy of the patient's row, and the same evaluator runs over the copies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from calcinosis.findings import is_plain, leaf_id
+from calcinosis.knowledge.model import Has, LabIs, LabValue, Outcome, Test
+from calcinosis.leaves import LeafMatrix
+from calcinosis.reasoning.evaluate import Evaluation, evaluate
+from calcinosis.reasoning.plan import Plan
+from calcinosis.truth import FALSE, TRUE, UNKNOWN
+
+_YES = {"high": {"high"}, "low": {"low"}, "normal": {"normal"}, "positive": {"positive", "high"}, "negative": {"negative", "normal"}}
+
+
+@dataclass(frozen=True, slots=True)
+class _Scenario:
+    test: Test
+    outcome: Outcome
+    index: int
+    known: tuple[str, ...]  # columns that hold the answer already if they are not null
+    assigns: dict[str, np.int8]
+
+
+_scenarios: dict[str, tuple[_Scenario, ...]] = {}
+
+
+def scenarios(plan: Plan) -> tuple[_Scenario, ...]:
+    version = plan.knowledge.version
+    if version not in _scenarios:
+        _scenarios[version] = tuple(
+            _scenario(plan, test, outcome, index) for test in plan.knowledge.tests.values() for index, outcome in enumerate(test.outcomes)
+        )
+    return _scenarios[version]
+
+
+def _scenario(plan: Plan, test: Test, outcome: Outcome, index: int) -> _Scenario:
+    knowledge = plan.knowledge
+    assigns: dict[str, np.int8] = {}
+    known: list[str] = []
+    for leaf, now in plan.questions.leaves:
+        name = leaf_id(leaf, now=now)
+        if isinstance(leaf, LabIs) and leaf.lab in outcome.labs:
+            known.append(name)
+            assigns[name] = _flag_truth(leaf, outcome.labs[leaf.lab])
+        elif isinstance(leaf, LabValue) and leaf.value in outcome.labs:
+            known.append(name)
+        elif isinstance(leaf, Has):
+            for concept, present in outcome.concepts.items():
+                if is_plain(leaf) and leaf.has == concept:
+                    known.append(name)
+                if present and is_plain(leaf) and leaf.has in knowledge.ancestors[concept]:
+                    assigns[name] = TRUE
+                elif not present and leaf.has in knowledge.descendants[concept]:
+                    assigns[name] = FALSE
+    return _Scenario(test, outcome, index, tuple(known), assigns)
+
+
+def _flag_truth(leaf: LabIs, flag: str) -> np.int8:
+    if flag in _YES[leaf.is_]:
+        return TRUE
+    return UNKNOWN if leaf.ever else FALSE
+
+
+def missing_tests(evaluation: Evaluation) -> dict[str, npt.NDArray[np.intp]]:
+    """Test -> rows of the patients with a lesion for whom it is missing.
+
+    A test is missing while all its results are unknown, unless its ``when`` rules it out.
+    """
+    plan, columns = evaluation.plan, evaluation.columns
+    lesion = evaluation.true("lesion_present")
+    when = {c.owner: c.truth for c in plan.other if c.kind == "test"}
+    missing = {}
+    for test in plan.knowledge.tests.values():
+        known = sorted({name for each in scenarios(plan) if each.test.key == test.key for name in each.known})
+        if not known:
+            continue
+        lacking = lesion & reduce(np.logical_and, (columns[name] == UNKNOWN for name in known))
+        if test.key in when and lacking.any():
+            lacking &= when[test.key](columns) >= (UNKNOWN if test.ask_when_unknown else TRUE)
+        if lacking.any():
+            missing[test.key] = np.flatnonzero(lacking)
+    return missing
+
+
+def what_tests_would_change(evaluation: Evaluation, missing: dict[str, npt.NDArray[np.intp]]) -> pl.DataFrame:
+    """Evaluate every outcome of every missing test.
+
+    Returns:
+        subject_id, test, outcome (index), leading (key or null), and ``rank:<type>`` after the result.
+    """
+    plan = evaluation.plan
+    names = plan.questions.names
+    base = np.vstack([evaluation.columns[name] for name in names])
+    place = {name: j for j, name in enumerate(names)}
+    blocks, rows, tests, outcomes = [], [], [], []
+    for each in scenarios(plan):
+        lacking = missing.get(each.test.key)
+        if lacking is None:
+            continue
+        block = base[:, lacking]
+        for name, value in each.assigns.items():
+            block[place[name]] = value
+        blocks.append(block)
+        rows.append(lacking)
+        tests += [each.test.key] * len(lacking)
+        outcomes += [each.index] * len(lacking)
+    if not blocks:
+        return pl.DataFrame(schema={"subject_id": pl.String, "test": pl.String, "outcome": pl.Int32, "leading": pl.String})
+    subjects = evaluation.subjects[np.concatenate(rows).tolist()]
+    after = evaluate(LeafMatrix(subjects=subjects, names=names, values=np.hstack(blocks)), plan)
+    leaders = pl.Series([*plan.hypotheses, None], dtype=pl.String)
+    return pl.DataFrame(
+        {
+            "subject_id": subjects["subject_id"],
+            "test": tests,
+            "outcome": pl.Series(outcomes, dtype=pl.Int32),
+            "leading": leaders.gather(after.leading.astype(np.int64) % len(leaders)),
+            **{f"rank:{key}": after.rank(key) for key in plan.knowledge.types},
+        }
+    )

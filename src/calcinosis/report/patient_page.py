@@ -1,0 +1,80 @@
+"""One self-contained web page for one or more assessments: no script, no request to anywhere, readable on paper.
+
+Every value passes Jinja's autoescape and :func:`calcinosis.report.wording.visible`; a content security policy in the page
+forbids scripts should both ever fail.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from calcinosis.assessment import DISCLAIMER, Assessment, TestOut
+from calcinosis.report import wording
+
+
+def render_patient_html(assessments: Sequence[Assessment]) -> str:
+    """All assessments as one page, in the order given; with several, a list of patients comes first."""
+    return (
+        environment()
+        .get_template("patient.html.j2")
+        .render(
+            assessments=assessments,
+            references=wording.references(wording.citations_in(list(assessments))),
+            knowledge_versions=list(dict.fromkeys(each.knowledge_version for each in assessments)),
+            disclaimer=assessments[0].disclaimer if assessments else DISCLAIMER,
+        )
+    )
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """The templates with autoescape on and unknown names as errors; other pages may extend ``base.html.j2`` through it."""
+    env = Environment(
+        loader=PackageLoader("calcinosis.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
+    )
+    env.filters.update(
+        decided_by=wording.decided_by,
+        evidence=wording.evidence,
+        slug=_slug,
+        unknowns=wording.unknowns,
+        web_address=wording.web_address,
+    )
+    env.globals.update(
+        headline=wording.headline,
+        index_day=wording.index_day,
+        is_standing=wording.is_standing,
+        no_alarm=wording.NO_ALARM,
+        outcome_change=wording.outcome_change,
+        person=wording.person,
+        status_sign=wording.STATUS_SIGN,
+        status_word=wording.STATUS_WORD,
+        urgency_word=wording.URGENCY_WORD,
+        work_up=_work_up,
+    )
+    return env
+
+
+def _visible(value: Any) -> Any:
+    """Jinja's last look at a value: plain text loses control and reordering characters; markup made by a macro stays."""
+    return wording.visible(value) if type(value) is str else value
+
+
+def _slug(text: str) -> str:
+    """A part of an element id."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text)
+
+
+def _work_up(assessment: Assessment) -> tuple[list[TestOut], list[TestOut]]:
+    """The missing tests that would change something, and the others."""
+    deciding = [test for test in assessment.workup if test.would_change]
+    return deciding, [test for test in assessment.workup if not test.would_change]

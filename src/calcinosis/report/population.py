@@ -1,0 +1,340 @@
+"""The population report: who has it, who is urgent, who is at risk, what is missing, and how much of the source was read.
+
+Reads the folder that :func:`calcinosis.engines.local.screen_batches` wrote. All counting is one lazy Polars query per table, so that
+ten patients and ten million cost the same page; a list of patients shows at most ``MOST`` and says where the others are. Bars are
+drawn in the template: a chart library would cost more time and memory than the whole run (see ``report/figures.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import polars as pl
+
+from calcinosis.assessment import DISCLAIMER
+from calcinosis.knowledge import Knowledge, load_knowledge
+from calcinosis.knowledge.model import Status
+from calcinosis.report.patient_page import environment
+
+MOST: Final = 200  # patients listed per table
+FIRST: Final = 12  # of them visible at once; the others unfold
+TOP: Final = 30  # unmapped codes and texts listed
+URGENCIES: Final = ("immediate", "same_day", "urgent")
+_STANDING: Final = (Status.CONFIRMED, Status.PROBABLE, Status.POSSIBLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Patients to show, the most urgent first, and how many there are in all."""
+
+    rows: list[dict[str, Any]]
+    total: int
+
+    @property
+    def more(self) -> int:
+        return self.total - len(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Everything the template shows: counts and short lists only."""
+
+    patients: int
+    lesion: dict[str, int]  # present, absent, unknown
+    shown: int  # calcium shown or stated
+    leading: list[tuple[str, int]]
+    by_type: list[tuple[str, dict[Status, int]]]
+    by_disease: tuple[list[str], list[tuple[str, list[int], int]]]  # type labels; disease label, counts per type, patients
+    mixed: int
+    mimics: list[tuple[str, dict[Status, int]]]
+    alarms: list[dict[str, Any]]
+    urgencies: list[tuple[str, int]]  # patients by their worst alarm
+    urgent: Table
+    unlabelled: Table
+    at_risk: Table
+    risk: dict[str, int]  # at_risk, not_at_risk, unknown, with_lesion
+    factors: dict[tuple[int, int], int]  # (major, minor) -> patients without a lesion
+    common_factors: list[tuple[str, int]]
+    missing: list[tuple[str, int]]
+    rejects: list[dict[str, Any]]
+    errors: int
+    warnings: int
+    patients_with_warnings: int
+    unmapped: list[dict[str, Any]]
+    unmapped_total: int
+    labs: list[tuple[str, int | None]]  # those the first-line tests ask for; null: not counted
+    other_labs: list[tuple[str, int]]
+
+
+def render_population_html(out_dir: Path, knowledge: Knowledge | None = None) -> str:
+    """Render the results of a screen as one self-contained page.
+
+    Args:
+        out_dir: the folder with ``assessments.parquet``, ``reasons.parquet``, ``rejects.parquet``, ``unmapped.csv`` and ``summary.json``.
+        knowledge: for the labels; default: the knowledge shipped. A key it does not know is shown as it is.
+    """
+    knowledge = knowledge or load_knowledge()
+    summary: dict[str, Any] = orjson.loads((out_dir / "summary.json").read_bytes())
+    population = count_population(out_dir, knowledge, summary)
+    return (
+        environment()
+        .get_template("population.html.j2")
+        .render(
+            **{field.name: getattr(population, field.name) for field in fields(population)},
+            summary=summary,
+            standing=_STANDING,
+            longest=_longest,
+            most=MOST,
+            first=FIRST,
+            top=TOP,
+            disclaimer=DISCLAIMER,
+        )
+    )
+
+
+def count_population(out_dir: Path, knowledge: Knowledge, summary: Mapping[str, Any]) -> Population:
+    """Count everything the page shows."""
+    people = pl.scan_parquet(out_dir / "assessments.parquet")
+    types = list(knowledge.types)
+    label = _Labels(knowledge)
+    lesion = pl.col("lesion_present").fill_null(False)
+    at_risk = pl.col("calciphylaxis_at_risk")
+    strong = pl.col("leading_status").is_in([Status.CONFIRMED.value, Status.PROBABLE.value]).fill_null(False)
+    is_type = pl.col("leading").is_in(types).fill_null(False)
+    calcium = ~pl.col("provisional") & (pl.col("leading") != "mimic").fill_null(True)
+    unnamed = ~pl.col("labelled").fill_null(False) & ((is_type & strong) | calcium)
+    counts = _row(
+        people.select(
+            patients=pl.len(),
+            present=lesion.sum(),
+            absent=(~pl.col("lesion_present")).fill_null(False).sum(),
+            unknown=pl.col("lesion_present").is_null().sum(),
+            shown=pl.col("mineral_shown").fill_null(False).sum(),
+            mixed=pl.col("mixed").fill_null(False).sum(),
+            undetermined=(lesion & pl.col("leading").is_null()).sum(),
+            at_risk=(at_risk.fill_null(False) & ~lesion).sum(),
+            with_lesion=(at_risk.fill_null(False) & lesion).sum(),
+            not_at_risk=(~at_risk).fill_null(False).sum(),
+            unknown_risk=at_risk.is_null().sum(),
+            warned=(pl.col("n_warnings") > 0).sum(),
+        )
+    )
+    rejects = _rejects(out_dir / "rejects.parquet")
+    unmapped, unmapped_total = _unmapped(out_dir / "unmapped.csv")
+    labs, other_labs = _labs(knowledge, summary, label)
+    return Population(
+        patients=counts["patients"],
+        lesion={"present": counts["present"], "absent": counts["absent"], "unknown": counts["unknown"]},
+        shown=counts["shown"],
+        leading=[
+            *((label.type(key), n) for key, n in _counted(people, pl.col("leading"), (*types, "mimic"))),
+            ("Undetermined, with a lesion", counts["undetermined"]),
+        ],
+        by_type=[(label.type(key), _statuses(people.select(pl.col(f"status_{key}").alias("status")))) for key in types],
+        by_disease=_by_disease(people, types, label),
+        mixed=counts["mixed"],
+        mimics=_mimics(people, label),
+        alarms=_alarms(people, label),
+        urgencies=_counted(people, pl.col("alarm_urgency"), URGENCIES),
+        urgent=_patients(people.filter(pl.col("alarm_urgency").is_not_null()), label),
+        unlabelled=_patients(people.filter(unnamed), label),
+        at_risk=_patients(people.filter(at_risk.fill_null(False) & ~lesion), label),
+        risk={
+            "at_risk": counts["at_risk"],
+            "with_lesion": counts["with_lesion"],
+            "not_at_risk": counts["not_at_risk"],
+            "unknown": counts["unknown_risk"],
+        },
+        factors=_factors(people.filter(~lesion)),
+        common_factors=_common_factors(out_dir / "reasons.parquet", people.filter(at_risk.fill_null(False) & ~lesion)),
+        missing=[(label.test(key), n) for key, n in _exploded(people.filter(lesion), "missing_tests")],
+        rejects=rejects,
+        errors=sum(row["n"] for row in rejects if row["level"] == "error"),
+        warnings=sum(row["n"] for row in rejects if row["level"] != "error"),
+        patients_with_warnings=counts["warned"],
+        unmapped=unmapped,
+        unmapped_total=unmapped_total,
+        labs=labs,
+        other_labs=other_labs,
+    )
+
+
+class _Labels:
+    """Labels of one knowledge base; an unknown key is its own label."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self.knowledge = knowledge
+
+    def type(self, key: str) -> str:
+        found = self.knowledge.types.get(key)
+        return found.label if found else "A mimic" if key == "mimic" else key
+
+    def mimic(self, key: str) -> str:
+        found = self.knowledge.mimics.get(key)
+        return found.label if found else key
+
+    def disease(self, key: str) -> str:
+        found = self.knowledge.diseases.get(key)
+        return found.label if found else key
+
+    def alarm(self, key: str) -> str:
+        found = self.knowledge.alarms.get(key)
+        return found.label if found else key
+
+    def test(self, key: str) -> str:
+        found = self.knowledge.tests.get(key)
+        return found.label if found else key
+
+    def concept(self, key: str) -> str:
+        found = self.knowledge.concepts.get(key)
+        return found.label if found else key
+
+
+def _row(frame: pl.LazyFrame) -> dict[str, int]:
+    return {name: value or 0 for name, value in frame.collect().row(0, named=True).items()}
+
+
+def _counted(people: pl.LazyFrame, key: pl.Expr, keys: Iterable[str]) -> list[tuple[str, int]]:
+    counts = dict(people.group_by(key.alias("key")).len().collect().iter_rows())
+    return [(each, counts.get(each, 0)) for each in keys]
+
+
+def _exploded(people: pl.LazyFrame, column: str) -> list[tuple[str, int]]:
+    """Patients per entry of a list column, most frequent first."""
+    counted = people.select(pl.col(column).explode().alias("key")).drop_nulls().group_by("key").len()
+    return list(counted.sort(["len", "key"], descending=[True, False]).collect().iter_rows())
+
+
+def _statuses(frame: pl.LazyFrame) -> dict[Status, int]:
+    counts = dict(frame.group_by("status").len().collect().iter_rows())
+    return {status: counts.get(status.value, 0) for status in sorted(Status, key=lambda each: -each.rank)}
+
+
+def _by_disease(people: pl.LazyFrame, types: list[str], label: _Labels) -> tuple[list[str], list[tuple[str, list[int], int]]]:
+    """Patients with an established disease, and among them those in whom each type stands at possible or more."""
+    standing = [status.value for status in _STANDING]
+    counted = (
+        people.select("diseases", *(pl.col(f"status_{key}").is_in(standing).fill_null(False).alias(key) for key in types))
+        .explode("diseases", empty_as_null=True)
+        .group_by(pl.col("diseases").alias("disease"))
+        .agg(*(pl.col(key).sum() for key in types), pl.len().alias("patients"))
+        .collect()
+    )
+    rows = sorted(counted.iter_rows(), key=lambda row: (row[0] is None, -row[-1], row[0]))
+    named = [(label.disease(row[0]) if row[0] else "No autoimmune disease on record", list(row[1:-1]), row[-1]) for row in rows]
+    return [label.type(key) for key in types], named
+
+
+def _mimics(people: pl.LazyFrame, label: _Labels) -> list[tuple[str, dict[Status, int]]]:
+    found: dict[str, dict[Status, int]] = {}
+    for entry, n in _exploded(people, "mimics"):
+        key, _, status = entry.rpartition(":")
+        found.setdefault(key, dict.fromkeys(_STANDING, 0))[Status(status)] = n
+    ordered = sorted(found.items(), key=lambda item: [-item[1][status] for status in _STANDING])
+    return [(label.mimic(key), counts) for key, counts in ordered]
+
+
+def _alarms(people: pl.LazyFrame, label: _Labels) -> list[dict[str, Any]]:
+    rows = []
+    for key, n in _exploded(people, "alarms"):
+        known = label.knowledge.alarms.get(key)
+        rows.append({"label": label.alarm(key), "id": known.id if known else "", "urgency": known.urgency if known else "urgent", "n": n})
+    return sorted(rows, key=lambda row: (URGENCIES.index(row["urgency"]), -row["n"]))
+
+
+def _patients(chosen: pl.LazyFrame, label: _Labels) -> Table:
+    """The most urgent patients: worst alarm first, then the number of alarms, then the strongest answer."""
+    columns = (
+        "subject_id", "sex", "age_years", "leading", "leading_mimic", "leading_status", "provisional", "diseases",
+        "alarms", "alarm_urgency", "calciphylaxis_major", "calciphylaxis_minor",
+    )  # fmt: skip
+    order = {urgency: number for number, urgency in enumerate(URGENCIES)}
+    strength = {status.value: -status.rank for status in Status}
+    ranked = chosen.select(columns).with_columns(
+        pl.col("alarm_urgency").replace_strict(order, default=len(order), return_dtype=pl.Int8).alias("_urgency"),
+        pl.col("alarms").list.len().fill_null(0).alias("_alarms"),
+        pl.col("leading_status").replace_strict(strength, default=0, return_dtype=pl.Int8).alias("_strength"),
+    )
+    keys = ["_urgency", "_alarms", "_strength", "calciphylaxis_major", "subject_id"]
+    shown = ranked.sort(keys, descending=[False, True, False, True, False]).head(MOST)
+    rows, total = pl.collect_all([shown, chosen.select(pl.len())])
+    return Table([_patient(row, label) for row in rows.to_dicts()], total.item())
+
+
+def _patient(row: dict[str, Any], label: _Labels) -> dict[str, Any]:
+    leading, age = row["leading"], row["age_years"]
+    known = label.knowledge.alarms
+    alarms = sorted(row["alarms"] or (), key=lambda key: URGENCIES.index(known[key].urgency) if key in known else len(URGENCIES))
+    return {
+        "id": row["subject_id"],
+        "person": f"{'age unknown' if age is None else f'{int(age)} years'}, {row['sex'] or 'sex unknown'}",
+        "answer": None if leading is None else label.mimic(row["leading_mimic"] or leading) if leading == "mimic" else label.type(leading),
+        "status": Status(row["leading_status"]) if row["leading_status"] else None,
+        "provisional": bool(row["provisional"]),
+        "diseases": [label.disease(key) for key in row["diseases"] or ()],
+        "alarms": [label.alarm(key) for key in alarms],
+        "urgency": row["alarm_urgency"],
+        "major": row["calciphylaxis_major"] or 0,
+        "minor": row["calciphylaxis_minor"] or 0,
+    }
+
+
+def _factors(people: pl.LazyFrame) -> dict[tuple[int, int], int]:
+    """How many patients have how many (major, minor) factors; three stands for three or more."""
+    capped = [pl.col(f"calciphylaxis_{weight}").fill_null(0).clip(0, 3).alias(weight) for weight in ("major", "minor")]
+    counted = people.select(capped).group_by("major", "minor").len().collect()
+    found = {(major, minor): n for major, minor, n in counted.iter_rows()}
+    return {(major, minor): found.get((major, minor), 0) for major in range(4) for minor in range(4)}
+
+
+def _common_factors(path: Path, at_risk: pl.LazyFrame) -> list[tuple[str, int]]:
+    """The recorded factors of the patients at risk, most frequent first (reasons are written for every patient at risk)."""
+    if not path.exists():
+        return []
+    of_interest = (pl.col("kind") == "type") & (pl.col("owner") == "calciphylaxis") & (pl.col("role") == "risk")
+    named = pl.scan_parquet(path).filter(of_interest).select("subject_id", "label")
+    named = named.join(at_risk.select("subject_id"), on="subject_id", how="semi")
+    counted = named.unique().group_by("label").len().sort(["len", "label"], descending=[True, False])
+    return list(counted.collect().iter_rows())
+
+
+def _rejects(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    example = pl.concat_str("file", pl.concat_str(pl.lit(":"), "line").fill_null(""), pl.lit(" "), pl.col("record").fill_null(""))
+    counted = (
+        pl.scan_parquet(path)
+        .group_by("level", "category")
+        .agg(pl.len().alias("n"), example.first().alias("example"), pl.col("reason").first().alias("reason"))
+        .sort(["level", "n", "category"], descending=[False, True, False])
+    )
+    return counted.collect().to_dicts()
+
+
+def _unmapped(path: Path) -> tuple[list[dict[str, Any]], int]:
+    if not path.exists() or path.stat().st_size == 0:
+        return [], 0
+    table = pl.scan_csv(path, infer_schema=False)
+    top, total = pl.collect_all([table.head(TOP), table.select(pl.len())])
+    return [{name: value or "" for name, value in row.items()} for row in top.to_dicts()], total.item()
+
+
+def _labs(
+    knowledge: Knowledge, summary: Mapping[str, Any], label: _Labels
+) -> tuple[list[tuple[str, int | None]], list[tuple[str, int]]]:
+    """Patients in whom each quantity was ever measured: what the first-line tests (those without a condition) ask for, then the others."""
+    coverage: Mapping[str, Mapping[str, int]] | None = summary.get("lab_coverage")
+    first_line = [test for test in knowledge.tests.values() if test.when is None]
+    asked = dict.fromkeys(lab for test in first_line for outcome in test.outcomes for lab in outcome.labs)
+    wanted = [(label.concept(lab), None if coverage is None else coverage.get(lab, {}).get("patients_with", 0)) for lab in asked]
+    others = [(label.concept(lab), counts.get("patients_with", 0)) for lab, counts in (coverage or {}).items() if lab not in asked]
+    return wanted, sorted(others, key=lambda item: (-item[1], item[0]))
+
+
+def _longest(rows: Iterable[tuple[str, Mapping[Status, int]]]) -> int:
+    """The scale of stacked bars: most patients at possible or more in one row."""
+    return max((sum(counts[status] for status in _STANDING) for _, counts in rows), default=0)

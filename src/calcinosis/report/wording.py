@@ -1,0 +1,228 @@
+"""Words that every report shares: status, headline, dates, facts in one line, and the references cited.
+
+All text that came from a record passes through :func:`clean` before it is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from pydantic import BaseModel
+
+from calcinosis.assessment import Assessment, Citation, FactOut, Missing, OutcomeOut, TypeAssessment
+from calcinosis.knowledge.model import Status
+
+STATUS_WORD: Final = {
+    Status.CONFIRMED: "confirmed",
+    Status.PROBABLE: "probable",
+    Status.POSSIBLE: "possible",
+    Status.NOT_ASSESSED: "not assessed",
+    Status.UNLIKELY: "unlikely",
+    Status.EXCLUDED: "excluded",
+}
+STATUS_SIGN: Final = {
+    Status.CONFIRMED: "●",
+    Status.PROBABLE: "◕",
+    Status.POSSIBLE: "◑",
+    Status.NOT_ASSESSED: "?",
+    Status.UNLIKELY: "◔",
+    Status.EXCLUDED: "○",
+}
+NO_ALARM: Final = "No alarm fires on what the record holds; that is not an all-clear."
+URGENCY_WORD: Final = {"immediate": "act now", "same_day": "same day", "urgent": "urgent, within days"}
+BASIS_WORD: Final = {
+    "calcification": "first record of the calcification",
+    "lesion": "first record of the lesion",
+    "as_of": "the date asked for; no dated lesion on record",
+    "unknown": "no dated record",
+}
+BECAUSE_WORD: Final = {"source silent": "the record is silent"}
+
+# Control characters, and the invisible ones that reorder or hide text (bidirectional overrides, zero-width joiners and spaces).
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
+
+
+def visible(text: str) -> str:
+    """No control or escape characters (a terminal obeys them) and no mark that hides or reorders what is read."""
+    return _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def clean(text: str | None) -> str:
+    """:func:`visible` text on one line."""
+    return " ".join(visible(text).split()) if text else ""
+
+
+def day(when: datetime | None) -> str:
+    return when.date().isoformat() if when else "no date"
+
+
+def person(assessment: Assessment) -> str:
+    """Age and sex, or the words for what is not known."""
+    age = assessment.age_years
+    years = "age unknown" if age is None else f"{age:g} years" if age < 18 else f"{int(age)} years"
+    return f"{years}, {clean(assessment.sex) or 'sex unknown'}"
+
+
+def index_day(assessment: Assessment) -> str:
+    """The date that lab windows and age refer to, and where it comes from."""
+    basis = BASIS_WORD.get(assessment.index_basis, assessment.index_basis)
+    return f"{day(assessment.index_date)} ({basis})" if assessment.index_date else basis
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The answer in one line, and the remarks that must stand beside it."""
+
+    answer: str
+    subtype: str | None
+    status: Status | None
+    notes: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        status = f": {STATUS_WORD[self.status]}" if self.status else ""
+        return f"{self.answer}{status}{f' · {self.subtype}' if self.subtype else ''}"
+
+
+def headline(assessment: Assessment) -> Headline:
+    notes: list[str] = []
+    standing = [type_.label for type_ in assessment.types if type_.status.rank >= Status.PROBABLE.rank]
+    if assessment.mixed:
+        notes.append(f"Mixed picture: {join(standing)} stand at probable or confirmed; the most urgent one leads.")
+    if assessment.provisional:
+        notes.append("Provisional: no examination, imaging or biopsy in the record shows calcium yet.")
+    if assessment.leading == "mimic":
+        labels = {each.mimic: each.label for each in assessment.mimics}
+        mimic = labels.get(assessment.leading_mimic or "", assessment.leading_mimic or "A mimic")
+        notes.insert(0, "Something that looks like soft-tissue calcification leads, not one of the five types.")
+        return Headline(mimic, None, assessment.leading_status, tuple(notes))
+    leading = leading_type(assessment)
+    if leading is None:
+        notes.insert(0, "No type and no mimic reaches possible on what the record holds.")
+        return Headline("Undetermined", None, None, tuple(notes))
+    return Headline(leading.label, leading.subtype_label, assessment.leading_status, tuple(notes))
+
+
+def leading_type(assessment: Assessment) -> TypeAssessment | None:
+    return next((each for each in assessment.types if each.type == assessment.leading), None)
+
+
+def decided_by(each: TypeAssessment) -> str:
+    """The rule that set the status, in its own words."""
+    if each.status is Status.NOT_ASSESSED:
+        return f"not enough on record ({len(each.missing)} criteria unanswered)" if each.missing else "not enough on record"
+    return each.reasons[0].label if each.reasons else ""
+
+
+def is_standing(status: Status) -> bool:
+    """At least possible: the reader must see why."""
+    return status.rank >= Status.POSSIBLE.rank
+
+
+def join(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One entry of the record and everything it shows: ``labels`` are several when one entry shows several concepts."""
+
+    labels: tuple[str, ...]
+    said: str  # empty when it only repeats the label
+    value: str  # empty for "present"
+    time: datetime | None
+    detail: str  # how many entries, first and last date; empty for a single entry
+    source: str
+
+    @property
+    def what(self) -> str:
+        labels = " / ".join(self.labels)
+        measured = self.said[:1].isdigit() or self.said.startswith(("<", ">", "≤", "≥"))
+        said = f" {self.said}" if measured else f" “{self.said}”" if self.said else ""
+        return f"{labels}{said}{f' ({self.value})' if self.value else ''}"
+
+    @property
+    def when(self) -> str:
+        """The date; empty for age and sex, which need none."""
+        return "" if self.time is None and self.source.startswith("Patient/") else day(self.time)
+
+    @property
+    def where(self) -> str:
+        return ", ".join(part for part in (self.when, self.detail, self.source) if part)
+
+    @property
+    def line(self) -> str:
+        return f"{self.what}; {self.where}"
+
+
+def evidence(facts: Iterable[FactOut]) -> list[Evidence]:
+    """Facts as the reader sees them, one per entry of the record, in the order given."""
+    groups: dict[tuple[str, str | None, str | None, datetime | None], list[FactOut]] = {}
+    for fact in facts:
+        groups.setdefault((fact.source, fact.said, fact.value, fact.time), []).append(fact)
+    return [_evidence(group) for group in groups.values()]
+
+
+def _evidence(group: list[FactOut]) -> Evidence:
+    fact = group[0]
+    labels = tuple(dict.fromkeys(clean(each.label) for each in group))
+    said = clean(fact.said)
+    most = max(group, key=lambda each: each.count)
+    detail = ""
+    if most.count > 1:
+        span = f", {day(most.first_time)} to {day(most.last_time)}" if most.first_time and most.first_time != most.last_time else ""
+        detail = f"{most.count} entries{span}"
+    return Evidence(
+        labels=labels,
+        said="" if said.casefold() in {label.casefold() for label in labels} else said,
+        value="" if fact.value in (None, "present") else clean(fact.value),
+        time=fact.time,
+        detail=detail,
+        source=clean(fact.source),
+    )
+
+
+def unknowns(missing: Missing) -> list[tuple[str, str]]:
+    """Why a criterion cannot be answered: (reason, the concepts it holds for)."""
+    by_reason: dict[str, dict[str, None]] = {}
+    for each in missing.unknown:
+        by_reason.setdefault(BECAUSE_WORD.get(each.because, each.because), {})[clean(each.label)] = None
+    return [(reason, ", ".join(labels)) for reason, labels in by_reason.items()]
+
+
+def outcome_change(outcome: OutcomeOut, assessment: Assessment) -> str:
+    """What one result would change, in words; empty when it changes no status and no leading answer."""
+    names = {each.type: each.label for each in assessment.types}
+    changes = {key: STATUS_WORD[Status(status)] for key, status in outcome.changes.items()}
+    parts: list[str] = []
+    if outcome.leading != assessment.leading:
+        becomes = changes.pop(outcome.leading, None) if outcome.leading else None
+        who = "no type" if outcome.leading is None else names.get(outcome.leading, "a mimic")
+        parts.append(f"{who} would lead{f' ({becomes})' if becomes else ''}")
+    return "; ".join([*parts, *(f"{names.get(key, key)} becomes {word}" for key, word in changes.items())])
+
+
+def citations_in(node: object) -> Iterator[Citation]:
+    """Every citation below a record, in reading order (repeats included)."""
+    if isinstance(node, Citation):
+        yield node
+    elif isinstance(node, BaseModel):
+        for name in type(node).model_fields:
+            yield from citations_in(getattr(node, name))
+    elif isinstance(node, (list, tuple)):
+        for each in node:
+            yield from citations_in(each)
+
+
+def references(citations: Iterable[Citation]) -> list[Citation]:
+    """Each reference once, by key."""
+    return sorted({each.key: each for each in citations}.values(), key=lambda each: each.key)
+
+
+def web_address(url: str | None) -> str | None:
+    """The address if a browser may follow it: http and https only."""
+    return url if url and re.match(r"https?://[^\s\"'<>]+$", url) else None

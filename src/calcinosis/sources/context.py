@@ -1,0 +1,344 @@
+"""Which words of a text are denied, doubted, or about somebody else.
+
+The method is NegEx (Chapman 2001, doi 10.1006/jbin.2001.1029) as widened by ConText (Harkema 2009,
+doi 10.1016/j.jbi.2009.05.002): a cue word opens a scope forwards or backwards, which ends at the clause, at a terminator or at
+the next statement. Two things are added, because short record texts are lists: a comma ends a scope when a new statement
+follows it, and a cue behind a colon answers what stands before it. The words themselves are data: ``context_rules.yaml``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from itertools import product
+from typing import Annotated, Final, Literal, NamedTuple
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from calcinosis.sources.phrases import Hit, PhraseMatcher
+from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, ENDS, MARKS, OPEN, QUERY, Folded, fold
+
+Direction = Literal["before", "after", "before_or_after", "after_or_before", "list", "around"]
+DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around")
+Effect = Literal["negated", "spared", "uncertain", "family", "silent", "none"]
+AND: Final = frozenset({"and", "plus"})
+OR: Final = frozenset({"or", "nor", "versus", "vs"})
+COPULAS: Final = frozenset({"is", "are", "was", "were"})
+AUXILIARIES: Final = COPULAS | {"has", "have", "had", "been", "be"}
+
+
+def _expand(phrases: Sequence[object]) -> tuple[str, ...]:
+    """``a|b c`` -> ``a c``, ``b c``."""
+    words_of = [phrase for phrase in phrases if isinstance(phrase, str)]
+    if len(words_of) != len(phrases):
+        raise ValueError("a cue is text; YAML reads a bare yes, no, on or off as true or false, so put it in quotes")
+    return tuple(" ".join(words) for phrase in words_of for words in product(*(word.split("|") for word in phrase.split(" "))))
+
+
+Phrases = Annotated[tuple[str, ...], BeforeValidator(_expand)]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+LIST: Final = 40  # words within which a list must come to its "or"
+LONGEST_CLAUSE: Final = 200  # words; more is a table or a list without full stops, and is read in parts
+
+
+class Cues(_Closed):
+    before: Phrases = ()
+    after: Phrases = ()
+    before_or_after: Phrases = ()
+    after_or_before: Phrases = ()
+    list: Phrases = ()
+    around: Phrases = ()
+
+
+class RelativeTime(_Closed):
+    """Words that place an exposure before or after the lesion."""
+
+    before: tuple[str, ...]
+    earlier: tuple[str, ...]
+    after: tuple[str, ...]
+    later: tuple[str, ...]
+    lesion: tuple[str, ...]
+    between: tuple[str, ...]
+    pointing_back: tuple[str, ...]
+    numbers: dict[str, float]
+    days_per_unit: dict[str, float]
+
+
+class LabNames(_Closed):
+    """What may be left off the name of a laboratory quantity, and what may not."""
+
+    leading: tuple[str, ...]
+    trailing: tuple[str, ...]
+    other_quantity: tuple[str, ...]
+
+
+class ContextRules(_Closed):
+    """The whole of ``context_rules.yaml``; an unknown key is an error."""
+
+    negation: Cues
+    pseudo_negation: Phrases
+    spared: Cues
+    uncertainty: Cues
+    reporting: Cues
+    hypothetical: Cues
+    family: Cues
+    pseudo_family: Phrases
+    historical: Phrases
+    silent: Cues
+    clause_breaks: Phrases
+    terminators: Phrases
+    family_terminators: Phrases
+    openers: Phrases
+    continuers: Phrases
+    affirming: Phrases
+    relative_time: RelativeTime
+    lab_names: LabNames
+
+
+@cache
+def load_context_rules() -> ContextRules:
+    return ContextRules.model_validate(yaml.safe_load(files(__package__).joinpath("context_rules.yaml").read_text(encoding="utf-8")))
+
+
+class Cue(NamedTuple):
+    effect: Effect
+    direction: Direction
+
+
+class Scope(NamedTuple):
+    """Words ``start..end`` stand under ``effect``, because of the cue at ``cue_start..cue_end``."""
+
+    effect: Effect
+    start: int
+    end: int
+    cue_start: int
+    cue_end: int
+
+
+def _cues(rules: ContextRules, reporting_affirms: bool) -> Iterator[tuple[str, Cue]]:
+    effects: tuple[tuple[Cues, Effect], ...] = (
+        (rules.negation, "negated"), (rules.spared, "spared"), (rules.uncertainty, "uncertain"), (rules.hypothetical, "uncertain"),
+        (rules.reporting, "none" if reporting_affirms else "uncertain"), (rules.family, "family"), (rules.silent, "silent"),
+    )  # fmt: skip
+    for cues, effect in effects:
+        for direction in DIRECTIONS:
+            for phrase in getattr(cues, direction):
+                yield phrase, Cue(effect, direction)
+    for phrase in (*rules.pseudo_negation, *rules.pseudo_family, *rules.historical):
+        yield phrase, Cue("none", "before")
+
+
+class ContextReader:
+    """Finds the clauses of a text and the scopes in them."""
+
+    def __init__(self, rules: ContextRules, *, reporting_affirms: bool) -> None:
+        self._cues = PhraseMatcher(_cues(rules, reporting_affirms))
+        kinds = {"clause_break": rules.clause_breaks, "terminator": rules.terminators, "family_terminator": rules.family_terminators}
+        self._limits = PhraseMatcher((phrase, kind) for kind, phrases in kinds.items() for phrase in phrases)
+        self._openers = {fold(word)[0] for word in rules.openers}
+        self._affirming = {fold(word)[0] for word in rules.affirming}
+        self._continuers = {fold(word)[0] for word in rules.continuers}
+
+    def limits(self, words: Sequence[Folded]) -> list[Hit[str]]:
+        """The words that end clauses and scopes."""
+        return self._limits.hits(words)
+
+    def clauses(self, words: Sequence[Folded], limits: Sequence[Hit[str]], taken: Callable[[int], bool]) -> list[tuple[int, int]]:
+        """Stretches between full stops, semicolons, lines, and words such as *but* (unless a mention contains the word)."""
+        cuts = [(at, at + 1) for at, word in enumerate(words) if word[0] in ENDS]
+        cuts += [(hit.start, hit.end) for hit in limits if hit.payload == "clause_break" and not taken(hit.start)]
+        clauses, start = [], 0
+        for low, high in sorted(cuts):
+            # a final question mark belongs to its clause: it is a cue
+            if words[low][0] in ENDS and words[low][0] != ".":
+                low += 1
+            if low > start:
+                clauses.append((start, low))
+            start = max(start, high)
+        if start < len(words):
+            clauses.append((start, len(words)))
+        if all(high - low <= LONGEST_CLAUSE for low, high in clauses):
+            return clauses
+        return [(at, min(at + LONGEST_CLAUSE, high)) for low, high in clauses for at in range(low, high, LONGEST_CLAUSE)]
+
+    def statements(self, words: Sequence[Folded], clause: tuple[int, int]) -> list[tuple[int, int]]:
+        """Where the words of a pattern may stand together: the pieces between commas, then those that run on over a comma.
+
+        A piece runs on when it opens with a continuer, when it closes a short list ("skin, muscle and vessels"), or when the clause
+        opened with where ("in the vessel walls, calcification"). Otherwise "calcification of the skin, vascular disease" would be
+        read as calcified vessels.
+        """
+        low, high = clause
+        commas = [at for at in range(low, high) if words[at][0] == COMMA]
+        if not commas:
+            return [clause]
+        pieces = list(zip([low, *(at + 1 for at in commas)], [*commas, high], strict=True))
+        runs: list[tuple[int, int]] = []
+        joined = {k for k, piece in enumerate(pieces) if k and self._runs_on(words, pieces, k)}
+        start = 0
+        for k in range(1, len(pieces) + 1):
+            if k not in joined:
+                if k - start > 1:
+                    runs.append((pieces[start][0], pieces[k - 1][1]))
+                start = k
+        return pieces + runs
+
+    def _runs_on(self, words: Sequence[Folded], pieces: Sequence[tuple[int, int]], k: int) -> bool:
+        start, end = pieces[k]
+        if start >= end:
+            return True
+        if words[start][0] in self._continuers or (k == 1 and words[pieces[0][0]][0] in self._continuers):
+            return True
+        if end - start == 1:  # an item of a list that closes with "and"
+            return k + 1 < len(pieces) and self._runs_on(words, pieces, k + 1)
+        return end - start <= 4 and any(words[at][0] in AND or words[at][0] in OR for at in range(start + 1, end))
+
+    def scopes(
+        self, words: Sequence[Folded], clauses: Sequence[tuple[int, int]], limits: Sequence[Hit[str]], mentions: Sequence[int]
+    ) -> list[Scope]:
+        """All scopes of a text; none is longer than a clause.
+
+        ``mentions`` are the ascending positions of words that belong to a mention.
+        """
+        cues = self._cues.longest(words)
+        if not cues or not mentions:
+            return []
+        view = _View(
+            words,
+            mentions,
+            cue_starts={hit.start for hit in cues},
+            telling_cues={hit.start for hit in cues if hit.payload.effect != "none"},
+            terminators={hit.start for hit in limits if hit.payload == "terminator"},
+            family_terminators={hit.start for hit in limits if hit.payload == "family_terminator"},
+            openers=self._openers,
+            affirming=self._affirming,
+        )
+        found: list[Scope] = []
+        clause = iter(clauses)
+        low, high = next(clause, (0, 0))
+        for hit in cues:
+            while hit.start >= high and (following := next(clause, None)):
+                low, high = following
+            if hit.payload.effect != "none" and low <= hit.start < high:
+                found += view.scopes_of(hit, low, high)
+        return found
+
+
+class _View(NamedTuple):
+    """One text, with all that a scope may stop at."""
+
+    words: Sequence[Folded]
+    mentions: Sequence[int]
+    cue_starts: set[int]
+    telling_cues: set[int]  # those that change a certainty
+    terminators: set[int]
+    family_terminators: set[int]
+    openers: set[str]
+    affirming: set[str]
+
+    def scopes_of(self, hit: Hit[Cue], low: int, high: int) -> Iterator[Scope]:
+        effect, direction = hit.payload
+        forward = hit.end, high, effect, direction == "list"
+        if direction in ("before", "list"):
+            # "pain: no", "Raynaud (no)", "knees no": the cue ends its piece and answers what stands before it
+            answer = hit.start > low and self._piece_ends(hit.end, high) and self._answers(hit.start - 1)
+            directions = "after" if answer else "before"
+        elif direction == "before_or_after":
+            start, end = self._forward(*forward)
+            directions = "before" if self._mention_between(start, min(end, self._piece_end(start, high))) else "after"
+        elif direction == "after_or_before":
+            directions = "before" if self._opens_piece(hit.start, low) and not self._piece_ends(hit.end, high) else "after"
+        elif direction == "after":
+            directions = "before" if hit.start == low else "after"
+        else:
+            directions = "before after"
+        if "before" in directions:
+            start, end = self._forward(*forward)
+            yield Scope(effect, start, end, hit.start, hit.end)
+        if "after" in directions:
+            yield Scope(effect, self._backward(low, hit.start, self._piece_ends(hit.end, high)), hit.start, hit.start, hit.end)
+
+    def _answers(self, before: int) -> bool:
+        return self.words[before][0] in (COLON, DASH, OPEN) or self._mention_between(before, before + 1)
+
+    def _piece_ends(self, at: int, high: int) -> bool:
+        return at >= high or self.words[at][0] in (COMMA, CLOSE, *ENDS)
+
+    def _piece_end(self, at: int, high: int) -> int:
+        return next((k for k in range(at, high) if self.words[k][0] == COMMA), high)
+
+    def _opens_piece(self, at: int, low: int) -> bool:
+        before = self.words[at - 1][0] if at > low else COMMA
+        if before in MARKS:
+            return before not in (COLON, DASH, OPEN)
+        return before in AND or (before in self.openers and before not in COPULAS)
+
+    def _new_statement(self, at: int, high: int) -> bool:
+        """Whether a statement of its own starts at ``at``, behind a comma or an "and"."""
+        if at < high and self.words[at][0] in AND:
+            at += 1
+        return at < high and (at in self.cue_starts or self.words[at][0] in self.openers or self.words[at][0].isdigit())
+
+    def _forward(self, start: int, high: int, effect: Effect, is_list: bool) -> tuple[int, int]:
+        stops = self.family_terminators if effect == "family" else self.terminators
+        depth, comma = 0, None
+        for at in range(start, high):
+            word = self.words[at][0]
+            if word == OPEN:
+                depth += 1
+            elif word == CLOSE:
+                depth -= 1
+                if depth < 0:
+                    return start, at
+            elif depth:
+                continue
+            elif word == COMMA:
+                if at == start or self._new_statement(at + 1, high):
+                    return start, at
+                if effect == "uncertain" and not is_list and not any(self.words[k][0] in OR for k in range(at + 1, min(high, at + LIST))):
+                    return start, at
+                comma = at
+            elif word in AND and at > start:
+                if self._new_statement(at + 1, high):
+                    return start, at
+            elif at > start and (word == DASH or at in stops or (word == QUERY and effect == "uncertain")):
+                return start, at
+            elif at > start and word == COLON:  # "no pain, skin: ulcers"
+                return start, comma if comma is not None else at
+            elif word == "with" and effect == "uncertain" and at > start and not is_list:
+                return start, at
+        return start, high
+
+    def _backward(self, low: int, end: int, alone: bool) -> int:
+        at, joined, depth = end - 1, False, 0
+        while at >= low and (self.words[at][0] in (COLON, DASH, OPEN) or (alone and self.words[at][0] == COMMA)):
+            alone = False
+            at -= 1
+        while at >= low and self.words[at][0] in AUXILIARIES:  # "has been excluded"
+            at -= 1
+        while at >= low:
+            word = self.words[at][0]
+            if word == CLOSE:
+                depth += 1
+            elif word == OPEN:
+                depth -= 1
+            elif word == COMMA:
+                if not joined and depth <= 0:
+                    return at + 1
+            elif word in AND or word in OR:
+                joined = True
+            elif word == DASH or word in self.affirming or (at in self.telling_cues and self._mention_between(at, end)):
+                return at + 1
+            at -= 1
+        return low
+
+    def _mention_between(self, start: int, end: int) -> bool:
+        return bisect_left(self.mentions, start) < bisect_left(self.mentions, end)

@@ -1,0 +1,173 @@
+"""Which parts of a FHIR R4 resource are read, and the one projection that every kind of input goes through.
+
+A resource becomes one flat row. Everything that takes few distinct values (codes, statuses, interpretations, and texts,
+each of which must be read once anyway) is packed as JSON into the column ``k``, so that it is interpreted once per
+distinct string and not once per row; numbers and dates have columns of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+MEDICATION_TYPES: Final = ("MedicationRequest", "MedicationStatement", "MedicationAdministration", "MedicationDispense")
+VALUES: Final = ("valueInteger", "valueString", "valueCodeableConcept", "valueBoolean", "valueRatio")
+RESULT: Final = ("code", *VALUES, "interpretation", "dataAbsentReason", "referenceRange")
+_MEDICATION: Final = ("status", "medicationCodeableConcept", "medicationReference", "contained", "dosageInstruction", "dosage", "note")
+
+# Resources that some rule reads, each with the fields that are interpreted once per distinct value.
+# Every other resource of FHIR R4 is counted as ignored.
+PACKED: Final[dict[str, tuple[str, ...]]] = {
+    "Patient": ("gender",),
+    "Condition": ("code", "verificationStatus", "clinicalStatus", "bodySite", "note"),
+    "Observation": ("status", *RESULT, "bodySite", "note"),
+    "Procedure": ("status", "code", "bodySite", "note"),
+    "DiagnosticReport": ("status", "code", "category", "conclusion", "conclusionCode", "presentedForm"),
+    "DocumentReference": ("status", "description", "content"),
+    "AllergyIntolerance": ("code", "verificationStatus", "clinicalStatus", "note"),
+    "FamilyMemberHistory": ("status", "condition", "note"),
+    "Device": ("status", "type", "note"),
+    "Medication": ("status", "code"),
+    **dict.fromkeys(MEDICATION_TYPES, _MEDICATION),
+    "MedicationRequest": (*_MEDICATION, "doNotPerform"),
+}
+READ_TYPES: Final = tuple(PACKED)
+NEEDS_NO_SUBJECT: Final = frozenset({"Medication", "Device"})
+COMPONENT: Final = "Component"  # our name for a part of an Observation that has a result of its own
+
+# The resource types of R4 (4.0.1) and R4B (4.3.0).
+_TYPES: Final = """
+    Account ActivityDefinition AdministrableProductDefinition AdverseEvent AllergyIntolerance Appointment AppointmentResponse AuditEvent
+    Basic Binary BiologicallyDerivedProduct BodyStructure Bundle CapabilityStatement CarePlan CareTeam CatalogEntry ChargeItem
+    ChargeItemDefinition Citation Claim ClaimResponse ClinicalImpression ClinicalUseDefinition CodeSystem Communication CommunicationRequest
+    CompartmentDefinition Composition ConceptMap Condition Consent Contract Coverage CoverageEligibilityRequest CoverageEligibilityResponse
+    DetectedIssue Device DeviceDefinition DeviceMetric DeviceRequest DeviceUseStatement DiagnosticReport DocumentManifest DocumentReference
+    EffectEvidenceSynthesis Encounter Endpoint EnrollmentRequest EnrollmentResponse EpisodeOfCare EventDefinition Evidence EvidenceReport
+    EvidenceVariable ExampleScenario ExplanationOfBenefit FamilyMemberHistory Flag Goal GraphDefinition Group GuidanceResponse
+    HealthcareService ImagingStudy Immunization ImmunizationEvaluation ImmunizationRecommendation ImplementationGuide Ingredient
+    InsurancePlan Invoice Library Linkage List Location ManufacturedItemDefinition Measure MeasureReport Media Medication
+    MedicationAdministration MedicationDispense MedicationKnowledge MedicationRequest MedicationStatement MedicinalProduct
+    MedicinalProductAuthorization MedicinalProductContraindication MedicinalProductDefinition MedicinalProductIndication
+    MedicinalProductIngredient MedicinalProductInteraction MedicinalProductManufactured MedicinalProductPackaged
+    MedicinalProductPharmaceutical MedicinalProductUndesirableEffect MessageDefinition MessageHeader MolecularSequence NamingSystem
+    NutritionOrder NutritionProduct Observation ObservationDefinition OperationDefinition OperationOutcome Organization
+    OrganizationAffiliation PackagedProductDefinition Parameters Patient PaymentNotice PaymentReconciliation Person PlanDefinition
+    Practitioner PractitionerRole Procedure Provenance Questionnaire QuestionnaireResponse RegulatedAuthorization RelatedPerson RequestGroup
+    ResearchDefinition ResearchElementDefinition ResearchStudy ResearchSubject RiskAssessment RiskEvidenceSynthesis Schedule
+    SearchParameter ServiceRequest Slot Specimen SpecimenDefinition StructureDefinition StructureMap Subscription SubscriptionStatus
+    SubscriptionTopic Substance SubstanceDefinition SubstanceNucleicAcid SubstancePolymer SubstanceProtein SubstanceReferenceInformation
+    SubstanceSourceMaterial SubstanceSpecification SupplyDelivery SupplyRequest Task TerminologyCapabilities TestReport TestScript
+    ValueSet VerificationResult VisionPrescription
+"""
+RESOURCE_TYPES: Final = frozenset(_TYPES.split())
+
+MAX_TEXT: Final = 4000  # characters of one free text that are read; longer texts are counted, not read
+MAX_BASE64: Final = 6000  # the same as base64, with room for accented letters
+
+_TEXT = "VARCHAR"
+_RAW = "JSON"  # kept as sent, so that a field of the wrong type can be named later
+_REFERENCE = {"reference": _TEXT}
+_PERIOD = {"start": _TEXT, "end": _TEXT}
+_ATTACHMENT = {"contentType": _TEXT, "data": _TEXT, "url": _TEXT}
+
+# Several of a resource type's dates, the best first. No two types share a field with different meaning.
+START: Final = (
+    "effectiveDateTime", "effectivePeriod.start", "effectiveInstant", "onsetDateTime", "onsetPeriod.start", "performedDateTime",
+    "performedPeriod.start", "authoredOn", "whenHandedOver", "whenPrepared", "recordedDate", "dateAsserted", "issued", "date", "birthDate",
+)  # fmt: skip
+END: Final = (
+    "abatementDateTime", "abatementPeriod.end", "abatementPeriod.start", "effectivePeriod.end", "performedPeriod.end",
+    "dispenseRequest.validityPeriod.end",
+)  # fmt: skip
+# A FHIR date, dateTime or instant (R4 datatypes), of a year, a month, a day or a moment.
+DATE_PATTERN: Final = (
+    r"^[0-9]{4}(-(0[1-9]|1[0-2])(-[0-3][0-9](T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]+)?)?"
+    r"(Z|[+-]((0[0-9]|1[0-3]):[0-5][0-9]|14:00))?)?)?)?$"
+)
+NUMBER_PATTERN: Final = r"^-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?$"
+
+Shape = str | Mapping[str, "Shape"] | Sequence["Shape"]
+
+_SHAPES: Final[dict[str, Shape]] = {  # of the packed fields that are not kept as sent
+    "content": [{"attachment": _ATTACHMENT}], "presentedForm": [_ATTACHMENT],
+}  # fmt: skip
+COLUMNS: Final[dict[str, Shape]] = {
+    "resourceType": _TEXT, "id": _TEXT, "subject": _REFERENCE, "patient": _REFERENCE,
+    **{name: _SHAPES.get(name, _RAW) for names in PACKED.values() for name in names},
+    "valueQuantity": _RAW, "component": [dict.fromkeys((*RESULT, "valueQuantity"), _RAW)],
+    "dispenseRequest": {"validityPeriod": _PERIOD},
+    **{path.split(".")[0]: _PERIOD if "." in path else _TEXT for path in (*START, *END) if not path.startswith("dispense")},
+}  # fmt: skip
+_OWN_COLUMNS: Final[dict[str, Shape]] = {"_file": "INTEGER", "_pos": "BIGINT"}  # added by us to what we spool
+
+
+def _sql_type(shape: Shape) -> str:
+    if isinstance(shape, str):
+        return shape
+    if isinstance(shape, Mapping):
+        return "STRUCT(" + ", ".join(f'"{name}" {_sql_type(inner)}' for name, inner in shape.items()) + ")"
+    return f"{_sql_type(shape[0])}[]"
+
+
+def columns_sql(*, own: bool) -> str:
+    """The ``columns`` argument of ``read_ndjson``."""
+    shapes = {**COLUMNS, **_OWN_COLUMNS} if own else COLUMNS
+    return "{" + ", ".join(f"'{name}': '{_sql_type(shape)}'" for name, shape in shapes.items()) + "}"
+
+
+def quoted(text: str) -> str:
+    """A SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _part(name: str, value: str | None = None) -> str:
+    """``"name":value`` as it stands inside a JSON object; NULL when there is no value."""
+    return f"""'"{name}":' || {value or f'"{name}"'}"""
+
+
+def _pack(parts: list[str]) -> str:
+    return "concat_ws(',', " + ", ".join(parts) + ")"
+
+
+def _attachments(name: str, inner: str = "") -> str:
+    """Type, size and (when short) data of each attachment, as JSON."""
+    x = f"x{inner}"
+    short = f"CASE WHEN length({x}.data) <= {MAX_BASE64} THEN {x}.data END"
+    fields = f"{{'contentType': {x}.contentType, 'url': {x}.url, 'size': length({x}.data), 'data': {short}}}"
+    return f"CASE WHEN {name} IS NOT NULL THEN {_part(name, f'to_json(list_transform({name}, lambda x: {fields}))')} END"
+
+
+_REF: Final = "coalesce(subject.reference, patient.reference)"
+
+# Fields that would make many distinct values without saying more, and are packed only when they do.
+_SPECIAL: Final = {
+    "contained": f"""CASE WHEN {_REF}[1] = '#' OR contains(medicationReference, '"#') THEN {_part("contained")} END""",
+    "content": _attachments("content", ".attachment"),
+    "presentedForm": _attachments("presentedForm"),
+}
+_K: Final = " ".join(
+    f"WHEN {quoted(kind)} THEN {_pack([_SPECIAL.get(name) or _part(name) for name in names])}" for kind, names in PACKED.items()
+)
+COMPONENT_K: Final = _pack([_part("status", "status"), *(_part(name, f'c."{name}"') for name in RESULT)])
+
+# A reference to a Patient, down to the id. Anything else ("Group/1") gives NULL.
+_SUBJECT_ID: Final = f"""CASE
+    WHEN starts_with({_REF}, 'Patient/') AND NOT contains({_REF}, '/_history/') THEN nullif(substr({_REF}, 9), '')
+    WHEN resourceType = 'Patient' THEN id
+    WHEN {_REF}[1] = '#' THEN concat(resourceType, '/', id, {_REF})
+    WHEN starts_with({_REF}, 'urn:') THEN split_part({_REF}, ':', -1)
+    WHEN contains({_REF}, '?') THEN CASE WHEN regexp_matches({_REF}, '(^|/)Patient[?]') THEN split_part({_REF}, '?', 2) END
+    WHEN regexp_matches({_REF}, '(^|/)[A-Z][A-Za-z]+/[^/]+(/_history/[^/]*)?$')
+        THEN nullif(regexp_extract({_REF}, '(?:^|/)Patient/([^/]+)(?:/_history/[^/]*)?$', 1), '')
+    ELSE nullif(split_part({_REF}, '/', -1), '') END"""
+
+
+def _first(paths: Sequence[str]) -> str:
+    return "coalesce(" + ", ".join(".".join(f'"{name}"' for name in path.split(".")) for path in paths) + ")"
+
+
+def projection(file: str, pos: str) -> str:
+    """The SELECT list from ``COLUMNS`` to the flat table."""
+    return f"""{file} AS file, {pos} AS pos, resourceType AS rt, id, {_SUBJECT_ID} AS sid,
+        {_first(START)} AS t, {_first(END)} AS e, CASE resourceType {_K} END AS k, valueQuantity AS v,
+        CASE WHEN resourceType = 'Observation' THEN component END AS components"""

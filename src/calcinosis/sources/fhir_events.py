@@ -1,0 +1,347 @@
+"""The mapping from FHIR R4 resources to events, one method per resource type.
+
+Each method sees the packed fields of one *distinct* row (see :mod:`calcinosis.sources.fhir_columns`) and says what it means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, Final
+
+import orjson
+
+from calcinosis.knowledge.model import Context
+from calcinosis.sources.coding import ConceptIndex
+from calcinosis.sources.fhir_columns import COMPONENT, MAX_TEXT, MEDICATION_TYPES
+from calcinosis.sources.fhir_meaning import LONG_TEXT, Concepts, Draft, Interpreter, Meaning, joined, merged, union
+from calcinosis.sources.fhir_values import (
+    Answer,
+    Coded,
+    Fields,
+    decode_text,
+    number_of,
+    read_answer,
+    read_interpretation,
+    read_range,
+    read_ratio,
+)
+from calcinosis.sources.text import TextReader
+
+# What a status makes of everything the resource says. A status not named here leaves it as it is.
+_IGNORED: Final = {
+    "Observation": {"entered-in-error", "cancelled"},
+    COMPONENT: {"entered-in-error", "cancelled"},
+    "DiagnosticReport": {"entered-in-error", "cancelled"},
+    "DocumentReference": {"entered-in-error"},
+    "Procedure": {"entered-in-error"},
+    "FamilyMemberHistory": {"entered-in-error"},
+    "Device": {"entered-in-error"},
+    "Medication": {"entered-in-error"},
+    **{kind: {"entered-in-error", "cancelled", "draft", "not-done", "declined"} for kind in MEDICATION_TYPES},
+}
+_NEGATED: Final = {"Procedure": {"not-done"}, "MedicationStatement": {"not-taken"}}
+_UNCERTAIN: Final = {"Procedure": {"preparation"}, "MedicationStatement": {"intended"}}
+_VERIFICATION: Final = {
+    "refuted": "negated", "provisional": "uncertain", "differential": "uncertain", "unconfirmed": "uncertain",
+}  # fmt: skip
+
+# Codes of HL7 table 0074 (diagnostic service sections), and words, that say what kind of study a report describes.
+_SECTIONS: Final = {
+    **dict.fromkeys(("PAT", "PATH", "SP", "CP", "CYP", "CYTO"), Context.HISTOLOGY),
+    **dict.fromkeys(("RAD", "CT", "CTH", "NMR", "NMS", "RUS", "OUS", "VUS", "XRC", "RX", "CUS", "IMG"), Context.IMAGING),
+}
+_HISTOLOGY: Final = re.compile(r"patholog|biops|histolog|cytolog|dermatopath|autops", re.IGNORECASE)
+_IMAGING: Final = re.compile(
+    r"radiolog|radiograph|x-?ray|roentgen|imaging|ultraso|sonograph|doppler|duplex|mammogra|scintigra|bone scan|angiogra|tomogra|fluorosc"
+    r"|magnetic resonance|nuclear medicine|echocardiogra|densitometr|plain film|\b(?:CT|CTA|MRI|MRA|PET|SPECT|DEXA?|NMR|US|XR)\b",
+    re.IGNORECASE,
+)
+
+
+class FhirMapper:
+    """Maps the packed fields of a row to what they mean. Pure: the same row always means the same."""
+
+    def __init__(self, index: ConceptIndex, reader: TextReader) -> None:
+        self.read = Interpreter(index, reader)
+        medication = dict.fromkeys(MEDICATION_TYPES, self._medication)
+        self._methods: dict[str, Callable[[Fields, str, Meaning], None]] = {
+            "Condition": self._condition, "Observation": self._observation, "Procedure": self._procedure,
+            "DiagnosticReport": self._report, "DocumentReference": self._document, "AllergyIntolerance": self._allergy,
+            "FamilyMemberHistory": self._family, "Device": self._device, COMPONENT: self._observation, **medication,
+        }  # fmt: skip
+
+    def from_json(self, kind: str, packed: str) -> Meaning:
+        """The meaning of packed fields as DuckDB wrote them."""
+        try:
+            return self(kind, orjson.loads("{" + packed + "}"))
+        except orjson.JSONDecodeError:  # DuckDB accepts NaN
+            return Meaning(outcome="rejected", category="malformed_json", reason="not standard JSON")
+
+    def __call__(self, kind: str, values: dict[str, Any]) -> Meaning:
+        """The meaning of packed fields."""
+        meaning = Meaning()
+        if kind not in self._methods:
+            return meaning
+        fields = Fields(values, meaning.problems)
+        status = fields.string("status")
+        verification = fields.code("verificationStatus")
+        if status in _IGNORED.get(kind, ()) or verification == "entered-in-error":
+            meaning.outcome, meaning.category = "ignored", f"status:{status or verification}"
+            return meaning
+        self._methods[kind](fields, kind, meaning)
+        if meaning.outcome != "used":
+            meaning.drafts, meaning.unmapped = [], []
+            return meaning
+        shown = fields.code("clinicalStatus") or status
+        meaning.drafts = merged(replace(draft, status=shown) for draft in meaning.drafts)
+        return meaning
+
+    # --- one method per resource type ----------------------------------------------------------------
+
+    def _condition(self, fields: Fields, _kind: str, meaning: Meaning) -> None:
+        coded = fields.coded("code")
+        notes = self.read.notes(fields, Context.NOTE, meaning)
+        if coded is None and not notes:
+            return _no_code(fields, "code", meaning)
+        effect = _VERIFICATION.get(fields.code("verificationStatus") or "")
+        said = self.read.coded(coded, Context.CONDITION, meaning)
+        sites = union(said.sites, self.read.sites(fields, "bodySite", meaning))
+        meaning.drafts = [*_placed(_qualified(said.drafts, effect), sites), *notes.drafts]
+        return None
+
+    def _procedure(self, fields: Fields, kind: str, meaning: Meaning) -> None:
+        coded = fields.coded("code")
+        notes = self.read.notes(fields, Context.NOTE, meaning)
+        if coded is None and not notes:
+            return _no_code(fields, "code", meaning)
+        said = self.read.coded(coded, Context.PROCEDURE, meaning)
+        sites = union(said.sites, self.read.sites(fields, "bodySite", meaning), notes.sites)
+        drafts = _placed(_qualified(said.drafts, _effect(fields, kind)), sites)
+        meaning.drafts = [*_timed(drafts, said.days_before_onset, notes.days_before_onset), *notes.drafts]
+        return None
+
+    def _device(self, fields: Fields, _kind: str, meaning: Meaning) -> None:
+        coded = fields.coded("type")
+        if coded is None:
+            return _no_code(fields, "type", meaning)
+        notes = self.read.notes(fields, Context.NOTE, meaning)
+        meaning.drafts = [*self.read.coded(coded, Context.DEVICE, meaning).drafts, *notes.drafts]
+        return None
+
+    def _allergy(self, fields: Fields, _kind: str, meaning: Meaning) -> None:
+        coded = fields.coded("code")
+        if coded is None:
+            return _no_code(fields, "code", meaning)
+        effect = _VERIFICATION.get(fields.code("verificationStatus") or "")
+        meaning.drafts = _qualified(self.read.coded(coded, Context.ALLERGY, meaning).drafts, effect)
+        return None
+
+    def _family(self, fields: Fields, _kind: str, meaning: Meaning) -> None:
+        for condition in fields.objects("condition"):
+            said = self.read.coded(fields.as_coded(condition.get("code"), "condition.code"), Context.CONDITION, meaning)
+            meaning.drafts += said.drafts
+        meaning.drafts += self.read.notes(fields, Context.NOTE, meaning).drafts
+        # a relative's disease is never the patient's own; a relative who does not have it says nothing
+        meaning.drafts = [replace(draft, certainty="family", sites=()) for draft in meaning.drafts if draft.certainty != "negated"]
+
+    def _medication(self, fields: Fields, kind: str, meaning: Meaning) -> None:
+        coded = fields.coded("medicationCodeableConcept") or _referenced_medication(fields)
+        if coded is None:
+            return _no_code(fields, "medicationCodeableConcept or medicationReference", meaning)
+        said = self.read.coded(coded, Context.DRUG, meaning)
+        notes = [self.read.notes(fields, Context.NOTE, meaning)]
+        sites: tuple[str, ...] = ()
+        routes: list[str] = []
+        for dosage in [*fields.objects("dosageInstruction"), *fields.objects("dosage")]:
+            for name in ("text", "patientInstruction"):
+                notes.append(self.read.text(fields.typed(dosage.get(name), str, f"dosage.{name}"), Context.NOTE, meaning))
+            site = self.read.coded(fields.as_coded(dosage.get("site"), "dosage.site"), Context.SITE, meaning)
+            sites = union(sites, site.sites)
+            route = fields.as_coded(dosage.get("route"), "dosage.route")
+            routes += route.words[:1] if route else ()
+        beside = joined(notes)
+        effect = "negated" if fields.typed(fields.values.get("doNotPerform"), bool, "doNotPerform") else _effect(fields, kind)
+        drafts = _placed(_qualified(said.drafts, effect), union(said.sites, sites, beside.sites))
+        drafts = [replace(draft, text_value=routes[0] if routes else None) for draft in drafts]
+        known = {draft.concept for draft in drafts}
+        meaning.drafts = [
+            *_timed(drafts, said.days_before_onset, beside.days_before_onset),
+            *(draft for draft in beside.drafts if draft.concept not in known),  # "take warfarin at night" repeats the order
+        ]
+        return None
+
+    def _report(self, fields: Fields, _kind: str, meaning: Meaning) -> None:
+        coded = fields.coded("code")
+        context = _study(fields, coded)
+        study = self.read.coded(coded, Context.PROCEDURE, meaning)
+        read = [self.read.text(fields.string("conclusion"), context, meaning)]
+        for item in fields.objects("conclusionCode"):
+            read.append(self.read.coded(fields.as_coded(item, "conclusionCode"), context, meaning))
+        read += self._attachments(fields.objects("presentedForm"), context, fields, meaning)
+        said = joined(read)
+        if coded is None and all(fields.values.get(name) is None for name in ("conclusion", "conclusionCode", "presentedForm")):
+            return _no_code(fields, "code", meaning)
+        results = [draft if draft.sites else replace(draft, sites=study.sites) for draft in said.drafts]
+        meaning.drafts = [*study.drafts, *results]
+        return None
+
+    def _document(self, fields: Fields, _kind: str, meaning: Meaning) -> None:
+        read = [self.read.text(fields.string("description"), Context.NOTE, meaning)]
+        read += self._attachments(fields.objects("content"), Context.NOTE, fields, meaning)
+        meaning.drafts = joined(read).drafts
+
+    def _attachments(self, attachments: Iterable[dict[str, Any]], context: Context, fields: Fields, meaning: Meaning) -> list[Concepts]:
+        read = []
+        for attachment in attachments:
+            kind = (fields.typed(attachment.get("contentType"), str, "contentType") or "").split(";")[0].strip().lower()
+            if kind != "text/plain":
+                meaning.not_read["attachment that is not plain text"] += 1
+            elif attachment.get("data") is None:
+                meaning.not_read[LONG_TEXT if attachment.get("size") else "attachment by address only"] += 1
+            else:
+                text = decode_text(attachment["data"])
+                if text is None:
+                    meaning.problems.append("attachment: the data is not base64 of UTF-8 text")
+                else:
+                    read.append(self.read.text(text, context, meaning))
+        return read
+
+    # --- observations ------------------------------------------------------------------------------------
+
+    def _observation(self, fields: Fields, _kind: str, meaning: Meaning) -> None:
+        coded = fields.coded("code")
+        if coded is None:
+            return _no_code(fields, "code", meaning)
+        said = self.read.coded(coded, Context.OBSERVATION, meaning)
+        answer, words, value = self._value(fields, meaning)
+        sites = union(said.sites, self.read.sites(fields, "bodySite", meaning), value.sites)
+        notes = self.read.notes(fields, Context.NOTE, meaning)
+        drafts: list[Draft] = []
+        if not answer.missing:
+            flag = read_interpretation(fields)
+            if any(draft.needs_value for draft in said.drafts):
+                drafts = [self._result(draft, fields, answer, words, flag) for draft in said.drafts]
+            else:
+                drafts = self._findings(said.drafts, answer, words, value, flag)
+            drafts += [draft for draft in value.drafts if draft.concept not in {found.concept for found in said.drafts}]
+        meaning.drafts = [*_placed(drafts, sites), *notes.drafts]
+        return None
+
+    def _value(self, fields: Fields, meaning: Meaning) -> tuple[Answer, str | None, Concepts]:
+        """The result that is not a quantity: its answer, its words, and the concepts it names."""
+        values = fields.values
+        if values.get("dataAbsentReason") is not None:
+            return Answer(missing=True), None, Concepts()
+        flag = fields.typed(values.get("valueBoolean"), bool, "valueBoolean")
+        if flag is not None:
+            return Answer(flag="positive" if flag else "negative"), None, Concepts()
+        number = number_of(fields.typed(values.get("valueInteger"), int, "valueInteger"))
+        if number is not None:
+            return Answer(number=number), None, Concepts()
+        ratio = fields.object("valueRatio")
+        if ratio:
+            titre = read_ratio(fields, ratio)
+            return (read_answer(titre) if titre else Answer()), titre, Concepts()
+        text = fields.string("valueString")
+        if text and text.strip():
+            answer = Answer() if len(text) > MAX_TEXT else read_answer(text)
+            return answer, text.strip()[:MAX_TEXT], self.read.text(text, Context.OBSERVATION, meaning) if answer == Answer() else Concepts()
+        coded = fields.coded("valueCodeableConcept")
+        if coded:
+            first = next(iter(coded.words), None)
+            answer = read_answer(first) if first else Answer()
+            return answer, first, self.read.coded(coded, Context.OBSERVATION, Meaning()) if answer == Answer() else Concepts()
+        return Answer(), None, Concepts()
+
+    def _result(self, draft: Draft, fields: Fields, answer: Answer, words: str | None, flag: str | None) -> Draft:
+        """A laboratory result."""
+        interval = read_range(fields)
+        said = None if answer.flag == "uncertain" else answer.flag
+        return replace(
+            draft, measured=True, flag=flag or said, text_value=words, number=answer.number, comparator=answer.comparator, unit=answer.unit,
+            range_low=interval.low, range_high=interval.high, range_unit=interval.unit,
+        )  # fmt: skip
+
+    def _findings(self, drafts: list[Draft], answer: Answer, words: str | None, value: Concepts, flag: str | None) -> list[Draft]:
+        """Findings asked about by the code: present unless the value says otherwise."""
+        said = {draft.concept: draft.certainty for draft in reversed(value.drafts)}
+        no = "negated" if "negative" in (answer.flag, flag) or "normal" in (answer.flag, flag) or answer.number == 0 else None
+        unsure = "uncertain" if answer.flag == "uncertain" or _denies_something(words, answer) else None
+        found = []
+        for draft in drafts:
+            (asked,) = _qualified([draft], said.get(draft.concept, no or unsure))
+            found.append(replace(asked, text_value=words, measured=True, number=answer.number))
+        return found
+
+
+# --- helpers -------------------------------------------------------------------------------------------
+
+
+def _no_code(fields: Fields, name: str, meaning: Meaning) -> None:
+    meaning.outcome, meaning.category = "rejected", "no_code"
+    meaning.reason = "; ".join(fields.problems) or f"{name} is missing or empty"
+
+
+def _effect(fields: Fields, kind: str) -> str | None:
+    status = fields.string("status")
+    return "negated" if status in _NEGATED.get(kind, ()) else "uncertain" if status in _UNCERTAIN.get(kind, ()) else None
+
+
+def _qualified(drafts: Iterable[Draft], effect: str | None) -> list[Draft]:
+    """The drafts under a resource-wide certainty. What was denied already is not turned round: it becomes uncertain."""
+    if effect is None or effect == "affirmed":
+        return list(drafts)
+    changed = []
+    for draft in drafts:
+        certainty = draft.certainty
+        if effect == "family" or certainty in ("affirmed", "uncertain"):
+            certainty = "negated" if effect == "negated" else "family" if effect == "family" else "uncertain"
+        elif certainty == "negated" and effect == "negated":
+            certainty = "uncertain"
+        changed.append(replace(draft, certainty=certainty))
+    return changed
+
+
+def _placed(drafts: Iterable[Draft], sites: tuple[str, ...]) -> list[Draft]:
+    return [replace(draft, sites=union(draft.sites, sites)) if sites else draft for draft in drafts]
+
+
+def _timed(drafts: Iterable[Draft], *days: float | None) -> list[Draft]:
+    known = next((value for value in days if value is not None), None)
+    return [replace(draft, days_before_onset=known) if known is not None else draft for draft in drafts]
+
+
+_DENIAL: Final = re.compile(r"\s*(?:no|not|none|nil|absent|negative|without|denie[sd])\b", re.IGNORECASE)
+
+
+def _denies_something(words: str | None, answer: Answer) -> bool:
+    """A sentence that opens with a denial, whose object the reader did not recognise."""
+    return words is not None and answer == Answer() and _DENIAL.match(words) is not None
+
+
+def _study(fields: Fields, coded: Coded | None) -> Context:
+    """What kind of study a report describes: by its section code, else by the words of its category and code."""
+    categories = [fields.as_coded(item, "category") for item in fields.objects("category")]
+    everything = [concept for concept in (*categories, coded) if concept is not None]
+    for concept in categories:
+        for _, code, _ in concept.codings if concept else ():
+            if code and code.upper() in _SECTIONS:
+                return _SECTIONS[code.upper()]
+    words = " ; ".join(word for concept in everything for word in (concept.text, *(display for *_, display in concept.codings)) if word)
+    if _HISTOLOGY.search(words):
+        return Context.HISTOLOGY
+    return Context.IMAGING if _IMAGING.search(words) else Context.OBSERVATION
+
+
+def _referenced_medication(fields: Fields) -> Coded | None:
+    """A contained Medication, or at least the name that the reference shows."""
+    reference = fields.object("medicationReference")
+    target = reference.get("reference")
+    if isinstance(target, str) and target.startswith("#"):
+        for resource in fields.objects("contained"):
+            if resource.get("id") == target[1:] and resource.get("resourceType") == "Medication":
+                return fields.as_coded(resource.get("code"), "contained.code")
+    display = reference.get("display")
+    return Coded((), display.strip()) if isinstance(display, str) and display.strip() else None

@@ -1,0 +1,183 @@
+"""What a coded or written piece of a record means: from a CodeableConcept or a text to concepts, certainty and body sites."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from calcinosis.knowledge.model import Context
+from calcinosis.sources.coding import ConceptIndex, system_name
+from calcinosis.sources.fhir_columns import MAX_TEXT
+from calcinosis.sources.fhir_values import Coded, Fields
+from calcinosis.sources.text import Mention, TextReader
+
+LONG_TEXT: Final = "long free text"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event without patient, time and number: those stand in other columns of the row."""
+
+    concept: str
+    certainty: str
+    sites: tuple[str, ...] = ()
+    code: str = ""
+    text_value: str | None = None
+    flag: str | None = None
+    days_before_onset: float | None = None
+    status: str | None = None
+    measured: bool = False  # takes the quantity of its row
+    needs_value: bool = False  # a laboratory concept without number, flag or text says nothing
+    number: float | None = None
+    comparator: str | None = None
+    unit: str | None = None
+    range_low: float | None = None
+    range_high: float | None = None
+    range_unit: str | None = None
+
+
+@dataclass(slots=True)
+class Meaning:
+    """All that one distinct (resource type, packed fields) says.
+
+    ``outcome`` is "used", "ignored" or "rejected"; ``category`` and ``reason`` say why not used.
+    """
+
+    drafts: list[Draft] = field(default_factory=list)
+    outcome: str = "used"
+    category: str | None = None
+    reason: str | None = None
+    problems: list[str] = field(default_factory=list)  # fields of the wrong type: the record was used in part
+    unmapped: list[tuple[str, str | None, str | None, str | None]] = field(default_factory=list)  # context, system, code, text
+    not_read: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Concepts:
+    """What one piece means. ``drafts`` hold concept, certainty, sites and code."""
+
+    drafts: list[Draft] = field(default_factory=list)
+    sites: tuple[str, ...] = ()
+    days_before_onset: float | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.drafts or self.sites)
+
+
+def union(*groups: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(item for group in groups for item in group))
+
+
+_FROM_TEXT: Final = ("affirmed", "negated", "uncertain", "family")  # of several mentions of one concept the first of these counts
+
+
+class Interpreter:
+    """Finds concepts through the codes first and the words second."""
+
+    def __init__(self, index: ConceptIndex, reader: TextReader) -> None:
+        self.index = index
+        self.reader = reader
+
+    def text(self, text: str | None, context: Context, meaning: Meaning) -> Concepts:
+        """The mentions of a free text; one longer than ``MAX_TEXT`` is counted, not read."""
+        if not text or not text.strip():
+            return Concepts()
+        if len(text) > MAX_TEXT:
+            meaning.not_read[LONG_TEXT] += 1
+            return Concepts()
+        reading = self.reader.read(text, context)
+        drafts = [self._said(mention, text) for mention in reading.mentions]
+        return Concepts(merged(drafts), reading.sites, reading.days_before_onset)
+
+    def coded(self, coded: Coded | None, context: Context, meaning: Meaning) -> Concepts:
+        """The concepts of a CodeableConcept.
+
+        A code is exact about *what*, the words beside it are exact about *whether* and *where*: "calcinosis cutis of the elbow,
+        ruled out" with the code for calcinosis cutis is a negated calcinosis. A laboratory code needs no reading.
+        """
+        if coded is None:
+            return Concepts()
+        found: dict[str, Draft] = {}
+        sites: tuple[str, ...] = ()
+        for system, code, _ in coded.codings:
+            for concept, relation in self.index.lookup(system, code):
+                if self.index.kind(concept) == "site":
+                    sites = union(sites, (concept,))
+                elif self.index.fits(concept, context):
+                    certainty = "uncertain" if relation == "broader" else "affirmed"
+                    if concept not in found or (found[concept].certainty, certainty) == ("uncertain", "affirmed"):
+                        found[concept] = Draft(concept, certainty, code=f"{system_name(system)}/{code}")
+        for text in coded.words if not found else (coded.text,):
+            for concept, _ in self.index.lookup_text(text):
+                found.setdefault(concept, Draft(concept, "affirmed", code=f"text/{text}"))
+        if any(self.index.kind(concept) == "lab" for concept in found):
+            return Concepts([self._lab(draft) for draft in found.values()], sites)
+        if context is Context.OBSERVATION and not found:
+            for text in coded.words:
+                lab = self.reader.name_of_lab(text)
+                if lab is not None:
+                    return Concepts([self._lab(Draft(lab, "affirmed", code=f"text/{text}"))])
+        concepts = self._with_words(coded, context, found, sites, meaning)
+        if not concepts:
+            system, code, display = coded.codings[0] if coded.codings else (None, None, None)
+            meaning.unmapped.append((context.value, system, code, coded.text or display))
+        return concepts
+
+    def sites(self, fields: Fields, name: str, meaning: Meaning) -> tuple[str, ...]:
+        """Body sites of a field that holds one CodeableConcept or several."""
+        found: tuple[str, ...] = ()
+        for item in fields.objects(name):
+            found = union(found, self.coded(fields.as_coded(item, name), Context.SITE, meaning).sites)
+        return found
+
+    def notes(self, fields: Fields, context: Context, meaning: Meaning) -> Concepts:
+        """The annotations of a resource, read one by one."""
+        return joined(self.text(fields.typed(note.get("text"), str, "note.text"), context, meaning) for note in fields.objects("note"))
+
+    def _with_words(self, coded: Coded, context: Context, found: dict[str, Draft], sites: tuple[str, ...], meaning: Meaning) -> Concepts:
+        read = joined(self.text(text, context, meaning) for text in coded.words)
+        said: dict[str, Draft] = {}
+        for draft in sorted(read.drafts, key=lambda draft: _FROM_TEXT.index(draft.certainty)):
+            said.setdefault(draft.concept, draft)
+        sites = union(sites, read.sites)
+        drafts = []
+        for concept, draft in found.items():
+            words = said.pop(concept, None)
+            if words is None:
+                drafts.append(replace(draft, sites=sites))
+            else:
+                drafts.append(replace(draft, certainty=words.certainty, sites=union(words.sites, sites)))
+        drafts += [draft for draft in read.drafts if said.get(draft.concept) is draft]
+        if sum(draft.needs_value for draft in drafts) > 1:  # one number cannot be the result of two tests
+            drafts = [draft for draft in drafts if not draft.needs_value]
+        return Concepts(drafts, sites, read.days_before_onset)
+
+    def _said(self, mention: Mention, text: str) -> Draft:
+        phrase = text if len(text) <= len(mention.phrase) + 1 else mention.phrase
+        return self._lab(Draft(mention.concept, mention.certainty, mention.sites, code=f"text/{phrase}"))
+
+    def _lab(self, draft: Draft) -> Draft:
+        return replace(draft, needs_value=True) if self.index.kind(draft.concept) == "lab" else draft
+
+
+def merged(drafts: Iterable[Draft]) -> list[Draft]:
+    """One draft per concept and certainty, with the sites of all."""
+    found: dict[tuple[str, str], Draft] = {}
+    for draft in drafts:
+        key = (draft.concept, draft.certainty)
+        found[key] = replace(found[key], sites=union(found[key].sites, draft.sites)) if key in found else draft
+    return list(found.values())
+
+
+def joined(parts: Iterable[Concepts]) -> Concepts:
+    """Several texts about the same thing, as one."""
+    whole = Concepts()
+    for part in parts:
+        whole.drafts += part.drafts
+        whole.sites = union(whole.sites, part.sites)
+        if whole.days_before_onset is None:
+            whole.days_before_onset = part.days_before_onset
+    whole.drafts = merged(whole.drafts)
+    return whole

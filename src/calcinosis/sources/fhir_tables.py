@@ -1,0 +1,243 @@
+"""The DuckDB side of the FHIR reader: one table of flat rows, and the questions asked of it.
+
+Rows of every kind of input arrive through the same projection (:func:`~calcinosis.sources.fhir_columns.projection`).
+Text that follows is SQL without medicine; what a row *means* is decided in :mod:`calcinosis.sources.fhir_events`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import polars as pl
+
+from calcinosis.sources.fhir_columns import (
+    COMPONENT,
+    COMPONENT_K,
+    DATE_PATTERN,
+    MEDICATION_TYPES,
+    NUMBER_PATTERN,
+    READ_TYPES,
+    columns_sql,
+    projection,
+    quoted,
+)
+
+_MAX_OBJECT: Final = 32 * 1024 * 1024  # bytes of one line that DuckDB reads; a file with a longer one is read line by line instead
+
+DAYS_AHEAD: Final = 366  # a planned date may lie in the future, not further
+
+_SETUP: Final = """
+SET TimeZone = 'UTC';
+SET preserve_insertion_order = false;
+SET enable_progress_bar = false;
+
+-- FHIR dates may be a year or a month; a date outside what a record can hold is no date
+CREATE MACRO moment(x) AS (CASE WHEN regexp_matches(x, {date}) THEN timezone('UTC', try_cast(
+    CASE length(x) WHEN 4 THEN x || '-01-01' WHEN 7 THEN x || '-01' ELSE x END AS TIMESTAMPTZ)) END);
+CREATE MACRO believable(x) AS (
+    CASE WHEN x BETWEEN TIMESTAMP '1850-01-01' AND timezone('UTC', now()) + INTERVAL {days} DAY THEN x END);
+CREATE MACRO birth(x) AS (CASE WHEN regexp_matches(x, {date}) THEN try_cast(
+    CASE length(x) WHEN 4 THEN x || '-07-01' WHEN 7 THEN x || '-15' ELSE x[:10] END AS DATE) END);
+CREATE MACRO born(x) AS (CASE WHEN x BETWEEN DATE '1850-01-01' AND current_date THEN x END);
+CREATE MACRO quantity(x) AS (CASE WHEN regexp_matches(x, {number}) THEN try_cast(x AS DOUBLE) END);
+
+CREATE TABLE flat (
+    file INTEGER, pos BIGINT, rt VARCHAR, id VARCHAR, sid VARCHAR, t VARCHAR, e VARCHAR, k VARCHAR, v VARCHAR,
+    components STRUCT(code JSON, "valueInteger" JSON, "valueString" JSON, "valueCodeableConcept" JSON, "valueBoolean" JSON,
+        "valueRatio" JSON, interpretation JSON, "dataAbsentReason" JSON, "referenceRange" JSON, "valueQuantity" JSON)[]);
+""".format(date=quoted(DATE_PATTERN), number=quoted(NUMBER_PATTERN), days=DAYS_AHEAD)
+
+_QUANTITY: Final = """'{"value": "VARCHAR", "comparator": "VARCHAR", "unit": "VARCHAR", "system": "VARCHAR", "code": "VARCHAR"}'"""
+# The columns of a row that the event needs beside its meaning. ``bad_*``: which of them could not be read.
+_TYPED: Final = """file, pos, rt, id, sid, believable(moment(t)) AS time, believable(moment(e)) AS end_time,
+    CASE WHEN isfinite(quantity(q."value")) THEN quantity(q."value") END AS number,
+    CASE WHEN q.comparator IN ('<', '<=', '>', '>=') THEN q.comparator END AS comparator,
+    CASE WHEN q.system = 'http://unitsofmeasure.org' THEN coalesce(q.code, q.unit) ELSE coalesce(q.unit, q.code) END AS unit,
+    q.code AS unit_code, q.unit AS unit_text,
+    t IS NOT NULL AND believable(moment(t)) IS NULL AS bad_time, e IS NOT NULL AND believable(moment(e)) IS NULL AS bad_end,
+    v IS NOT NULL AND v <> 'null' AND NOT coalesce(isfinite(quantity(q."value")), false) AS bad_value"""
+
+_COMPONENTS: Final = f"""INSERT INTO flat
+    SELECT file, pos, '{COMPONENT}', id, sid, t, e, {COMPONENT_K}, c."valueQuantity", NULL
+    FROM (SELECT file, pos, id, sid, t, e, json_extract('{{' || k || '}}', '$.status') AS status, unnest(components) AS c
+          FROM flat WHERE components IS NOT NULL AND sid IS NOT NULL)"""
+
+_MEDICATIONS: Final = f"""UPDATE flat SET k = flat.k || ',"medicationCodeableConcept":' || drug.code
+    FROM (SELECT id, any_value(json_extract('{{' || k || '}}', '$.code')) AS code FROM flat
+          WHERE rt = 'Medication' AND contains(k, '"code":') GROUP BY id) AS drug
+    WHERE flat.rt IN ({", ".join(quoted(kind) for kind in MEDICATION_TYPES)})
+      AND contains(flat.k, '"medicationReference"') AND NOT contains(flat.k, '"medicationCodeableConcept"')
+      AND regexp_extract(json_extract_string('{{' || flat.k || '}}', '$.medicationReference.reference'),
+                         '([^/:#]+)(?:/_history/[^/]*)?$', 1) = drug.id"""
+
+_COUNTS: Final = """SELECT rt, count(*), count(id), count(DISTINCT hash(id)), count(*) - count(sid), count(components) FROM flat
+    GROUP BY rt"""
+_PATIENTS: Final = """
+    SELECT sid AS subject_id, born(birth(t)) AS birth_date, 'Patient/' || id AS source, file, pos, true AS found,
+        CASE k WHEN '"gender":"female"' THEN 'female' WHEN '"gender":"male"' THEN 'male' END AS sex,
+        t IS NOT NULL AND born(birth(t)) IS NULL AS bad_birth
+    FROM flat WHERE rt = 'Patient' AND {part}
+    UNION ALL
+    SELECT DISTINCT sid, NULL, NULL, NULL, NULL, false, NULL, false
+    FROM flat ANTI JOIN (SELECT sid FROM flat WHERE rt = 'Patient') USING (sid) WHERE sid IS NOT NULL AND {part}"""
+_READ: Final = "(" + ", ".join(quoted(kind) for kind in READ_TYPES) + ")"
+
+
+class FhirTables:
+    """A DuckDB database with the flat rows of one run (``folder``: where it may spill)."""
+
+    def __init__(self, folder: Path, memory_limit: str | None = None) -> None:
+        settings: dict[str, Any] = {"temp_directory": str(folder)}
+        if memory_limit:
+            settings["memory_limit"] = memory_limit
+        self.con = duckdb.connect(config=settings)
+        self.con.execute(_SETUP)
+
+    def close(self) -> None:
+        self.con.close()
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return list(self.con.execute(sql).fetchall())
+
+    def frame(self, sql: str) -> pl.DataFrame:
+        frame: pl.DataFrame = self.con.sql(sql).pl()
+        return frame
+
+    # --- filling -------------------------------------------------------------------------------------------
+
+    def read_lines(self, files: Sequence[tuple[int, Path]], gzipped: bool) -> None:
+        """Read NDJSON files; a line that is not a JSON object becomes a row without ``rt``."""
+        source = self._source([path for _, path in files], gzipped)
+        numbers = "[" + ", ".join(str(number) for number, _ in files) + "][(file_index + 1)::BIGINT]"
+        self.con.execute(f"INSERT INTO flat SELECT {projection(numbers, 'NULL')} FROM {source}")
+
+    def read_spool(self, path: Path) -> None:
+        """Read lines that carry their own file and place."""
+        source = self._source([path], gzipped=False, own=True)
+        self.con.execute(f"INSERT INTO flat SELECT {projection('_file', '_pos')} FROM {source}")
+
+    def odd_lines(self, path: Path, gzipped: bool) -> list[int]:
+        """Which records of a file (counting lines that are not blank) are no resource, or a whole Bundle."""
+        return [
+            number
+            for (number,) in self._in_order(
+                f"SELECT n FROM (SELECT row_number() OVER () AS n, resourceType AS rt FROM {self._keys(path, gzipped)})"
+                " WHERE rt IS NULL OR rt = 'Bundle'"
+            )
+        ]
+
+    def places(self, path: Path, gzipped: bool, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """(type, id) -> its first record in a file."""
+        self.con.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT unnest($1::VARCHAR[]) AS rt, unnest($2::VARCHAR[]) AS id",
+                         [[kind for kind, _ in keys], [key for _, key in keys]])  # fmt: skip
+        found = self._in_order(
+            f"SELECT min(n), rt, id FROM (SELECT row_number() OVER () AS n, resourceType AS rt, id FROM {self._keys(path, gzipped)})"
+            " JOIN wanted USING (rt, id) GROUP BY rt, id"
+        )
+        return {(kind, key): number for number, kind, key in found}
+
+    def number_rows(self, file: int, path: Path, gzipped: bool, flat_condition: str, source_condition: str) -> None:
+        """Give some rows of a file their places in it, which reading in parallel does not, by reading them again in order."""
+        source = self._source([path], gzipped)
+        self.con.execute(f"DELETE FROM flat WHERE file = {file} AND pos IS NULL AND rt IN {_READ} AND {flat_condition}")
+        self.con.execute("SET preserve_insertion_order = true")
+        self.con.execute(
+            f"INSERT INTO flat SELECT {projection(str(file), 'n')} FROM (SELECT *, row_number() OVER () AS n FROM {source})"
+            f" WHERE resourceType IN {_READ} AND {source_condition}"
+        )
+        self.con.execute("SET preserve_insertion_order = false")
+
+    # --- asking --------------------------------------------------------------------------------------------
+
+    def counts(self) -> list[tuple[Any, ...]]:
+        """Per resource type: rows, rows with an id, different ids, rows without a subject, rows with components."""
+        return self.rows(_COUNTS)
+
+    def find_duplicates(self) -> None:
+        """Collect the ids that occur twice."""
+        self.con.execute(
+            f"CREATE OR REPLACE TABLE duplicate AS SELECT rt, id FROM flat WHERE rt IN {_READ} AND id IS NOT NULL"
+            " GROUP BY rt, id HAVING count(*) > 1"
+        )
+
+    def unplaced_files(self, condition: str) -> list[int]:
+        """The files with such rows that have no place yet."""
+        return [file for (file,) in self.rows(f"SELECT DISTINCT file FROM flat WHERE pos IS NULL AND rt IN {_READ} AND {condition}")]
+
+    def take(self, condition: str) -> pl.DataFrame:
+        """Remove rows, and say which they were."""
+        taken = self.frame(f"SELECT file, pos, rt, id FROM flat WHERE {condition} ORDER BY ALL")
+        self.con.execute(f"DELETE FROM flat WHERE {condition}")
+        return taken
+
+    def take_duplicates(self) -> pl.DataFrame:
+        """Remove all but the first of each duplicate id."""
+        return self.take(
+            "rowid IN (SELECT rowid FROM (SELECT rowid, row_number() OVER (PARTITION BY rt, id ORDER BY file, pos) AS n"
+            " FROM flat WHERE (rt, id) IN (FROM duplicate)) WHERE n > 1)"
+        )
+
+    def add_components(self) -> None:
+        self.con.execute(_COMPONENTS)
+
+    def name_medications(self) -> None:
+        """Put the code of a referenced Medication beside the reference."""
+        self.con.execute(_MEDICATIONS)
+
+    def find_meanings(self) -> int:
+        """Number the distinct (type, packed fields); returns how many there are."""
+        self.con.execute(
+            "CREATE OR REPLACE TABLE meaning AS SELECT row_number() OVER () - 1 AS mid, rt, k, n FROM"
+            " (SELECT rt, k, count(*) AS n FROM flat WHERE k IS NOT NULL AND rt <> 'Patient' GROUP BY rt, k)"
+        )
+        self.con.execute("CREATE OR REPLACE TABLE kept (mid BIGINT)")
+        return int(self.rows("SELECT count(*) FROM meaning")[0][0])
+
+    def meanings(self, first: int, count: int) -> list[tuple[int, str, str, int]]:
+        """(number, type, packed fields, rows) of a page of the distinct ones."""
+        return self.rows(f"SELECT mid, rt, k, n FROM meaning WHERE mid BETWEEN {first} AND {first + count - 1}")
+
+    def keep(self, numbers: Sequence[int]) -> None:
+        """Mark the meanings whose rows are needed."""
+        self.con.execute("INSERT INTO kept SELECT unnest($1::BIGINT[])", [list(numbers)])
+
+    def kept_rows(self, part: str) -> pl.DataFrame:
+        """The rows of kept meanings, ready to become events."""
+        return self.frame(
+            f"SELECT {_TYPED}, mid FROM (SELECT flat.*, mid, json_transform(v, {_QUANTITY}) AS q FROM flat"
+            f" JOIN (SELECT mid, rt, k FROM meaning SEMI JOIN kept USING (mid)) USING (rt, k) WHERE {part})"
+        )
+
+    def patients(self, part: str) -> pl.DataFrame:
+        """Every subject of the flat rows; one without a Patient resource has ``found`` false."""
+        return self.frame(_PATIENTS.format(part=part))
+
+    def contained_subjects(self) -> list[tuple[str, str]]:
+        """(subject id, packed fields) of resources that carry their patient inside."""
+        return self.rows("SELECT DISTINCT sid, k FROM flat WHERE contains(sid, '#')")
+
+    # --- helpers -------------------------------------------------------------------------------------------
+
+    def _source(self, paths: Sequence[Path], gzipped: bool, *, own: bool = False) -> str:
+        files = ", ".join(quoted(str(path)) for path in paths)
+        return (
+            f"read_ndjson([{files}], columns = {columns_sql(own=own)}, ignore_errors = true, maximum_object_size = {_MAX_OBJECT},"
+            f" compression = '{'gzip' if gzipped else 'none'}')"
+        )
+
+    def _keys(self, path: Path, gzipped: bool) -> str:
+        return (
+            f"read_ndjson([{quoted(str(path))}], columns = {{resourceType: 'VARCHAR', id: 'VARCHAR'}}, ignore_errors = true,"
+            f" maximum_object_size = {_MAX_OBJECT}, compression = '{'gzip' if gzipped else 'none'}')"
+        )
+
+    def _in_order(self, sql: str) -> list[tuple[Any, ...]]:
+        """The answer of a question that counts lines."""
+        self.con.execute("SET preserve_insertion_order = true")
+        try:
+            return self.rows(sql)
+        finally:
+            self.con.execute("SET preserve_insertion_order = false")

@@ -1,0 +1,75 @@
+"""Which laboratory quantity a name names: "S-Calcium, total", "PTH (intact), plasma" and "phosphate level" are whole names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from calcinosis.knowledge.model import Concept
+from calcinosis.sources.context import LabNames
+from calcinosis.sources.phrases import PhraseMatcher
+from calcinosis.sources.words import CLOSE, MARKS, OPEN, Folded, fold, tokenise
+
+Name = tuple[Folded, ...]
+
+
+class LabNameReader:
+    """Matches whole strings only: "calcium gluconate" is not "calcium", and urine calcium is not serum calcium."""
+
+    def __init__(self, labs: Iterable[Concept], rules: LabNames) -> None:
+        self._names = PhraseMatcher((phrase.replace(",", " "), lab.key) for lab in labs for phrase in lab.synonyms)
+        self._leading = [_words(phrase) for phrase in rules.leading]
+        self._trailing = [_words(phrase) for phrase in rules.trailing]
+        self._other_quantity = {fold(word)[0] for word in rules.other_quantity}
+
+    def read(self, text: str) -> str | None:
+        for name in self._candidates(text):
+            for hit in self._names.hits(name):
+                if hit.start == 0 and hit.end == len(name):
+                    return hit.payload
+        return None
+
+    def _candidates(self, text: str) -> Iterator[Name]:
+        """The name as written, then with the bracket's words in front, then ever less of what may be left off."""
+        text = text.replace("[", " (").replace("]", ") ")
+        tokens = tokenise(text).words
+        outside: list[Folded] = []
+        inside: list[Folded] = []
+        depth = 0
+        for token in tokens:
+            if token[0] in (OPEN, CLOSE):
+                depth += 1 if token[0] == OPEN else -1
+            elif token[0] not in MARKS:
+                (inside if depth > 0 else outside).append(token)
+        method = next((at for at, token in enumerate(outside) if at and token[0] == "by"), None)
+        outside = outside[:method]  # "albumin by electrophoresis"
+        yield tuple(tokens)
+        yield tuple(token for token in tokens if token[0] not in MARKS)
+        yield from self._shortened(tuple(token for token in tokens if token[0] not in MARKS))
+        if inside or method:
+            yield from self._shortened((*inside, *outside))
+            if not any(token[0] in self._other_quantity for token in inside):
+                yield from self._shortened(tuple(outside))
+
+    def _shortened(self, name: Name) -> Iterator[Name]:
+        """``name`` itself, then without its specimen and words such as "level"; both ends, both orders."""
+        seen = {name}
+        queue = [name]
+        while queue:
+            name = queue.pop(0)
+            yield name
+            if len(name) == 2:  # "calcium, ionised"
+                yield name[::-1]
+            shorter = [name[len(lead) :] for lead in self._leading if len(name) > len(lead) and _same(name[: len(lead)], lead)]
+            shorter += [name[: -len(tail)] for tail in self._trailing if len(name) > len(tail) and _same(name[-len(tail) :], tail)]
+            for one in shorter:
+                if one not in seen:
+                    seen.add(one)
+                    queue.append(one)
+
+
+def _words(phrase: str) -> Name:
+    return tuple(fold(word) for word in phrase.split())
+
+
+def _same(some: Name, other: Name) -> bool:
+    return all(a[0] == b[0] for a, b in zip(some, other, strict=True))

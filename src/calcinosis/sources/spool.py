@@ -1,0 +1,247 @@
+"""Files of FHIR JSON: finding them, telling documents from lines, and handing their resources on one by one.
+
+Lines (Bulk NDJSON) are read by DuckDB directly. Documents (a Bundle, a single resource, a list) and lines that DuckDB cannot
+use come through here: each resource becomes one line of a temporary file, marked with its file and its place in it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, Final, Literal, cast
+
+import orjson
+
+MAX_LINE: Final = 100 * 1024 * 1024  # bytes of one resource
+MAX_DOCUMENT: Final = 512 * 1024 * 1024  # bytes of one Bundle; larger ones belong into NDJSON
+_HEAD: Final = 256 * 1024
+_JSON_NAME: Final = re.compile(r"\.(?:json|ndjson|jsonl)(?:\.gz)?$", re.IGNORECASE)
+_BUNDLE: Final = re.compile(rb'"resourceType"\s*:\s*"Bundle"')
+_GZIP: Final = b"\x1f\x8b"
+_BOMS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_DEEPEST_BUNDLE: Final = 5
+READ_ERRORS: Final = (OSError, EOFError, zlib.error)
+
+Shape = Literal["lines", "document", "empty", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record that was not used, before it reached a table. ``level`` "warning": nothing was lost."""
+
+    category: str
+    reason: str
+    line: int | None = None
+    record: str | None = None
+    level: str = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One resource and its place: the line it stands on, or its number in the document (both from 1)."""
+
+    place: int
+    resource: dict[str, Any]
+
+
+def find_files(paths: Sequence[Path]) -> list[Path]:
+    """The files given, and those below the folders given, once each; hidden files in folders are left out."""
+    found: dict[Path, None] = {}
+    for path in paths:
+        inside = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        found.update(dict.fromkeys(file for file in inside if file == path or not file.name.startswith(".")))
+    return list(found)
+
+
+def is_gzip(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(2) == _GZIP
+
+
+def open_file(path: Path, gzipped: bool) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path, "rb")) if gzipped else path.open("rb")
+
+
+def shape_of(path: Path, gzipped: bool) -> Shape:
+    """Whether DuckDB can read the file line by line, or it is one document. "other": not JSON, and not named as such."""
+    with open_file(path, gzipped) as stream:
+        head = stream.read(_HEAD)
+    text = head.lstrip()
+    if not text:
+        return "empty"
+    if text[:3] in _BOMS or text[:2] in _BOMS:
+        return "document"
+    if text[:1] not in (b"{", b"["):
+        return "lines" if _JSON_NAME.search(path.name) else "other"
+    first, newline, rest = text.partition(b"\n")
+    if not newline or (_is_json(first) and not rest.strip()):  # all on one line
+        return "document" if _BUNDLE.search(first) or first[:1] == b"[" else "lines"
+    if _is_json(first):
+        return "lines"
+    if first[:1] == b"[":
+        return "document"
+    return "lines" if rest.lstrip(b"\r\n")[:1] == b"{" else "document"  # a broken first line of many, or an indented document
+
+
+def document_entries(path: Path, gzipped: bool) -> Iterator[Entry | Reject]:
+    """The resources of a Bundle, of a list, or of a single-resource file."""
+    with open_file(path, gzipped) as stream:
+        data = stream.read(MAX_DOCUMENT + 1)
+    if len(data) > MAX_DOCUMENT:
+        yield Reject("too_large", f"one JSON document of more than {MAX_DOCUMENT // 2**20} MB; use NDJSON")
+        return
+    encoding = _BOMS.get(data[:3]) or _BOMS.get(data[:2])
+    try:
+        document = orjson.loads(data.decode(encoding) if encoding else data)
+    except UnicodeDecodeError:
+        yield Reject("malformed_json", "not valid text in the encoding that its first bytes announce")
+    except orjson.JSONDecodeError as error:
+        if encoding and b"\n" in data.strip():  # NDJSON with a byte order mark
+            lines = data.decode(encoding).encode().split(b"\n")
+            yield from line_entries((number, number, line) for number, line in enumerate(lines, start=1))
+        else:
+            yield Reject("malformed_json", _reason(error), line=error.lineno)
+    else:
+        yield from resources_of(document)
+
+
+def line_entries(lines: Iterable[tuple[int, int, bytes]]) -> Iterator[Entry | Reject]:
+    """The resources of (place, line number, line); blank lines are nothing."""
+    for place, number, line in lines:
+        if is_blank(line):
+            continue
+        if len(line) > MAX_LINE:
+            yield Reject("too_large", f"one resource of more than {MAX_LINE // 2**20} MB", line=number)
+            continue
+        try:
+            value = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            yield Reject("malformed_json", _reason(error), line=number)
+            continue
+        if isinstance(value, dict) and value.get("resourceType") == "Bundle":
+            for item in resources_of(value, line=number):
+                yield Entry(place, item.resource) if isinstance(item, Entry) else item
+        else:
+            yield _checked(value, place, number, None)
+
+
+def resources_of(document: Any, *, line: int | None = None) -> Iterator[Entry | Reject]:
+    """The resources in a parsed document, numbered from 1, with the references inside a Bundle resolved.
+
+    A list may hold resources or entries of a Bundle (``{"fullUrl": ..., "resource": ...}``).
+    """
+    for place, (where, value) in enumerate(_unpacked(document, "", _DEEPEST_BUNDLE), start=1):
+        yield replace(value, line=line, record=where) if isinstance(value, Reject) else _checked(value, place, line, where)
+
+
+def is_blank(line: bytes) -> bool:
+    return not line.strip(b" \t\r\n\f\v")
+
+
+def numbered_lines(path: Path, gzipped: bool, ordinals: Iterable[int]) -> Iterator[tuple[int, int, bytes]]:
+    """(ordinal, line number, line) of the wanted records: DuckDB counts the lines that are not blank, an editor counts all."""
+    wanted = set(ordinals)
+    ordinal = 0
+    with open_file(path, gzipped) as stream:
+        for number, line in enumerate(stream, start=1):
+            if is_blank(line):
+                continue
+            ordinal += 1
+            if ordinal in wanted:
+                yield ordinal, number, line
+                wanted.discard(ordinal)
+                if not wanted:
+                    return
+
+
+def to_line(entry: Entry, file: int) -> bytes | Reject:
+    """The entry as a line of the spool."""
+    try:
+        body = orjson.dumps(entry.resource)
+    except (TypeError, ValueError, RecursionError):
+        return Reject("malformed_json", "cannot be written as JSON", record=_name(entry.resource))
+    return b'{"_file":%d,"_pos":%d,' % (file, entry.place) + body[1:]
+
+
+def _reason(error: orjson.JSONDecodeError) -> str:
+    return f"not JSON: {error.msg} at column {error.colno}"  # the message never quotes the text
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _name(resource: Mapping[str, Any]) -> str | None:
+    kind, key = resource.get("resourceType"), resource.get("id")
+    return f"{kind}/{key}" if isinstance(kind, str) and isinstance(key, str) else None
+
+
+def _checked(value: Any, place: int, line: int | None, where: str | None) -> Entry | Reject:
+    if not isinstance(value, dict):
+        return Reject("not_an_object", "a resource is a JSON object", line, where)
+    if not isinstance(value.get("resourceType"), str):
+        return Reject("no_resource_type", "no resourceType", line, where)
+    return Entry(place, value)
+
+
+def _unpacked(value: Any, where: str, depth: int) -> Iterator[tuple[str | None, Any]]:
+    """(path, resource or Reject) of everything in a resource, a Bundle or a list."""
+    is_bundle = isinstance(value, dict) and value.get("resourceType") == "Bundle"
+    if not is_bundle and not isinstance(value, list):
+        yield where or None, value
+        return
+    entries = value.get("entry") if is_bundle else [item if _is_entry(item) else {"resource": item} for item in value]
+    if depth == 0:
+        yield where, Reject("nested_bundle", f"Bundles or lists nested deeper than {_DEEPEST_BUNDLE}")
+    elif entries is None:
+        yield where or None, Reject("empty_bundle", "a Bundle without entries", level="warning")
+    elif not isinstance(entries, list):
+        yield where or None, Reject("malformed_bundle", "entry is not a list")
+    else:
+        names = _names(entries)
+        for number, entry in enumerate(entries):
+            at = f"{where}{'.' if where and is_bundle else ''}{'entry' if is_bundle else ''}[{number}]"
+            if not isinstance(entry, dict) or entry.get("resource") is None:
+                yield at, Reject("no_resource", "an entry without a resource")
+            elif isinstance(entry["resource"], dict) and entry["resource"].get("resourceType") != "Bundle":
+                yield at, _resolved(entry["resource"], entry.get("fullUrl"), names)
+            else:
+                yield from _unpacked(entry["resource"], at, depth - 1)
+
+
+def _is_entry(item: Any) -> bool:
+    return isinstance(item, dict) and "resourceType" not in item and "resource" in item
+
+
+def _names(entries: list[Any]) -> dict[str, str]:
+    """fullUrl -> "Type/id" of the entries of a Bundle."""
+    names = {}
+    for entry in entries:
+        resource, url = (entry.get("resource"), entry.get("fullUrl")) if isinstance(entry, dict) else (None, None)
+        if isinstance(resource, dict) and isinstance(url, str):
+            names[url] = f"{resource.get('resourceType')}/{resource.get('id') or _tail(url)}"
+    return names
+
+
+def _tail(url: str) -> str:
+    return re.split(r"[/:]", url)[-1]
+
+
+def _resolved(resource: dict[str, Any], url: Any, names: Mapping[str, str]) -> dict[str, Any]:
+    """The resource with its own id, and with the references that we follow as "Type/id"."""
+    changed: dict[str, Any] = {}
+    if resource.get("id") is None and isinstance(url, str) and url:
+        changed["id"] = _tail(url)
+    for name in ("subject", "patient", "medicationReference"):
+        reference = resource.get(name)
+        if isinstance(reference, dict) and isinstance(reference.get("reference"), str) and reference["reference"] in names:
+            changed[name] = {**reference, "reference": names[reference["reference"]]}
+    return {**resource, **changed} if changed else resource

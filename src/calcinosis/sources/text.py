@@ -1,0 +1,307 @@
+"""Reads free text into mentions of concepts: what is said, how surely, and where on the body.
+
+Short texts are the common case (a condition's name, a report's conclusion), so they are remembered; the same string means the
+same thing in a million rows. Nothing here logs or prints: a text may name a patient.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from calcinosis.knowledge.model import Concept, Context
+from calcinosis.sources.context import AND, LONGEST_CLAUSE, ContextReader, Scope, load_context_rules
+from calcinosis.sources.lab_names import LabNameReader
+from calcinosis.sources.phrases import PatternMatcher, PhraseMatcher
+from calcinosis.sources.timing import LeadTimeReader
+from calcinosis.sources.words import COMMA, Folded, tokenise
+
+__all__ = ["Mention", "Reading", "TextReader"]
+
+REMEMBERED_TEXTS: Final = 1 << 16
+LONGEST_REMEMBERED: Final = 500  # characters: longer texts hardly ever repeat
+# ConText's grey words ("consistent with", "probable") state the finding where a report is concluded, and doubt it elsewhere
+REPORTING: Final = frozenset({Context.IMAGING, Context.HISTOLOGY})
+# a longer name of one of these kinds is another thing of that kind: "calcium gluconate" is not "calcium"
+EXCLUSIVE_KINDS: Final = frozenset({"disease", "lab", "drug", "procedure", "device", "allergy", "site"})
+TIGHT: Final = 4  # words between those of a pattern, beyond which it no longer replaces a phrase it contains
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """One concept said in a text. ``text[start:end] == phrase``."""
+
+    concept: str
+    certainty: str  # "affirmed" | "negated" | "uncertain" | "family"
+    sites: tuple[str, ...]  # concepts of kind "site" that stand with it
+    phrase: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that a text says. ``days_before_onset`` is negative when the exposure came after the lesion."""
+
+    mentions: tuple[Mention, ...]
+    sites: tuple[str, ...]
+    days_before_onset: float | None
+
+
+class _Match(NamedTuple):
+    start: int
+    end: int
+    positions: Sequence[int]  # the words themselves: of a pattern, with gaps
+    concept: Concept
+    is_phrase: bool
+
+
+class _Vocabulary:
+    """What one context may say."""
+
+    def __init__(self, concepts: Iterable[Concept], context: Context) -> None:
+        here = [concept for concept in concepts if context in concept.reads_in]
+        self.phrases = PhraseMatcher((phrase, concept.key) for concept in here for phrase in concept.synonyms)
+        self.patterns = PatternMatcher((pattern, concept.key) for concept in here for pattern in concept.patterns)
+
+
+class TextReader:
+    """Reads texts with the vocabulary of ``concepts``. One reader serves any number of threads and texts."""
+
+    def __init__(self, concepts: Iterable[Concept]) -> None:
+        self._concepts = {concept.key: concept for concept in concepts}
+        self._lineage = {key: self._ancestors(key) for key in self._concepts}
+        rules = load_context_rules()
+        self._plain_context = ContextReader(rules, reporting_affirms=False)
+        self._report_context = ContextReader(rules, reporting_affirms=True)
+        self._lead_time = LeadTimeReader(rules.relative_time)
+        self._vocabularies = {context: _Vocabulary(self._concepts.values(), context) for context in Context}
+        labs = [concept for concept in self._concepts.values() if concept.kind == "lab"]
+        self._remembered = lru_cache(maxsize=REMEMBERED_TEXTS)(self._read)
+        self._remembered_lab = lru_cache(maxsize=REMEMBERED_TEXTS)(LabNameReader(labs, rules.lab_names).read)
+
+    def read(self, text: str, context: Context) -> Reading:
+        """What ``text`` says when it stands in ``context``."""
+        return self._remembered(text, context) if len(text) <= LONGEST_REMEMBERED else self._read(text, context)
+
+    def name_of_lab(self, text: str) -> str | None:
+        """The laboratory concept whose name is the whole of ``text``, specimen and "level" aside."""
+        return self._remembered_lab(text) if len(text) <= LONGEST_REMEMBERED else None
+
+    def _read(self, text: str, context: Context) -> Reading:
+        tokens = tokenise(text)
+        words = tokens.words
+        vocabulary = self._vocabularies[context]
+        hits = dict.fromkeys(vocabulary.phrases.hits(words))
+        phrases = self._longest([_Match(low, high, range(low, high), self._concepts[key], True) for low, high, key in hits])
+        inside = {at: match for match in phrases for at in match.positions}
+        reader = self._report_context if context in REPORTING else self._plain_context
+        limits = reader.limits(words)
+        clauses = reader.clauses(words, limits, inside.__contains__)
+        matches = phrases + self._patterns(vocabulary, reader, words, clauses, phrases)
+        lead_time = self._lead_time.read(words, clauses)
+        if not matches:
+            return Reading((), (), lead_time)
+        scopes = reader.scopes(words, clauses, limits, sorted({at for match in matches for at in match.positions}))
+        scopes = sorted((_kept_inside(scope, inside) for scope in scopes), key=lambda scope: scope.start)
+        begins = [scope.start for scope in scopes]
+        said = [(match, certainty) for match in matches if (certainty := _certainty(match, matches, scopes, begins))]
+        if len(matches) > len(phrases):
+            said = self._without_parts(said)
+        said.sort(key=lambda pair: (pair[0].start, pair[0].end, pair[0].concept.key))
+        sites_of = _sites_by_match(said, words, clauses)
+        mentions = tuple(
+            Mention(
+                match.concept.key, certainty, sites_of(match, certainty),
+                text[tokens.starts[match.start] : tokens.ends[match.end - 1]], tokens.starts[match.start], tokens.ends[match.end - 1],
+            )
+            for match, certainty in said
+            if match.concept.kind != "site"
+        )  # fmt: skip
+        sites = dict.fromkeys(match.concept.key for match, certainty in said if match.concept.kind == "site" and certainty == "affirmed")
+        return Reading(mentions, tuple(sites), lead_time)
+
+    # --- which of several overlapping matches stand --------------------------------------------------
+
+    def _ancestors(self, key: str) -> frozenset[str]:
+        """The concept and everything above it."""
+        found: set[str] = set()
+        queue = [key]
+        while queue:
+            key = queue.pop()
+            if key not in found:
+                found.add(key)
+                queue += self._concepts[key].parents if key in self._concepts else ()
+        return frozenset(found)
+
+    def _related(self, shorter: Concept, longer: Concept) -> bool:
+        if shorter.kind == "lab" or (shorter.kind == longer.kind and shorter.kind in EXCLUSIVE_KINDS):
+            return True
+        return not self._lineage[shorter.key].isdisjoint(self._lineage[longer.key])
+
+    def _longest(self, matches: list[_Match]) -> list[_Match]:
+        """Among overlapping matches of related concepts the longest stands; equal stretches keep all their concepts."""
+        if len(matches) < 2:
+            return matches
+        matches.sort(key=lambda match: (match.start - match.end, match.start))
+        owners: dict[int, list[_Match]] = {}
+        kept: list[_Match] = []
+        for match in matches:
+            length = match.end - match.start
+            rivals = [other for at in match.positions if at in owners for other in owners[at] if other.end - other.start > length]
+            if not any(self._related(match.concept, other.concept) for other in rivals):
+                kept.append(match)
+                for at in match.positions:
+                    owners.setdefault(at, []).append(match)
+        return kept
+
+    def _patterns(
+        self,
+        vocabulary: _Vocabulary,
+        reader: ContextReader,
+        words: list[Folded],
+        clauses: Sequence[tuple[int, int]],
+        phrases: list[_Match],
+    ) -> list[_Match]:
+        """Pattern matches: each concept within a comma-separated piece if it can be, else over pieces that run on."""
+        places = vocabulary.patterns.places(words)
+        if not places:
+            return []
+        found: dict[tuple[str, tuple[int, ...]], _Match] = {}
+        for clause in clauses:
+            settled: dict[str, tuple[int, int]] = {}
+            for start, end in reader.statements(words, clause):
+                for hit in vocabulary.patterns.hits(places, start, end):
+                    before = settled.setdefault(hit.payload, (start, end))
+                    if not (start <= before[0] and before[1] <= end and before != (start, end)):
+                        places_of = hit.positions
+                        found[hit.payload, places_of] = _Match(
+                            places_of[0], places_of[-1] + 1, places_of, self._concepts[hit.payload], False
+                        )
+        by_place: dict[int, list[_Match]] = defaultdict(list)
+        for match in phrases:
+            for at in match.positions:
+                by_place[at].append(match)
+        return [match for match in found.values() if not self._said_by_phrase(match, by_place)]
+
+    def _said_by_phrase(self, match: _Match, by_place: dict[int, list[_Match]]) -> bool:
+        """Whether a phrase already says this concept here, or holds the whole pattern and says something narrower."""
+        for at in match.positions:
+            for phrase in by_place.get(at, ()):
+                if phrase.concept.key == match.concept.key:
+                    return True
+                if match.concept.key in self._lineage[phrase.concept.key] and phrase.start <= match.start and match.end <= phrase.end:
+                    return True
+        return False
+
+    def _without_parts(self, said: list[tuple[_Match, str]]) -> list[tuple[_Match, str]]:
+        """Drops what a pattern says more exactly: "calcification" where "calcification of the vessels" was read, equally sure."""
+        patterns: dict[int, list[tuple[_Match, str]]] = defaultdict(list)
+        for match, certainty in said:
+            for at in () if match.is_phrase else match.positions:
+                patterns[at].append((match, certainty))
+
+        def is_part(part: _Match, certainty: str) -> bool:
+            for whole, whole_certainty in patterns.get(part.start, ()):
+                if whole is part or certainty != whole_certainty or len(part.positions) >= len(whole.positions):
+                    continue
+                tight = whole.end - whole.start <= len(whole.positions) + TIGHT
+                narrower = whole.concept.key in self._lineage[part.concept.key]
+                if tight and not narrower and set(part.positions) < set(whole.positions) and self._related(part.concept, whole.concept):
+                    return True
+            return False
+
+        return [(match, certainty) for match, certainty in said if not is_part(match, certainty)]
+
+
+def _kept_inside(scope: Scope, phrases: Mapping[int, _Match]) -> Scope:
+    """A cue that belongs to a phrase says nothing beyond it: "absent pulses, ulcers" denies no ulcers."""
+    phrase = phrases.get(scope.cue_start)
+    if phrase is None or scope.cue_end > phrase.end:
+        return scope
+    return scope._replace(start=max(scope.start, phrase.start), end=min(scope.end, phrase.end))
+
+
+def _certainty(match: _Match, matches: Sequence[_Match], scopes: Sequence[Scope], begins: Sequence[int]) -> str | None:
+    """The certainty of a match; None when the text says nothing of the patient ("no family history of", "not assessed").
+
+    ``begins`` are the (ascending) starts of ``scopes``, so that a long note need not look at all of them.
+    """
+    if not scopes:
+        return "affirmed"
+    near = scopes[bisect_left(begins, match.start - LONGEST_CLAUSE) : bisect_left(begins, match.end)]
+    over = [
+        scope for scope in near if _any_within(match, scope.start, scope.end) and not _any_within(match, scope.cue_start, scope.cue_end)
+    ]
+    if not over:
+        return "affirmed"
+    spares = match.concept.kind == "site" or not match.is_phrase
+    denials = [scope for scope in over if scope.effect == "negated" or (scope.effect == "spared" and spares)]
+    effects = {scope.effect for scope in over}
+    if "silent" in effects or ("family" in effects and denials):
+        return None
+    if "family" in effects:
+        return "family"
+    if denials:
+        # "calcification without vessel involvement" denies the pattern; "calcification without vessel thrombosis" denies something else
+        if not match.is_phrase and all(_denies_another(scope, match, matches) for scope in denials):
+            return None
+        return "negated"
+    return "uncertain" if "uncertain" in effects else "affirmed"
+
+
+def _any_within(match: _Match, start: int, end: int) -> bool:
+    if start >= match.end or match.start >= end:
+        return False
+    return match.is_phrase or any(start <= at < end for at in match.positions)
+
+
+def _denies_another(scope: Scope, match: _Match, matches: Sequence[_Match]) -> bool:
+    """Whether a scope over only some words of a pattern holds a finding of its own."""
+    if scope.start <= match.start and match.end <= scope.end:
+        return False
+    own = set(match.positions)
+    return any(
+        other.concept.kind != "site" and scope.start <= other.start and other.end <= scope.end and own.isdisjoint(other.positions)
+        for other in matches
+    )
+
+
+def _sites_by_match(
+    said: Sequence[tuple[_Match, str]], words: Sequence[Folded], clauses: Sequence[tuple[int, int]]
+) -> Callable[[_Match, str], tuple[str, ...]]:
+    """Shares out the sites of each clause among its mentions.
+
+    Mentions and sites of a clause belong together, until a piece (between commas, "and", "with") brings a mention *and* a site
+    of its own: "calcinosis of the elbows and knees, ulcers on the toes".
+    """
+    if not any(match.concept.kind == "site" for match, _ in said):
+        return lambda _match, _certainty: ()
+    groups: list[list[tuple[str, str]]] = []  # (site, certainty) of each group
+    starts = [match.start for match, _ in said]
+    group_at: dict[int, int] = {}  # first word of a mention -> its group
+    for low, high in clauses:
+        here = said[bisect_left(starts, low) : bisect_left(starts, high)]
+        cuts = [at for at in range(low, high) if words[at][0] == COMMA or words[at][0] in AND or words[at][0] == "with"]
+        has_mention = has_site = False
+        groups.append([])
+        for start, end in zip([low, *cuts], [*cuts, high], strict=True):
+            piece = [(match, certainty) for match, certainty in here if start <= match.start < end]
+            mentions = [match for match, _ in piece if match.concept.kind != "site"]
+            sites = [(match.concept.key, certainty) for match, certainty in piece if match.concept.kind == "site"]
+            if mentions and sites and has_mention and has_site:
+                groups.append([])
+                has_mention = has_site = False
+            has_mention, has_site = has_mention or bool(mentions), has_site or bool(sites)
+            groups[-1] += sites
+            group_at.update((match.start, len(groups) - 1) for match in mentions)
+
+    def sites_of(match: _Match, certainty: str) -> tuple[str, ...]:
+        group = groups[group_at[match.start]] if match.start in group_at else []
+        return tuple(dict.fromkeys(site for site, how in group if certainty == "negated" or how != "negated"))
+
+    return sites_of

@@ -1,0 +1,85 @@
+"""Units: UCUM in, the concept's canonical unit out, through Pint and ucumvert; never by the size of a number.
+
+Mass and molar concentrations of one substance differ by its molar mass, which the knowledge base gives.
+UCUM: https://ucum.org/ucum
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from calcinosis.knowledge.model import Lab
+
+_ALIASES = Path(__file__).parent / "knowledge" / "content" / "unit_aliases.yaml"
+
+
+class UnknownUnit(ValueError):
+    """The unit is not UCUM, not a known spelling of UCUM, or does not measure this analyte."""
+
+
+@cache
+def _registry() -> Any:
+    from ucumvert import PintUcumRegistry  # imported late: it costs 0.6 s and many runs need no conversion
+
+    return PintUcumRegistry()
+
+
+@cache
+def _aliases() -> dict[str, str]:
+    aliases: dict[str, str] = yaml.safe_load(_ALIASES.read_text(encoding="utf-8"))["aliases"]
+    return aliases
+
+
+@lru_cache(maxsize=4096)
+def conversion_factor(unit: str, canonical: str, molar_mass: float | None = None, valence: int | None = None) -> float:
+    """The number that turns a value in ``unit`` into ``canonical`` (both UCUM).
+
+    Args:
+        molar_mass: g/mol, or the product of two molar masses (g²/mol²) for a product of concentrations.
+        valence: charge of the ion; UCUM counts an equivalent as a mole, so 1 meq/L of calcium would read as 1 mmol/L.
+
+    Raises:
+        UnknownUnit: the unit is not UCUM or measures something else.
+    """
+    spelled = _aliases().get(unit.strip(), unit.strip())
+    if spelled == canonical:
+        return 1.0
+    if "eq" in spelled and "eq" not in canonical:
+        if valence is None:
+            raise UnknownUnit(f"unit {unit!r} needs the valence of the ion")
+        return conversion_factor(spelled.replace("eq", "mol"), canonical, molar_mass) / valence
+    source, target = _parse(spelled, unit), _parse(canonical, canonical)
+    if source.dimensionality == target.dimensionality:
+        return float(source.to(target.units).magnitude / target.magnitude)
+    if molar_mass:
+        power = round(abs(target.dimensionality.get("[substance]", 0) or source.dimensionality.get("[substance]", 0)))
+        molar = molar_mass * (_parse("g", "g") / _parse("mol", "mol")) ** power
+        for converted in (source / molar, source * molar) if power else ():
+            if converted.dimensionality == target.dimensionality:
+                return float(converted.to(target.units).magnitude / target.magnitude)
+    raise UnknownUnit(f"unit {unit!r} cannot be converted to {canonical}")
+
+
+def _parse(spelled: str, as_written: str) -> Any:
+    try:
+        return 1 * _registry().from_ucum(spelled)
+    except Exception as error:  # ucumvert raises several unrelated classes, lark's among them
+        raise UnknownUnit(f"unit {as_written!r} is not UCUM") from error
+
+
+def canonical_factor(unit: str | None, lab: Lab) -> float:
+    """Factor from the unit as sent to the canonical unit of a lab concept.
+
+    Raises:
+        UnknownUnit: also when the number came without any unit.
+    """
+    if lab.unit is None:
+        return 1.0
+    if not unit:
+        raise UnknownUnit("a number without a unit")
+    return conversion_factor(unit, lab.unit, lab.molar_mass, lab.valence)

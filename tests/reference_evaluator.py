@@ -1,0 +1,475 @@
+"""A slow and obvious evaluator: plain Python over the events of one patient, Kleene's logic written out by hand.
+
+It shares nothing with ``calcinosis`` but the knowledge models. What it says is what the words mean; the vectorised evaluation must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time, timedelta
+from functools import cached_property
+from typing import Any
+
+from calcinosis.knowledge import Knowledge
+from calcinosis.knowledge.model import (
+    AgeIs,
+    All,
+    AnyOf,
+    AtLeast,
+    FindingRef,
+    Has,
+    HasAny,
+    HypothesisAtLeast,
+    Known,
+    LabIs,
+    LabValue,
+    Not,
+    SameSite,
+    SexIs,
+    Status,
+    Suspected,
+)
+
+Truth = bool | None
+STATUSES = ["excluded", "unlikely", "not_assessed", "possible", "probable", "confirmed"]
+
+# --- Kleene ----------------------------------------------------------------------------------------
+
+
+def kleene_and(values: Iterable[Truth]) -> Truth:
+    seen = list(values)
+    if False in seen:
+        return False
+    return None if None in seen else True
+
+
+def kleene_or(values: Iterable[Truth]) -> Truth:
+    seen = list(values)
+    if True in seen:
+        return True
+    return None if None in seen else False
+
+
+def kleene_not(value: Truth) -> Truth:
+    return None if value is None else not value
+
+
+def kleene_at_least(n: int, values: Iterable[Truth]) -> Truth:
+    seen = list(values)
+    if seen.count(True) >= n:
+        return True
+    if seen.count(True) + seen.count(None) < n:
+        return False
+    return None
+
+
+# --- units -----------------------------------------------------------------------------------------
+
+
+def factor(unit: str | None, canonical: str | None, molar_mass: float | None, valence: int | None) -> float | None:
+    """By hand, for the units that the tests send; None when the unit cannot be used."""
+    if canonical is None:
+        return 1.0
+    if unit == canonical:
+        return 1.0
+    known = {
+        ("mg/dL", "mmol/L"): 10 / molar_mass if molar_mass else None,
+        ("mg/dL", "umol/L"): 10_000 / molar_mass if molar_mass else None,
+        ("umol/L", "mmol/L"): 0.001,
+        ("meq/L", "mmol/L"): 1 / valence if valence else None,
+        ("g/dL", "g/L"): 10.0,
+        ("m", "cm"): 100.0,
+        ("mg2/dL2", "mmol2/L2"): 100 / molar_mass if molar_mass else None,
+    }
+    return known.get((unit or "", canonical))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    concept: str
+    time: datetime | None
+    value: float | None
+    comparator: str | None
+    flag: str | None
+    range_low: float | None
+    range_high: float | None
+    source: str
+    rank: int = 0
+
+    @property
+    def order(self) -> tuple[int, str]:
+        return self.rank, self.source
+
+
+# --- one patient -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Case:
+    """One patient under one knowledge base."""
+
+    knowledge: Knowledge
+    person: dict[str, Any]
+    all_events: list[dict[str, Any]]
+    as_of_given: datetime | None = None
+    closed_world: frozenset[str] = frozenset()
+    _measured: dict[str, list[Measurement]] | None = field(default=None, repr=False)
+
+    # --- time
+
+    @cached_property
+    def events(self) -> list[dict[str, Any]]:
+        cut = self.as_of_given
+        return [e for e in self.all_events if cut is None or e["time"] is None or e["time"] <= cut]
+
+    @cached_property
+    def now(self) -> datetime | None:
+        if self.as_of_given is not None:
+            return self.as_of_given
+        return max((e["time"] for e in self.events if e["time"] is not None), default=None)
+
+    @cached_property
+    def index(self) -> datetime | None:
+        def first(root: str) -> datetime | None:
+            times = [e["time"] for e in self.events if e["certainty"] == "affirmed" and e["time"] is not None and self.is_a(e["concept"], root)]
+            return min(times, default=None)
+
+        return first("calcification") or first("skin_lesion") or self.now
+
+    def age_at(self, moment: datetime | None) -> float | None:
+        born: date | None = self.person["birth_date"]
+        if born is None or moment is None:
+            return None
+        return whole_days(moment - datetime.combine(born, time())) / 365.25
+
+    @cached_property
+    def age(self) -> float | None:
+        age = self.age_at(self.index)
+        return None if age is None or age < -0.01 else max(age, 0.0)
+
+    # --- concepts
+
+    def is_a(self, concept: str, ancestor: str) -> bool:
+        return concept == ancestor or any(self.is_a(parent, ancestor) for parent in self.knowledge.concepts[concept].parents)
+
+    def is_lab(self, concept: str) -> bool:
+        return self.knowledge.concepts[concept].lab is not None
+
+    def said(self, concept: str) -> dict[str, int]:
+        """How many events affirm, deny and suspect the concept."""
+        count = {"affirmed": 0, "negated": 0, "uncertain": 0}
+        for e in self.events:
+            if e["certainty"] == "family" or self.is_lab(e["concept"]):
+                continue
+            if e["certainty"] == "negated":
+                count["negated"] += self.is_a(concept, e["concept"])
+            else:
+                count[e["certainty"]] += self.is_a(e["concept"], concept)
+        return count
+
+    def recorded(self, concept: str) -> Truth:
+        count = self.said(concept)
+        return True if count["affirmed"] else False if count["negated"] else None
+
+    def present(self, concept: str) -> Truth:
+        recorded = self.recorded(concept)
+        silent = not any(self.said(concept).values())
+        if silent and self.knowledge.concepts[concept].kind in self.closed_world:
+            return False
+        return recorded
+
+    def suspected(self, concept: str) -> Truth:
+        count = self.said(concept)
+        if count["affirmed"] or count["negated"]:
+            return False
+        return True if count["uncertain"] else None
+
+    def mentions(self, concept: str) -> list[dict[str, Any]]:
+        return [e for e in self.events if e["certainty"] == "affirmed" and not self.is_lab(e["concept"]) and self.is_a(e["concept"], concept)]
+
+    def meets(self, leaf: Has, mention: dict[str, Any]) -> Truth:
+        conditions: list[Truth] = []
+        when, index = mention["time"], self.index
+        if leaf.at:
+            sites = mention["sites"] or []
+            conditions.append(any(self.is_a(site, leaf.at) for site in sites) if sites else None)
+        if leaf.days_before_onset:
+            lead = mention["days_before_onset"]
+            if lead is None and when is not None and index is not None and whole_days(index - when) != 0:
+                lead = whole_days(index - when)
+            low, high = leaf.days_before_onset
+            conditions.append(None if lead is None else low <= lead <= high)
+        if leaf.within_days is not None:
+            conditions.append(when is None or index is None or abs(whole_days(when - index)) <= leaf.within_days)
+        return kleene_and(conditions)
+
+    def has(self, leaf: Has) -> Truth:
+        plain = self.present(leaf.has)
+        if not (leaf.at or leaf.days_before_onset or leaf.within_days is not None) or plain is False:
+            return plain
+        mentions = self.mentions(leaf.has)
+        return kleene_or(self.meets(leaf, mention) for mention in mentions) if mentions else None
+
+    def same_site(self, leaf: SameSite) -> Truth:
+        first, second = leaf.same_site
+        if self.present(first) is False or self.present(second) is False:
+            return False
+        one = {site for mention in self.mentions(first) for site in mention["sites"] or []}
+        other = {site for mention in self.mentions(second) for site in mention["sites"] or []}
+        if not one or not other:
+            return None
+        return any(self.is_a(a, b) or self.is_a(b, a) for a in one for b in other)
+
+    # --- measurements
+
+    def flagged(self, measurement: Measurement) -> Measurement:
+        """The flag the laboratory sent, else by its own interval, else by the interval for age and sex."""
+        if measurement.flag is not None or measurement.value is None:
+            return measurement
+        low, high = measurement.range_low, measurement.range_high
+        lab = self.knowledge.concepts[measurement.concept].lab
+        if low is None and high is None and lab is not None:
+            age = self.age_at(measurement.time if measurement.time is not None else self.index)
+            for interval in lab.intervals:
+                if interval.age_from_years > 0 and (age is None or age < interval.age_from_years):
+                    continue
+                if interval.age_below_years < 200 and (age is None or age >= interval.age_below_years):
+                    continue
+                if interval.sex is not None and self.person["sex"] != interval.sex:
+                    continue
+                scale = factor(interval.unit, lab.unit, lab.molar_mass, lab.valence)
+                assert scale is not None
+                low = interval.low * scale if interval.low is not None else low
+                high = interval.high * scale if interval.high is not None else high
+        return replace(measurement, flag=judge(measurement.value, measurement.comparator, low, high))
+
+    @property
+    def measured(self) -> dict[str, list[Measurement]]:
+        if self._measured is None:
+            found: dict[str, list[Measurement]] = {}
+            for e in self.events:
+                if e["certainty"] == "affirmed" and self.is_lab(e["concept"]):
+                    made = self.read(e)
+                    if made is not None:
+                        found.setdefault(made.concept, []).append(self.flagged(made))
+            for made in self.adjusted(found) + self.filtration(found):
+                found.setdefault(made.concept, []).append(self.flagged(made))
+            for made in self.products(found):
+                found.setdefault(made.concept, []).append(self.flagged(made))
+            self._measured = found
+        return self._measured
+
+    def read(self, e: dict[str, Any]) -> Measurement | None:
+        lab = self.knowledge.concepts[e["concept"]].lab
+        assert lab is not None
+        scale = factor(e["unit"], lab.unit, lab.molar_mass, lab.valence) if e["numeric_value"] is not None else None
+        value, low, high = (None if scale is None or e[name] is None else e[name] * scale for name in ("numeric_value", "range_low", "range_high"))
+        if value is None and e["flag"] is None:
+            return None
+        return Measurement(e["concept"], e["time"], value, e["comparator"], e["flag"], low, high, e["source"])
+
+    def adjusted(self, found: dict[str, list[Measurement]]) -> list[Measurement]:
+        made = []
+        for each in found.get("calcium_albumin_corrected", []):
+            made.append(replace(each, rank=1))
+        for total in found.get("calcium_total", []):
+            albumin = nearest(total, found.get("albumin", []))
+            if albumin and albumin.value is not None and albumin.comparator is None and total.value is not None and total.comparator is None:
+                value = total.value + self.knowledge.setting("calcium_adjustment_per_g_per_l") * (
+                    self.knowledge.setting("albumin_reference") - albumin.value
+                )
+                made.append(replace(total, value=value, flag=None, rank=2, source=f"{total.source} + {albumin.source}"))
+            elif albumin and albumin.flag == "low" and total.flag in ("low", "normal"):
+                continue  # the low albumin may hide a normal or high calcium
+            else:
+                made.append(replace(total, rank=3))
+        for each in found.get("calcium_ionised", []):
+            if each.flag is not None:
+                size = nearest(each, [m for m in made if m.value is not None and m.comparator is None])
+                source = f"{each.source} + {size.source}" if size else each.source
+                made.append(replace(each, value=size.value if size else None, comparator=None, rank=0, source=source))
+        return [replace(each, concept="calcium_adjusted") for each in made]
+
+    def products(self, found: dict[str, list[Measurement]]) -> list[Measurement]:
+        made = []
+        for calcium in found.get("calcium_adjusted", []):
+            phosphate = nearest(calcium, [m for m in found.get("phosphate", []) if m.value is not None and m.comparator is None])
+            if calcium.value is not None and phosphate is not None and phosphate.value is not None:
+                source = f"{calcium.source} + {phosphate.source}"
+                value = calcium.value * phosphate.value
+                made.append(Measurement("calcium_phosphate_product", calcium.time, value, calcium.comparator, None, None, None, source, 1))
+        return made
+
+    def filtration(self, found: dict[str, list[Measurement]]) -> list[Measurement]:
+        made = []
+        for each in found.get("creatinine", []):
+            age = self.age_at(each.time if each.time is not None else self.index)
+            if each.value is None or each.comparator is not None or age is None or each.value <= 0:
+                continue
+            mg_dl = each.value * 113.12 / 10_000
+            sex = self.person["sex"]
+            value: float | None = None
+            if age >= 18 and sex is not None:
+                kappa, alpha, last = (0.7, -0.241, 1.012) if sex == "female" else (0.9, -0.302, 1.0)
+                value = 142 * min(mg_dl / kappa, 1) ** alpha * max(mg_dl / kappa, 1) ** -1.2 * 0.9938**age * last
+            elif 1 <= age < 18:
+                height = nearest(each, found.get("body_height", []))
+                value = 0.413 * height.value / mg_dl if height and height.value is not None else None
+            if value is not None:
+                made.append(Measurement("egfr", each.time, value, None, None, None, None, each.source, 1))
+        return made
+
+    def deciding(self, concept: str, now: bool) -> Measurement | None:
+        window = timedelta(days=self.knowledge.setting("lab_window_days"))
+        anchor = self.now if now else self.index
+        candidates = []
+        for each in self.measured.get(concept, []):
+            away = timedelta() if each.time is None or anchor is None else abs(each.time - anchor)
+            if away <= window:
+                candidates.append((abs(whole_days(away)), each.order, each))
+        return min(candidates, key=lambda c: c[:2])[2] if candidates else None
+
+    def lab_is(self, leaf: LabIs, now: bool) -> Truth:
+        def means(flag: str | None) -> Truth:
+            if flag is None:
+                return None
+            if leaf.is_ == "high":
+                return {"high": True, "low": False, "normal": False}.get(flag)
+            if leaf.is_ == "low":
+                return {"low": True, "high": False, "normal": False}.get(flag)
+            in_order = flag in ("normal", "negative")
+            if leaf.is_ == "normal":
+                return in_order
+            if leaf.is_ == "negative":
+                return True if in_order else None if flag == "low" else False
+            return False if in_order else None if flag == "low" else True  # positive
+
+        if leaf.ever:
+            return True if any(means(each.flag) for each in self.measured.get(leaf.lab, [])) else None
+        decides = self.deciding(leaf.lab, now)
+        return means(decides.flag) if decides else None
+
+    def lab_value(self, leaf: LabValue, now: bool) -> Truth:
+        lab = self.knowledge.concepts[leaf.value].lab
+        decides = self.deciding(leaf.value, now)
+        if lab is None or decides is None or decides.value is None:
+            return None
+        scale = factor(leaf.unit, lab.unit, lab.molar_mass, lab.valence)
+        assert scale is not None
+        value, how = decides.value, decides.comparator
+        answers: list[Truth] = []
+        for limit, low_end in ((leaf.at_least, True), (leaf.below, False)):
+            if limit is None:
+                continue
+            bound = self.knowledge.number(limit) * scale
+            if how is None:
+                reaches: Truth = value >= bound
+            elif how == "<":
+                reaches = False if value <= bound else None
+            elif how == "<=":
+                reaches = False if value < bound else None
+            else:  # ">" and ">="
+                reaches = True if value >= bound else None
+            answers.append(reaches if low_end else kleene_not(reaches))
+        return kleene_and(answers)
+
+    # --- criteria
+
+    def truth(self, criterion: Any, now: bool = False) -> Truth:
+        match criterion:
+            case Has():
+                return self.has(criterion)
+            case HasAny():
+                return kleene_or([self.has(Has(has=concept, at=criterion.at)) for concept in criterion.has_any])
+            case Suspected():
+                return self.suspected(criterion.suspected)
+            case SameSite():
+                return self.same_site(criterion)
+            case LabIs():
+                return self.lab_is(criterion, now)
+            case LabValue():
+                return self.lab_value(criterion, now)
+            case AgeIs():
+                return self.inside(self.age, criterion.at_least, criterion.below)
+            case SexIs():
+                return None if self.person["sex"] is None else self.person["sex"] == criterion.sex
+            case FindingRef():
+                return self.finding(criterion.finding)
+            case HypothesisAtLeast():
+                return STATUSES.index(self.status(criterion.hypothesis)[0]) >= STATUSES.index(criterion.at_least)
+            case All():
+                return kleene_and([self.truth(part, now) for part in criterion.all_])
+            case AnyOf():
+                return kleene_or([self.truth(part, now) for part in criterion.any_])
+            case Not():
+                return kleene_not(self.truth(criterion.not_, now))
+            case Known():
+                return self.truth(criterion.known, now) is True
+            case AtLeast():
+                return kleene_at_least(criterion.at_least, [self.truth(part, now) for part in criterion.of])
+        raise TypeError(criterion)
+
+    def inside(self, number: float | None, at_least: float | None, below: float | None) -> Truth:
+        if number is None:
+            return None
+        return (at_least is None or number >= at_least) and (below is None or number < below)
+
+    def finding(self, key: str) -> Truth:
+        """A finding looks at the index date, whoever asks."""
+        return self.truth(self.knowledge.findings[key].when)
+
+    def status(self, key: str) -> tuple[Status, int]:
+        """The status of a type or mimic, and which rule decided (−1: none)."""
+        hypothesis = self.knowledge.types.get(key) or self.knowledge.mimics[key]
+        for n, rule in enumerate(hypothesis.rules):
+            if self.truth(rule.when) is True:
+                return rule.status, n
+        return Status.NOT_ASSESSED, -1
+
+    def leading(self) -> str | None:
+        standing = []
+        for place, key in enumerate([*self.knowledge.types, *self.knowledge.mimics]):
+            rank = STATUSES.index(self.status(key)[0])
+            if rank >= STATUSES.index("possible"):
+                type_ = self.knowledge.types.get(key)
+                urgency = type_.urgency if type_ else int(self.knowledge.setting("mimic_urgency"))
+                if type_ and type_.more_urgent and self.truth(type_.more_urgent.when) is True:
+                    urgency = type_.more_urgent.urgency
+                standing.append((-rank, urgency, place, key))
+        return min(standing)[3] if standing else None
+
+
+def whole_days(span: timedelta) -> int:
+    """Whole days, towards zero."""
+    days = abs(span) // timedelta(days=1)
+    return days if span >= timedelta() else -days
+
+
+def nearest(to: Measurement, among: list[Measurement]) -> Measurement | None:
+    """The measurement taken nearest in time, within a week; an undated one goes with undated ones only. Of two equally near, the later."""
+    week = timedelta(days=7)
+    found = []
+    for each in among:
+        if (each.time is None) != (to.time is None):
+            continue
+        away = timedelta() if to.time is None or each.time is None else each.time - to.time
+        if abs(away) <= week:
+            found.append((abs(away), -away, each.order, each))
+    return min(found, key=lambda f: f[:3])[3] if found else None
+
+
+def judge(value: float, comparator: str | None, low: float | None, high: float | None) -> str | None:
+    """Flag of a value against an interval; the limits themselves are normal. A comparator may leave it open."""
+    if low is None and high is None:
+        return None
+    low, high = float("-inf") if low is None else low, float("inf") if high is None else high
+    if comparator is None:
+        return "low" if value < low else "high" if value > high else "normal"
+    if comparator in ("<", "<="):
+        if value < low or (value == low and comparator == "<"):
+            return "low"
+        return "normal" if low == float("-inf") and value <= high else None
+    if value > high or (value == high and comparator == ">"):
+        return "high"
+    return "normal" if high == float("inf") and value >= low else None

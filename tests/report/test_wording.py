@@ -1,0 +1,96 @@
+"""The words the reports share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from people import PEOPLE, frozen
+
+from calcinosis.assessment import FactOut, MimicAssessment, OutcomeOut
+from calcinosis.knowledge import load_knowledge
+from calcinosis.knowledge.model import Status
+from calcinosis.report.wording import clean, evidence, headline, outcome_change, person, web_address
+
+
+def fact(label: str, said: str | None, value: str | None = "present", source: str = "Condition/1", count: int = 1) -> FactOut:
+    day = datetime(2024, 5, 6)
+    return FactOut(
+        concept=label.lower(), label=label, said=said, value=value, time=day, first_time=day, last_time=day, count=count, source=source
+    )
+
+
+def test_headline_of_a_type_names_status_and_subtype() -> None:
+    found = headline(frozen("scleroderma"))
+    assert found.line == "Dystrophic calcification: confirmed · In systemic sclerosis"
+    assert found.notes == ()
+
+
+def test_headline_undetermined() -> None:
+    found = headline(frozen("nodule"))
+    assert found.line == "Undetermined"
+    assert found.status is None
+    assert len(found.notes) == 2  # nothing reaches possible; no calcium shown yet
+
+
+def test_headline_of_a_mimic_and_of_a_mixed_picture() -> None:
+    gout = MimicAssessment(mimic="gouty_tophus", label="Gouty tophus", status=Status.PROBABLE, reasons=[], against=[], tells_apart=[])
+    assessment = frozen("nodule").model_copy(
+        update={"leading": "mimic", "leading_mimic": "gouty_tophus", "leading_status": Status.PROBABLE, "mimics": [gout]}
+    )
+    assert headline(assessment).line == "Gouty tophus: probable"
+    assert "not one of the five types" in headline(assessment).notes[0]
+    mixed = frozen("dialysis").model_copy(update={"mixed": True})
+    mixed.types[2].status = Status.PROBABLE
+    assert headline(mixed).notes[0] == (
+        "Mixed picture: Calciphylaxis and Metastatic calcification stand at probable or confirmed; the most urgent one leads."
+    )
+
+
+def test_facts_of_one_entry_become_one_line() -> None:
+    found = evidence(
+        [fact("Pain", "excruciating pain"), fact("Tenderness", "excruciating pain"), fact("Fever", "fever", source="Condition/2")]
+    )
+    assert [each.line for each in found] == [
+        "Pain / Tenderness “excruciating pain”; 2024-05-06, Condition/1",
+        "Fever; 2024-05-06, Condition/2",
+    ]
+
+
+def test_measurements_show_value_and_flag_and_absence_is_said() -> None:
+    assert evidence([fact("Phosphate", "2.4 mmol/L", "high")])[0].what == "Phosphate 2.4 mmol/L (high)"
+    assert evidence([fact("Fever", None, "absent")])[0].what == "Fever (absent)"
+    assert evidence([fact("Fever", None, count=3)])[0].where == "2024-05-06, 3 entries, Condition/1"
+
+
+def test_outcome_change_says_who_would_lead() -> None:
+    assessment = frozen("scleroderma")
+    outcome = OutcomeOut(
+        result="High", meaning="", leading="metastatic", changes={"metastatic": "probable", "dystrophic": "possible"}, citations=[]
+    )
+    assert outcome_change(outcome, assessment) == (
+        "Metastatic calcification would lead (probable); Dystrophic calcification becomes possible"
+    )
+    same = outcome.model_copy(update={"leading": "dystrophic", "changes": {}})
+    assert outcome_change(same, assessment) == ""
+    assert outcome_change(same.model_copy(update={"leading": None}), assessment) == "no type would lead"
+
+
+@pytest.mark.parametrize(("age", "words"), [(None, "age unknown"), (0.4, "0.4 years"), (17.5, "17.5 years"), (64.9, "64 years")])
+def test_age(age: float | None, words: str) -> None:
+    assert person(frozen("nodule").model_copy(update={"age_years": age})) == f"{words}, sex unknown"
+
+
+def test_clean_keeps_letters_of_every_script_and_drops_what_cannot_be_seen() -> None:
+    assert clean("Jiménez-Gallo 钙 ×2\n\tnext") == "Jiménez-Gallo 钙 ×2 next"
+    assert clean("a\u202eb\x1b[0m\u200bc") == "a\ufffdb\ufffd[0m\ufffdc"
+    assert clean(None) == ""
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "//evil", "https://a b", 'https://a"onclick=', None, ""])
+def test_unsafe_addresses(url: str | None) -> None:
+    assert web_address(url) is None
+
+
+def test_the_people_are_built_of_concepts_that_exist() -> None:
+    assert not [key for batch in PEOPLE.values() for key in batch().events["concept"] if key not in load_knowledge().concepts]

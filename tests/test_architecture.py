@@ -1,0 +1,93 @@
+"""The invariants of docs/architecture.md: which way imports run, how long a file may be, and that medicine stays in the knowledge."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+from calcinosis.knowledge import Knowledge
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "calcinosis"
+FILES = sorted(PACKAGE.rglob("*.py"))
+LONGEST = 500
+
+# Entries of the knowledge base that code may name, and why. Anything else is medicine and belongs in the knowledge.
+NAMED_IN_CODE: dict[str, tuple[str, set[str]]] = {
+    "facts.py": ("the index date is the first calcification, or the first lesion", {"calcification", "skin_lesion"}),
+    "labs.py": (
+        "quantities that are computed from others",
+        {
+            "albumin", "body_height", "calcium_adjusted", "calcium_albumin_corrected", "calcium_ionised", "calcium_phosphate_product",
+            "calcium_total", "creatinine", "egfr", "phosphate",
+        },
+    ),
+    "reasoning/explain.py": (
+        "a status that rests on silence shows the lesion it is about",
+        {"calcification", "chalky_discharge", "skin_lesion"},
+    ),
+    "reasoning/workup.py": ("work-up is asked for a lesion only", {"lesion_present"}),
+    "assessment.py": (
+        "fields of the answer: provisional, work-up of a lesion, risk factors of the type that must not be missed",
+        {"calciphylaxis", "mineral_shown"},
+    ),
+    "engines/local.py": (
+        "columns of assessments.parquet",
+        {"calcinosis_named", "calciphylaxis", "calciphylaxis_at_risk", "lesion_present", "mineral_shown"},
+    ),
+    "report/population.py": (
+        "reads the columns of assessments.parquet",
+        {"calciphylaxis", "calciphylaxis_at_risk", "lesion_present", "mineral_shown"},
+    ),
+    "report/wording.py": ("the value of index_basis", {"calcification"}),
+    "validation.py": ("the type that must not be missed has scores of its own", {"calciphylaxis"}),
+}  # fmt: skip
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def test_imports_run_one_way(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    failed = lint_imports(config_filename=str(ROOT / ".importlinter"), no_cache=True)
+    assert not failed, capsys.readouterr().out
+
+
+def test_no_file_is_longer_than_one_sitting() -> None:
+    long = {name_of(path): count for path in FILES if (count := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST}
+    assert not long, f"over {LONGEST} lines; split by meaning: {long}"
+
+
+def test_every_module_is_named_after_what_it_holds() -> None:
+    vague = [name_of(path) for path in FILES if path.stem in {"utils", "util", "helpers", "common", "misc"}]
+    assert not vague, f"name these after what they hold: {vague}"
+
+
+def test_medicine_stays_in_the_knowledge(knowledge: Knowledge) -> None:
+    """No list of medical terms in code. Body parts are left out: they are everyday words (an English plural, a limb)."""
+    entries = {key for key, concept in knowledge.concepts.items() if concept.kind != "site"}
+    entries |= {*knowledge.findings, *knowledge.types, *knowledge.diseases, *knowledge.mimics, *knowledge.alarms}
+    wrong = [f"{name} is gone: take it off NAMED_IN_CODE" for name in NAMED_IN_CODE if not (PACKAGE / name).exists()]
+    for path in FILES:
+        name = name_of(path)
+        if name.startswith("knowledge/"):
+            continue
+        named = {word for text in texts(path) for word in re.split(r"[:@|&]", text)} & entries
+        allowed = NAMED_IN_CODE[name][1] if name in NAMED_IN_CODE else set()
+        wrong += [f"{name} names {key!r}: move it into the knowledge, or say in NAMED_IN_CODE why not" for key in sorted(named - allowed)]
+        wrong += [f"{name} no longer names {key!r}: take it off NAMED_IN_CODE" for key in sorted(allowed - named)]
+    assert not wrong, "\n".join(wrong)
+
+
+def texts(path: Path) -> list[str]:
+    """Text literals of a file, docstrings apart."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    first = [node.body[0] for node in nodes if isinstance(node, documented) and node.body]
+    docstrings = {id(node.value) for node in first if isinstance(node, ast.Expr)}
+    return [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str) and id(n) not in docstrings]
