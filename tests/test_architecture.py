@@ -16,6 +16,8 @@ PACKAGE = ROOT / "src" / "calcinosis"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LONGEST = 500
 
+COLUMNS = {"calciphylaxis_at_risk", "labelled", "lesion_present", "mineral_shown"}  # findings that are columns of assessments.parquet
+
 # Entries of the knowledge base that code may name, and why. Anything else is medicine and belongs in the knowledge.
 NAMED_IN_CODE: dict[str, tuple[str, set[str]]] = {
     "facts.py": ("the index date is the first calcification, or the first lesion", {"calcification", "skin_lesion"}),
@@ -35,13 +37,11 @@ NAMED_IN_CODE: dict[str, tuple[str, set[str]]] = {
         "fields of the answer: provisional, work-up of a lesion, risk factors of the type that must not be missed",
         {"calciphylaxis", "mineral_shown"},
     ),
-    "engines/local.py": (
-        "columns of assessments.parquet",
-        {"calcinosis_named", "calciphylaxis", "calciphylaxis_at_risk", "lesion_present", "mineral_shown"},
-    ),
-    "report/population.py": (
-        "reads the columns of assessments.parquet",
-        {"calciphylaxis", "calciphylaxis_at_risk", "lesion_present", "mineral_shown"},
+    "engines/local.py": ("columns of assessments.parquet", {"calciphylaxis", *COLUMNS}),
+    "report/population.py": ("reads the columns of assessments.parquet", {"calciphylaxis", *COLUMNS}),
+    "report/screen_summary.py": (
+        "reads the columns of assessments.parquet, types in the order shown",
+        {"calciphylaxis", "dystrophic", "iatrogenic", "idiopathic", "metastatic", *COLUMNS},
     ),
     "report/wording.py": ("the value of index_basis", {"calcification"}),
     "validation.py": ("the type that must not be missed has scores of its own", {"calciphylaxis"}),

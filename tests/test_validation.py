@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import polars as pl
 import pytest
 from rich.console import Console
 
+from calcinosis.report.validation_page import render_validation_html
 from calcinosis.validation import Score, TruthError, print_score, rate, read_truth, score, validate_folder
 
 TYPES = ("calciphylaxis", "iatrogenic", "metastatic", "dystrophic", "idiopathic")
@@ -88,16 +90,19 @@ def test_parts_add_up_to_all_cases_and_the_confusion_grid_is_full() -> None:
 
 
 def test_targets_say_met_not_met_or_nothing_to_judge() -> None:
-    met = {target.label: target.met for target in score(ANSWERS, TRUTH).targets}
-    assert met == {
-        "Agreement, complete cases": True,
-        "Calciphylaxis sensitivity, all cases": False,
-        "Calciphylaxis cases with status excluded": True,
-        "Mimics recognised, all cases": True,
-        "Undetermined, all cases": False,
+    def met(truth: pl.DataFrame) -> dict[str, bool | None]:
+        return {target.label: target.met for target in score(ANSWERS, truth).targets}
+
+    assert met(TRUTH)["Agreement, complete cases"] is True
+    assert met(TRUTH.with_columns(complete=pl.lit("true"))) == {
+        "Agreement, complete cases": False,
+        "Calciphylaxis sensitivity, complete cases": False,
+        "Calciphylaxis with status excluded, all cases": True,
+        "Mimics recognised, complete cases": True,
+        "Undetermined, complete cases": False,
     }
     few = score(ANSWERS.head(1), TRUTH.head(1).with_columns(complete=pl.lit("false")))
-    assert [target.met for target in few.targets] == [None, None, None, None, True]
+    assert [target.met for target in few.targets] == [None, None, None, None, None]
 
 
 def test_disagreements_name_the_answer_and_the_status_of_the_published_type() -> None:
@@ -110,6 +115,9 @@ def test_a_case_without_an_answer_is_undetermined_never_dropped() -> None:
     assert result.without_answer == {"c": "no answer was given"}
     assert result.all.agreement.n == 6
     assert result.all.undetermined.hits == 2
+    lenient = TRUTH.with_columns(also_acceptable=pl.lit("undetermined"))
+    assert score(ANSWERS, lenient).all.agreement.hits == 4
+    assert score(ANSWERS.clear(), lenient).all.agreement.hits == 0
     assert score(ANSWERS, TRUTH.head(4)).without_truth == ("e", "f")
 
 
@@ -165,7 +173,7 @@ def test_an_empty_truth_table_is_an_error_not_a_perfect_score() -> None:
 def test_the_terminal_shows_targets_splits_types_and_disagreements() -> None:
     console = Console(file=io.StringIO(), width=220, record=True)
     renamed = pl.col("id").replace("d", "[bold]z")  # an id is text, never markup
-    print_score(score(ANSWERS.with_columns(renamed), TRUTH.with_columns(renamed)), console)
+    print_score(score(ANSWERS.with_columns(renamed), TRUTH.with_columns(renamed, complete=pl.lit("true"))), console)
     text = console.export_text()
     for part in ("NOT MET", "met", "difficulty: hard", "By set of cases", "4/6 = 66.7%", "Disagreements", "[bold]z"):
         assert part in text
@@ -181,8 +189,20 @@ def test_a_folder_is_assessed_and_scored_and_a_bad_file_is_named(tmp_path: Path)
     patient = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": {"resourceType": "Patient", "id": "p"}}]}
     (tmp_path / "bundles" / "a.json").write_text(json.dumps(patient))
     (tmp_path / "bundles" / "b.json").write_text("{ not json")
+    (tmp_path / "bundles" / "x.json").write_text("[1]")
     TRUTH.head(3).write_csv(tmp_path / "truth.csv")
     result = validate_folder(tmp_path)
     assert result.all.undetermined.hits == 3
     assert set(result.without_answer) == {"b", "c"}
     assert result.without_answer["c"] == "no file bundles/c.json"
+
+
+def test_the_page_draws_what_the_score_says_and_asks_nothing_of_the_network() -> None:
+    page = render_validation_html(score(ANSWERS, TRUTH))
+    assert page.count('<svg role="img" aria-label="') == 3
+    assert "published calciphylaxis: 1 answered calciphylaxis, 1 answered undetermined" in page
+    assert "Agreement with the published type in complete cases: 4 of 4, 100%" in page
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert not re.search(r"<script|<img|@import|src=", page)
+    assert set(re.findall(r'href="(https?:[^"]+)"', page)) == {"https://doi.org/10.1080/01621459.1927.10502953"}

@@ -12,6 +12,7 @@ from datetime import datetime
 
 import polars as pl
 
+from calcinosis.ages import years_between
 from calcinosis.events import Batch
 from calcinosis.knowledge import Knowledge
 from calcinosis.labs import lab_facts
@@ -131,8 +132,7 @@ def _subjects(patients: pl.DataFrame, events: pl.DataFrame, tree: _Tree, as_of: 
             .otherwise(pl.lit("unknown"))
             .alias("index_basis"),
         )
-        .with_columns(((pl.col("index_time") - pl.col("birth_date").cast(pl.Datetime("us"))).dt.total_days() / 365.25).alias("age_years"))
-        .with_columns(pl.when(pl.col("age_years") >= -0.01).then(pl.col("age_years").clip(lower_bound=0)).alias("age_years"))
+        .with_columns(years_between("birth_date", "index_time").alias("age_years"))
         .select("subject_id", "birth_date", "sex", "age_years", "index_time", "index_basis", "as_of")
         .collect()
     )

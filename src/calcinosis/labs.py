@@ -8,8 +8,11 @@
 
 from __future__ import annotations
 
+import math
+
 import polars as pl
 
+from calcinosis.ages import years_between
 from calcinosis.events import REJECT_SCHEMA
 from calcinosis.knowledge import Knowledge
 from calcinosis.units import UnknownUnit, canonical_factor
@@ -36,9 +39,14 @@ LAB_FACT_SCHEMA = {
     "last_time": pl.Datetime("us"),
 }
 
-_SAME_SAMPLE = pl.duration(days=7)  # how far apart two analytes of one derived quantity may lie
+_SAME_SAMPLE = "7d"  # how far apart two analytes of one derived quantity may lie
 _UNDATED = pl.datetime(1, 1, 1)
 MG_DL_PER_UMOL_L_CREATININE = 113.12 / 10_000  # chemistry: molar mass of creatinine
+
+_MEASURED = [
+    "subject_id", "concept", "time", "value", "comparator", "flag", "flag_from", "range_low", "range_high", "source", "said", "rank",
+    "sex", "age", "index_time", "as_of",
+]  # fmt: skip
 
 
 def lab_facts(events: pl.DataFrame, subjects: pl.DataFrame, knowledge: Knowledge) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -49,25 +57,23 @@ def lab_facts(events: pl.DataFrame, subjects: pl.DataFrame, knowledge: Knowledge
     """
     if events.is_empty():
         return pl.DataFrame(schema=LAB_FACT_SCHEMA), pl.DataFrame(schema=REJECT_SCHEMA)
-    measured, rejects = _canonical(events, knowledge)
-    measured = measured.join(subjects.select("subject_id", "sex", "birth_date", "index_time", "as_of"), on="subject_id")
-    measured = measured.with_columns(
-        ((pl.coalesce("time", "index_time") - pl.col("birth_date").cast(pl.Datetime("us"))).dt.total_days() / 365.25).alias("age")
-    )
-    measured = _flagged(measured, knowledge)
-    derived = [frame for frame in (_adjusted_calcium(measured, knowledge), _egfr(measured, knowledge)) if frame is not None]
-    if derived:
-        measured = pl.concat([measured, *(_flagged(frame, knowledge) for frame in derived)], how="diagonal")
-    product = _product(measured)
-    if product is not None:
-        measured = pl.concat([measured, _flagged(product, knowledge)], how="diagonal")
-    return _deciding(measured, knowledge.setting("lab_window_days")), rejects
+    factors, rejects = _conversions(events, knowledge)
+    intervals = _intervals(knowledge)
+    measured = _with_person(_canonical(events.lazy(), factors.lazy()), subjects.lazy())
+    # collected between the steps: each is read several times by the next
+    measured = _flagged(measured, intervals).collect().lazy()
+    derived = pl.concat([_adjusted_calcium(measured, knowledge), _egfr(measured)]).collect().lazy()
+    measured = pl.concat([measured, _flagged(derived, intervals)]).collect().lazy()
+    product = _product(measured).collect()
+    if not product.is_empty():
+        measured = pl.concat([measured, _flagged(product.lazy(), intervals)])
+    return _deciding(measured, knowledge.setting("lab_window_days")).collect(), rejects
 
 
-def _canonical(events: pl.DataFrame, knowledge: Knowledge) -> tuple[pl.DataFrame, pl.DataFrame]:
-    pairs = events.filter(pl.col("numeric_value").is_not_null()).select("concept", "unit").unique()
+def _conversions(events: pl.DataFrame, knowledge: Knowledge) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The factor of every distinct (concept, unit), and the measurements that have none."""
     factors, failures = [], []
-    for concept, unit in pairs.iter_rows():
+    for concept, unit in set(events.filter(pl.col("numeric_value").is_not_null()).select("concept", "unit").iter_rows()):
         lab = knowledge.concepts[concept].lab
         assert lab is not None
         try:
@@ -76,31 +82,8 @@ def _canonical(events: pl.DataFrame, knowledge: Knowledge) -> tuple[pl.DataFrame
             failures.append((concept, unit, f"{concept}: {error}"))
     names = {"concept": pl.String, "unit": pl.String}
     factor = pl.DataFrame(factors, schema=names | {"factor": pl.Float64}, orient="row")
-    measured = (
-        events.join(factor, on=["concept", "unit"], how="left", nulls_equal=True)
-        .with_columns(
-            (pl.col("numeric_value") * pl.col("factor")).alias("value"),
-            (pl.col("range_low") * pl.col("factor")).alias("range_low"),
-            (pl.col("range_high") * pl.col("factor")).alias("range_high"),
-            pl.when(pl.col("numeric_value").is_not_null())
-            .then(
-                pl.concat_str(
-                    pl.col("comparator").fill_null(""),
-                    pl.col("numeric_value").round_sig_figs(6).cast(pl.String).str.strip_suffix(".0"),
-                    pl.lit(" ") + pl.col("unit").fill_null("(no unit)"),
-                )
-            )
-            .otherwise(pl.coalesce("text_value", "flag"))
-            .alias("said"),
-            pl.lit(0, dtype=pl.Int8).alias("rank"),
-        )
-        .filter(pl.col("value").is_not_null() | pl.col("flag").is_not_null())
-        .select(
-            "subject_id", "concept", "time", "value", "comparator", "flag", "range_low", "range_high", "source", "said", "rank"
-        )
-    )
     if not failures:
-        return measured, pl.DataFrame(schema=REJECT_SCHEMA)
+        return factor, pl.DataFrame(schema=REJECT_SCHEMA)
     failed = pl.DataFrame(failures, schema=names | {"reason": pl.String}, orient="row")
     rejects = (
         events.filter(pl.col("numeric_value").is_not_null())
@@ -114,164 +97,188 @@ def _canonical(events: pl.DataFrame, knowledge: Knowledge) -> tuple[pl.DataFrame
             "reason",
         )
     )
-    return measured, rejects
+    return factor, rejects
 
 
-def _flagged(measured: pl.DataFrame, knowledge: Knowledge) -> pl.DataFrame:
-    """Fill ``flag`` and ``flag_from`` (reported > reported interval > interval for age and sex)."""
-    concepts = measured["concept"].unique().to_list()
-    low, high = pl.lit(None, dtype=pl.Float64), pl.lit(None, dtype=pl.Float64)
-    for concept in concepts:
-        lab = knowledge.concepts[concept].lab
-        for interval in lab.intervals if lab else ():
-            factor = canonical_factor(interval.unit, lab) if lab else 1.0
-            applies = pl.col("concept") == concept
-            if interval.age_from_years > 0:
-                applies &= pl.col("age") >= interval.age_from_years
-            if interval.age_below_years < 200:
-                applies &= pl.col("age") < interval.age_below_years
-            if interval.sex:
-                applies &= pl.col("sex") == interval.sex
-            if interval.low is not None:
-                low = pl.when(applies).then(interval.low * factor).otherwise(low)
-            if interval.high is not None:
-                high = pl.when(applies).then(interval.high * factor).otherwise(high)
+def _canonical(events: pl.LazyFrame, factors: pl.LazyFrame) -> pl.LazyFrame:
+    number = pl.col("numeric_value").round_sig_figs(6).cast(pl.String).str.strip_suffix(".0")
+    written = pl.concat_str(pl.col("comparator").fill_null(""), number, pl.lit(" "), pl.col("unit").fill_null("(no unit)"))
+    return (
+        events.join(factors, on=["concept", "unit"], how="left", nulls_equal=True)
+        .select(
+            "subject_id", "concept", "time", "comparator", "flag", "source",
+            (pl.col("numeric_value") * pl.col("factor")).alias("value"),
+            (pl.col("range_low") * pl.col("factor")).alias("range_low"),
+            (pl.col("range_high") * pl.col("factor")).alias("range_high"),
+            pl.when(pl.col("numeric_value").is_not_null()).then(written).otherwise(pl.coalesce("text_value", "flag")).alias("said"),
+            pl.lit(0, dtype=pl.Int8).alias("rank"),
+        )
+        .filter(pl.col("value").is_not_null() | pl.col("flag").is_not_null())
+    )  # fmt: skip
+
+
+def _with_person(measured: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame:
+    return (
+        measured.join(subjects.select("subject_id", "sex", "birth_date", "index_time", "as_of"), on="subject_id")
+        .with_columns(pl.coalesce("time", "index_time").alias("_at"))
+        .with_columns(years_between("birth_date", "_at").alias("age"), pl.lit(None, dtype=pl.String).alias("flag_from"))
+        .select(_MEASURED)
+    )
+
+
+_interval_tables: dict[str, pl.LazyFrame] = {}
+
+
+def _intervals(knowledge: Knowledge) -> pl.LazyFrame:
+    """concept, age_from, age_below, for_sex, low, high in the canonical unit; one table per knowledge version."""
+    if knowledge.version not in _interval_tables:
+        rows = [
+            (key, i.age_from_years, i.age_below_years, i.sex, *(None if x is None else x * canonical_factor(i.unit, concept.lab) for x in (i.low, i.high)))
+            for key, concept in knowledge.concepts.items()
+            if concept.lab is not None
+            for i in concept.lab.intervals
+        ]
+        schema = {"concept": pl.String, "age_from": pl.Float64, "age_below": pl.Float64, "for_sex": pl.String, "low": pl.Float64, "high": pl.Float64}
+        _interval_tables[knowledge.version] = pl.DataFrame(rows, schema=schema, orient="row").lazy()
+    return _interval_tables[knowledge.version]
+
+
+def _flagged(measured: pl.LazyFrame, intervals: pl.LazyFrame) -> pl.LazyFrame:
+    """Fill ``flag`` and ``flag_from`` (reported > reported interval > interval for age and sex).
+
+    An interval without an age limit applies at any age, known or not; one for a sex only where the sex is known.
+    """
+    by_age = pl.col("age").is_between("age_from", "age_below", closed="left") | ((pl.col("age_from") <= 0) & (pl.col("age_below") >= 200))
+    by_sex = pl.col("for_sex").is_null() | (pl.col("for_sex") == pl.col("sex"))
+    numbered = measured.with_row_index("_row")
+    fitting = (
+        numbered.select("_row", "concept", "age", "sex")
+        .join(intervals, on="concept")
+        .filter(by_age & by_sex)
+        .group_by("_row")
+        .agg(pl.col("low").last(), pl.col("high").last())
+    )
     own = pl.col("range_low").is_not_null() | pl.col("range_high").is_not_null()
-    measured = measured.with_columns(
-        pl.when(own).then("range_low").otherwise(low).alias("_low"), pl.when(own).then("range_high").otherwise(high).alias("_high")
-    )
-    at_most = pl.col("comparator").is_in(["<", "<="]).fill_null(False)
-    at_least = pl.col("comparator").is_in([">", ">="]).fill_null(False)
-    known = pl.col("_low").is_not_null() | pl.col("_high").is_not_null()
+    low = pl.when(own).then("range_low").otherwise("low")
+    high = pl.when(own).then("range_high").otherwise("high")
+    value, comparator = pl.col("value"), pl.col("comparator").fill_null("=")
+    # "< 5" means anywhere below 5: a flag is given only when the whole range lies on one side
+    smallest = pl.when(comparator.is_in(["<", "<="])).then(-math.inf).otherwise(value)
+    largest = pl.when(comparator.is_in([">", ">="])).then(math.inf).otherwise(value)
     by_interval = (
-        pl.when(pl.col("value").is_null() | ~known)
-        .then(None)
-        .when((pl.col("value") > pl.col("_high")) & ~at_most)
-        .then(pl.lit("high"))
-        .when((pl.col("value") < pl.col("_low")) & ~at_least)
-        .then(pl.lit("low"))
-        .when((pl.col("comparator") == "<") & (pl.col("value") <= pl.col("_low")))
-        .then(pl.lit("low"))
-        .when((pl.col("comparator") == ">") & (pl.col("value") >= pl.col("_high")))
-        .then(pl.lit("high"))
-        .when(at_most & pl.col("_low").is_null() & (pl.col("value") <= pl.col("_high")))
-        .then(pl.lit("normal"))  # "< 5" where 10 is the only limit
-        .when(at_least & pl.col("_high").is_null() & (pl.col("value") >= pl.col("_low")))
-        .then(pl.lit("normal"))  # an eGFR "> 90"
-        .when(at_most | at_least)
-        .then(None)
-        .otherwise(pl.lit("normal"))
-    )
+        pl.when((smallest > high) | ((comparator == ">") & (smallest == high))).then(pl.lit("high"))
+        .when((largest < low) | ((comparator == "<") & (largest == low))).then(pl.lit("low"))
+        .when(low.is_null() & high.is_null()).then(None)
+        .when((low.is_null() | (smallest >= low)) & (high.is_null() | (largest <= high))).then(pl.lit("normal"))
+    )  # fmt: skip
     from_interval = pl.when(own).then(pl.lit("reported_interval")).otherwise(pl.lit("reference_interval"))
-    return measured.with_columns(
-        pl.coalesce("flag", by_interval).alias("flag"),
-        pl.when(pl.col("flag").is_not_null())
-        .then(pl.lit("reported"))
-        .when(by_interval.is_not_null())
-        .then(from_interval)
-        .alias("flag_from"),
-    ).drop("_low", "_high")
+    return (
+        numbered.join(fitting, on="_row", how="left")
+        .with_columns(by_interval.alias("_judged"))
+        .with_columns(
+            pl.coalesce("flag", "_judged").alias("flag"),
+            pl.when(pl.col("flag").is_not_null())
+            .then(pl.coalesce("flag_from", pl.lit("reported")))
+            .when(pl.col("_judged").is_not_null())
+            .then(from_interval)
+            .alias("flag_from"),
+        )
+        .select(_MEASURED)
+    )
 
 
-def _pick(measured: pl.DataFrame, concept: str) -> pl.DataFrame:
+def _pick(measured: pl.LazyFrame, concept: str) -> pl.LazyFrame:
     return measured.filter(pl.col("concept") == concept)
 
 
-def _nearest_sample(left: pl.DataFrame, right: pl.DataFrame, suffix: str) -> pl.DataFrame:
-    """Join to each row of ``left`` the row of ``right`` of the same patient taken nearest in time, if within 7 days.
-
-    Of two rows equally near the later counts; of two of one time the one of lower rank, then by source (the join takes the last).
-    """
+def _nearest_sample(left: pl.LazyFrame, right: pl.LazyFrame, suffix: str) -> pl.LazyFrame:
+    """Join to each row of ``left`` the row of ``right`` of the same patient taken nearest in time, if within 7 days."""
     keyed = pl.coalesce("time", _UNDATED).alias("_at")
-    columns = ["subject_id", "_at", "value", "flag", "source"]
-    right = right.with_columns(keyed).sort("_at", "rank", "source", "value", "flag", descending=[False, True, True, True, True])
-    renamed = right.select(columns).rename({name: name + suffix for name in ("value", "flag", "source")})
+    exact = pl.when(pl.col("comparator").is_null()).then("value")  # "< 20" is no number to compute with
+    renamed = right.select(
+        "subject_id", keyed, exact.alias("value" + suffix), pl.col("flag").alias("flag" + suffix), pl.col("source").alias("source" + suffix)
+    )
     return (
         left.with_columns(keyed)
-        .sort("_at")
-        .join_asof(renamed, on="_at", by="subject_id", strategy="nearest", tolerance="7d", check_sortedness=False)
+        .sort("_at", "source", "value")
+        .join_asof(renamed.sort("_at", "source" + suffix, "value" + suffix), on="_at", by="subject_id", strategy="nearest", tolerance=_SAME_SAMPLE, check_sortedness=False)
         .drop("_at")
     )
 
 
-def _adjusted_calcium(measured: pl.DataFrame, knowledge: Knowledge) -> pl.DataFrame | None:
+def _derived(concept: str, value: pl.Expr, said: pl.Expr, *, source: pl.Expr | None = None, rank: int = 1) -> list[pl.Expr]:
+    """Columns of a computed measurement: it has no flag or interval of its own yet."""
+    return [
+        pl.lit(concept).alias("concept"),
+        value.alias("value"),
+        said.alias("said"),
+        (source if source is not None else pl.col("source")).alias("source"),
+        pl.lit(None, dtype=pl.String).alias("flag"),
+        pl.lit(None, dtype=pl.String).alias("flag_from"),
+        pl.lit(None, dtype=pl.Float64).alias("range_low"),
+        pl.lit(None, dtype=pl.Float64).alias("range_high"),
+        pl.lit(rank, dtype=pl.Int8).alias("rank"),
+    ]
+
+
+def _adjusted_calcium(measured: pl.LazyFrame, knowledge: Knowledge) -> pl.LazyFrame:
     """``calcium_adjusted``: ionised flag > reported corrected value > total adjusted for albumin > total calcium.
 
     adjusted (mmol/L) = total + 0.02 × (40 − albumin g/L) is the conventional 0.8 × (4.0 − albumin g/dL) in SI units
     (source ``spr_ca``: Springer chapter, doi 10.1007/978-1-4757-2945-0_29). Unreliable at extreme albumin; ionised calcium is preferred.
     """
-    frames = []
-    corrected = _pick(measured, "calcium_albumin_corrected")
-    if not corrected.is_empty():
-        frames.append(corrected.with_columns(pl.lit(1, dtype=pl.Int8).alias("rank")))
-    total = _pick(measured, "calcium_total")
-    if not total.is_empty():
-        albumin = _pick(measured, "albumin").with_columns(pl.when(pl.col("comparator").is_null()).then("value").alias("value"))
-        paired = _nearest_sample(total, albumin, "_albumin")
-        per_gram, reference = knowledge.setting("calcium_adjustment_per_g_per_l"), knowledge.setting("albumin_reference")
-        adjusted = pl.col("value") + per_gram * (reference - pl.col("value_albumin"))
-        computed = adjusted.is_not_null() & pl.col("comparator").is_null()
-        albumin_hides = (pl.col("flag_albumin") == "low").fill_null(False) & ~computed & pl.col("flag").is_in(["low", "normal"])
-        frames.append(
-            paired.with_columns(
-                pl.when(computed).then(adjusted).when(~albumin_hides.fill_null(False)).then("value").alias("value"),
-                pl.when(computed | albumin_hides).then(None).otherwise("flag").alias("flag"),
-                pl.when(computed).then(pl.concat_str("said", pl.lit(", adjusted for albumin"))).otherwise("said").alias("said"),
-                pl.when(computed).then(pl.concat_str("source", pl.lit(" + "), "source_albumin")).otherwise("source").alias("source"),
-                pl.when(computed).then(2).otherwise(3).cast(pl.Int8).alias("rank"),
-            )
-            .filter(pl.col("value").is_not_null() | pl.col("flag").is_not_null())
-            .select(measured.columns)
+    ionised = (
+        _pick(measured, "calcium_ionised")
+        .filter(pl.col("flag").is_not_null())
+        .with_columns(pl.lit(None, dtype=pl.Float64).alias("value"), pl.lit(0, dtype=pl.Int8).alias("rank"))
+    )
+    corrected = _pick(measured, "calcium_albumin_corrected").with_columns(pl.lit(1, dtype=pl.Int8).alias("rank"))
+    per_gram, reference = knowledge.setting("calcium_adjustment_per_g_per_l"), knowledge.setting("albumin_reference")
+    adjusted = pl.col("value") + per_gram * (reference - pl.col("value_albumin"))
+    computed = adjusted.is_not_null() & pl.col("comparator").is_null()
+    # low albumin of unknown size: the true value lies at or above the total, so "low" and "normal" are not known
+    hidden = (pl.col("flag_albumin") == "low").fill_null(False) & ~computed & pl.col("flag").is_in(["low", "normal"])
+    floor = hidden & pl.col("value").is_not_null() & pl.col("comparator").is_null()
+    total = (
+        _nearest_sample(_pick(measured, "calcium_total"), _pick(measured, "albumin"), "_albumin")
+        .with_columns(
+            pl.when(computed).then(adjusted).otherwise("value").alias("value"),
+            pl.when(floor).then(pl.lit(">=")).otherwise("comparator").alias("comparator"),
+            pl.when(computed | hidden).then(None).otherwise("flag").alias("flag"),
+            pl.when(computed | hidden).then(None).otherwise("flag_from").alias("flag_from"),
+            pl.when(computed).then(pl.concat_str("said", pl.lit(", adjusted for albumin"))).otherwise("said").alias("said"),
+            pl.when(computed).then(pl.concat_str("source", pl.lit(" + "), "source_albumin")).otherwise("source").alias("source"),
+            pl.when(computed).then(2).otherwise(3).cast(pl.Int8).alias("rank"),
         )
-    ionised = _pick(measured, "calcium_ionised").filter(pl.col("flag").is_not_null())
-    if not ionised.is_empty():  # its flag counts; the size comes from the total or corrected calcium of the same sample
-        sized = [frame.filter(pl.col("value").is_not_null() & pl.col("comparator").is_null()) for frame in frames] or [ionised.clear()]
-        frames.append(
-            _nearest_sample(ionised, pl.concat(sized, how="diagonal"), "_size")
-            .with_columns(
-                pl.col("value_size").alias("value"),
-                pl.lit(None, dtype=pl.String).alias("comparator"),
-                pl.concat_str("said", pl.lit(" (ionised)")).alias("said"),
-                pl.concat_str("source", pl.when(pl.col("value_size").is_not_null()).then(pl.lit(" + ") + pl.col("source_size")), ignore_nulls=True)
-                .alias("source"),
-                pl.lit(0, dtype=pl.Int8).alias("rank"),
-            )
-            .select(measured.columns)
-        )  # fmt: skip
-    if not frames:
-        return None
-    return pl.concat(frames, how="diagonal").with_columns(pl.lit("calcium_adjusted").alias("concept"))
+        .filter(pl.col("value").is_not_null() | pl.col("flag").is_not_null())
+        .select(_MEASURED)
+    )
+    return pl.concat([ionised, corrected, total]).with_columns(pl.lit("calcium_adjusted").alias("concept"))
 
 
-def _product(measured: pl.DataFrame) -> pl.DataFrame | None:
-    calcium = _pick(measured, "calcium_adjusted").filter(pl.col("value").is_not_null())
-    phosphate = _pick(measured, "phosphate").filter(pl.col("value").is_not_null() & pl.col("comparator").is_null())
-    if calcium.is_empty() or phosphate.is_empty():
-        return None
+def _product(measured: pl.LazyFrame) -> pl.LazyFrame:
+    """Calcium × phosphate, mmol²/L², where both have a value."""
+    exact = pl.col("value").is_not_null() & pl.col("comparator").is_null()
+    calcium = _pick(measured, "calcium_adjusted").filter(exact)
+    phosphate = _pick(measured, "phosphate").filter(exact)
     return (
         _nearest_sample(calcium, phosphate, "_phosphate")
         .filter(pl.col("value_phosphate").is_not_null())
         .with_columns(
-            pl.lit("calcium_phosphate_product").alias("concept"),
-            (pl.col("value") * pl.col("value_phosphate")).alias("value"),
-            pl.concat_str("source", pl.lit(" + "), "source_phosphate").alias("source"),
-            pl.lit("computed from calcium and phosphate").alias("said"),
-            pl.lit(None, dtype=pl.String).alias("flag"),
-            pl.lit(None, dtype=pl.Float64).alias("range_low"),
-            pl.lit(None, dtype=pl.Float64).alias("range_high"),
-            pl.lit(1, dtype=pl.Int8).alias("rank"),
+            _derived(
+                "calcium_phosphate_product",
+                pl.col("value") * pl.col("value_phosphate"),
+                pl.lit("computed from calcium and phosphate"),
+                source=pl.concat_str("source", pl.lit(" + "), "source_phosphate"),
+            )
         )
-        .select(measured.columns)
+        .select(_MEASURED)
     )
 
 
-def _egfr(measured: pl.DataFrame, knowledge: Knowledge) -> pl.DataFrame | None:
-    """CKD-EPI 2021 (Inker, NEJM 2021;385:1737) from 18 y; bedside Schwartz (JASN 2009;20:629) below, where a height is on file."""
+def _egfr(measured: pl.LazyFrame) -> pl.LazyFrame:
+    """CKD-EPI 2021 (Inker, NEJM 2021;385:1737) from 18 y; bedside Schwartz (JASN 2009;20:629) from 1 y, where a height is on file."""
     creatinine = _pick(measured, "creatinine").filter(pl.col("value").is_not_null() & pl.col("comparator").is_null())
-    if creatinine.is_empty():
-        return None
-    height = _pick(measured, "body_height") if "body_height" in knowledge.concepts else measured.clear()
-    paired = _nearest_sample(creatinine, height, "_height")
     mg_dl = pl.col("value") * MG_DL_PER_UMOL_L_CREATININE
     female = pl.col("sex") == "female"
     kappa = pl.when(female).then(0.7).when(pl.col("sex") == "male").then(0.9)
@@ -285,50 +292,45 @@ def _egfr(measured: pl.DataFrame, knowledge: Knowledge) -> pl.DataFrame | None:
         * pl.when(female).then(1.012).otherwise(1.0)
     )
     child = 0.413 * pl.col("value_height") / mg_dl
+    value = (
+        pl.when((pl.col("age") >= 18) & kappa.is_not_null())
+        .then(adult)
+        .when(pl.col("age").is_between(1, 18, closed="left"))
+        .then(child)
+    )
     return (
-        paired.with_columns(
-            pl.lit("egfr").alias("concept"),
-            pl.when((pl.col("age") >= 18) & kappa.is_not_null()).then(adult).when(pl.col("age").is_between(1, 18, closed="left")).then(child).alias("value"),
-            pl.concat_str(pl.lit("computed from creatinine "), "said").alias("said"),
-            pl.lit(None, dtype=pl.String).alias("flag"),
-            pl.lit(None, dtype=pl.Float64).alias("range_low"),
-            pl.lit(None, dtype=pl.Float64).alias("range_high"),
-            pl.lit(1, dtype=pl.Int8).alias("rank"),
-        )
+        _nearest_sample(creatinine, _pick(measured, "body_height"), "_height")
+        .with_columns(_derived("egfr", value, pl.concat_str(pl.lit("computed from creatinine "), "said")))
         .filter(pl.col("value").is_not_null())
-        .select(measured.columns)
+        .select(_MEASURED)
     )
 
 
-def _deciding(measured: pl.DataFrame, window_days: float) -> pl.DataFrame:
-    window = pl.duration(days=window_days)
-    from_index = (pl.col("time") - pl.col("index_time")).abs()
-    from_now = pl.col("as_of") - pl.col("time")
-    measured = measured.with_columns(
-        from_index.dt.total_days().fill_null(0).alias("_from_index"),
-        from_now.dt.total_days().fill_null(0).alias("_from_now"),
-        (pl.col("time").is_null() | pl.col("index_time").is_null() | (from_index <= window)).alias("_in_window"),
-        (pl.col("time").is_null() | pl.col("as_of").is_null() | (from_now <= window)).alias("_recent"),
-    )
-    ties = ["rank", "source", "said", "value", "flag"]
-    shown = ["value", "comparator", "flag", "flag_from", "time", "source", "said"]
-    by_index = measured.filter("_in_window").sort("_from_index", *ties).group_by("subject_id", "concept").agg(pl.col(shown).first())
-    now = ["value", "comparator", "flag", "time", "source", "said"]
-    latest = (
-        measured.filter("_recent")
-        .sort("_from_now", *ties)
-        .group_by("subject_id", "concept")
-        .agg(pl.col(now).first())
-        .rename({name: "now_" + name for name in now})
-    )
-    overall = measured.group_by("subject_id", "concept").agg(
-        pl.col("flag").drop_nulls().unique().sort().alias("ever"),
-        pl.len().cast(pl.UInt32).alias("n"),
-        pl.col("time").min().alias("first_time"),
-        pl.col("time").max().alias("last_time"),
-    )
+def _deciding(measured: pl.LazyFrame, window_days: float) -> pl.LazyFrame:
+    """One row per patient and analyte: the measurement at the index date, the latest one, and what was ever seen."""
+    from_index = (pl.col("time") - pl.col("index_time")).dt.total_days().abs()
+    from_now = (pl.col("as_of") - pl.col("time")).dt.total_days()
+    row = ["flag", "flag_from", "time", "source", "said"]
+    size = ["value", "comparator"]  # of the best measurement that has a size: an ionised flag has none
+    at_index, recent = pl.col("_from_index") <= window_days, pl.col("_from_now") <= window_days
+    sized = pl.col("value").is_not_null()
+
+    def first(name: str, chosen: pl.Expr, distance: str) -> pl.Expr:
+        return pl.col(name).filter(chosen).sort_by(pl.col(distance).filter(chosen), maintain_order=True).first()
+
     return (
-        overall.join(by_index, on=["subject_id", "concept"], how="left")
-        .join(latest, on=["subject_id", "concept"], how="left")
+        measured.with_columns(from_index.fill_null(0).alias("_from_index"), from_now.fill_null(0).alias("_from_now"))
+        .sort("rank", "source", "value", "said", "time")
+        .group_by("subject_id", "concept")
+        .agg(
+            *(first(name, at_index, "_from_index") for name in row),
+            *(first(name, at_index & sized, "_from_index") for name in size),
+            *(first(name, recent, "_from_now").alias("now_" + name) for name in row if name != "flag_from"),
+            *(first(name, recent & sized, "_from_now").alias("now_" + name) for name in size),
+            pl.col("flag").drop_nulls().unique().sort().alias("ever"),
+            pl.len().cast(pl.UInt32).alias("n"),
+            pl.col("time").min().alias("first_time"),
+            pl.col("time").max().alias("last_time"),
+        )
         .select(list(LAB_FACT_SCHEMA))
     )

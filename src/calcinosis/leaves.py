@@ -165,8 +165,10 @@ def ask(facts: Facts, questions: Questions, closed_world: frozenset[str] = froze
     write(_same_site(facts, present, questions))
     write(_flags(facts.labs, questions))
     write(_limits(facts.labs, questions))
+    age = subjects["age_years"].fill_null(np.nan).to_numpy()
+    sex = subjects["sex"].fill_null("").to_numpy()
     for j, leaf in questions.person:
-        values[j] = _person(leaf, subjects)
+        values[j] = _person(leaf, age, sex)
     closed = questions.closed(closed_world) if closed_world else {}
     spoken = present.filter(pl.col("concept").is_in(list(closed))).join(rows, on="subject_id")  # also if only suspected
     for concept, asked in closed.items():
@@ -283,11 +285,9 @@ def _limits(labs: pl.DataFrame, questions: Questions) -> pl.DataFrame:
     return asked.select("subject_id", "leaf", _truth(inside))
 
 
-def _person(leaf: AgeIs | SexIs, subjects: pl.DataFrame) -> Truth:
+def _person(leaf: AgeIs | SexIs, age: npt.NDArray[np.float64], sex: npt.NDArray[np.object_]) -> Truth:
     if isinstance(leaf, SexIs):
-        sex = subjects["sex"]
-        return np.where(sex.is_null().to_numpy(), UNKNOWN, from_bool((sex == leaf.sex).fill_null(False).to_numpy()))
-    age = subjects["age_years"].fill_null(np.nan).to_numpy()
+        return np.where(sex == "", UNKNOWN, from_bool(sex == leaf.sex)).astype(np.int8)
     inside = np.ones(len(age), dtype=np.bool_)
     if leaf.at_least is not None:
         inside &= age >= leaf.at_least

@@ -12,9 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import orjson
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
+from calcinosis.assessment import assess_batch
+from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA, Batch
 from calcinosis.knowledge.model import Status
 
 if TYPE_CHECKING:
@@ -162,17 +165,31 @@ def validate_folder(folder: Path, readers: Readers | None = None) -> Score:
     Raises:
         TruthError: when there is nothing sound to score against.
     """
-    from calcinosis.api import assess, make_readers
+    from calcinosis.api import make_readers
+    from calcinosis.sources.fhir import read_resources
 
     truth = read_truth(folder / "truth.csv")
     readers = readers or make_readers()
-    answers: dict[str, Assessment] = {}
+    patients, events = [], []
     failures: dict[str, str] = {}
     for path in sorted((folder / "bundles").glob("*.json")):
         try:
-            answers[path.stem] = assess(path, readers=readers)
-        except ValueError as error:
+            record = orjson.loads(path.read_bytes())
+            if not isinstance(record, dict):
+                raise ValueError("is not a JSON object")
+            batch = read_resources([record], readers.index, readers.text, source_file=str(path))
+            if batch.patients.height != 1:
+                raise ValueError(f"holds {batch.patients.height} patients, expected one")
+        except (ValueError, OSError) as error:
             failures[path.stem] = str(error)
+            continue
+        case = pl.lit(path.stem).alias("subject_id")  # files may repeat a patient id; each file is a case of its own
+        patients.append(batch.patients.with_columns(case))
+        events.append(batch.events.with_columns(case))
+    together = Batch(
+        patients=pl.concat([pl.DataFrame(schema=PATIENT_SCHEMA), *patients]), events=pl.concat([pl.DataFrame(schema=EVENT_SCHEMA), *events])
+    )
+    answers = {answer.patient_id: answer for answer in assess_batch(together, readers.knowledge)}
     result = score(predictions(answers, tuple(readers.knowledge.types)), truth)
     why = {case: failures.get(case, f"no file bundles/{case}.json") for case in result.without_answer}
     return result.model_copy(update={"without_answer": why})
@@ -211,12 +228,11 @@ def score(predictions: pl.DataFrame, truth: pl.DataFrame) -> Score:
         (status == Status.EXCLUDED.value).fill_null(False).alias("ruled_out"),
     )
     agrees = (pl.col("answered") == pl.col("published")) | pl.col("acceptable").list.contains(pl.col("answered"))
-    cases = cases.with_columns(agrees.alias("agrees"))
-    parts = tuple(
-        _part(split, name, rows, answers)
-        for split, column in (("all", None), ("complete", "completeness"), ("basis", "basis"), ("difficulty", "difficulty"))
-        for name, rows in _sets(cases, column)
-    )
+    cases = cases.with_columns((agrees & pl.col("id").is_in(predictions["id"].to_list())).alias("agrees"))  # no answer agrees with nothing
+    sets = [("all", "all", cases)]
+    for split, column in (("complete", "completeness"), ("basis", "basis"), ("difficulty", "difficulty")):
+        sets += [(split, name, cases.filter(pl.col(column) == name)) for name in cases[column].unique().sort()]
+    parts = tuple(_part(split, name, rows, answers) for split, name, rows in sets)
     differing = cases.filter(~pl.col("agrees")).select(list(Disagreement.model_fields))
     return Score(
         parts=parts,
@@ -242,11 +258,8 @@ def _checked(truth: pl.DataFrame, answers: tuple[str, ...]) -> pl.DataFrame:
             problems.append(f"{at}: id {case!r} already stands on line {seen[case]}")
         if published not in answers:
             problems.append(f"{at}: unknown published_type {published!r}; known are {', '.join(answers)}")
-        problems += [
-            f"{at}: unknown also_acceptable {each!r}; known are {', '.join(answers)}, {UNDETERMINED}"
-            for each in acceptable
-            if each not in (*answers, UNDETERMINED)
-        ]
+        strange = [each for each in acceptable if each not in (*answers, UNDETERMINED)]
+        problems += [f"{at}: unknown also_acceptable {each!r}; known are {', '.join(answers)}, {UNDETERMINED}" for each in strange]
         if word and word not in _YES_NO:
             problems.append(f"{at}: complete must be true or false, not {complete!r}")
         seen.setdefault(case, row.get("line") or number)
@@ -263,12 +276,6 @@ def _checked(truth: pl.DataFrame, answers: tuple[str, ...]) -> pl.DataFrame:
     if not rows:
         raise TruthError(["truth.csv: holds no case"])
     return pl.DataFrame(rows, schema_overrides={"acceptable": pl.List(pl.String), "complete": pl.Boolean}, infer_schema_length=None)
-
-
-def _sets(cases: pl.DataFrame, column: str | None) -> list[tuple[str, pl.DataFrame]]:
-    if column is None:
-        return [("all", cases)]
-    return [(name, cases.filter(pl.col(column) == name)) for name in cases[column].unique().sort()]
 
 
 def _part(split: str, name: str, cases: pl.DataFrame, answers: tuple[str, ...]) -> Part:
@@ -296,24 +303,27 @@ def _part(split: str, name: str, cases: pl.DataFrame, answers: tuple[str, ...]) 
 
 
 def _targets(parts: tuple[Part, ...]) -> tuple[Target, ...]:
-    """The project's own targets; agreement is asked of complete cases, everything else of all cases."""
+    """The project's own targets, asked of the complete cases; that no calciphylaxis is excluded is asked of all."""
     everything = parts[0]
-    agreement = next((part.agreement for part in parts if (part.split, part.name) == ("complete", "complete")), rate(0, 0))
-    urgent = everything.urgent_sensitivity
+    complete = next((part for part in parts if (part.split, part.name) == ("complete", "complete")), None)
+    nothing = rate(0, 0)
+    agreement = complete.agreement if complete else nothing
+    urgent = complete.urgent_sensitivity if complete else nothing
+    mimics, undetermined = (complete.mimics, complete.undetermined) if complete else (nothing, nothing)
 
     def at_least(label: str, measured: Rate, percent: int) -> Target:
         met = None if measured.n == 0 else measured.hits * 100 >= percent * measured.n
         return Target(label=label, wanted=f"at least {percent} %", measured=str(measured), met=met)
 
-    undetermined, excluded = everything.undetermined, everything.urgent_excluded
-    none_excluded = None if urgent.n == 0 else excluded == 0
-    few = undetermined.hits * 100 <= 8 * undetermined.n
+    excluded = everything.urgent_excluded
+    none_excluded = None if everything.urgent_sensitivity.n == 0 else excluded == 0
+    few = None if undetermined.n == 0 else undetermined.hits * 100 <= 8 * undetermined.n
     return (
         at_least("Agreement, complete cases", agreement, 90),
-        at_least("Calciphylaxis sensitivity, all cases", urgent, 96),
-        Target(label="Calciphylaxis cases with status excluded", wanted="none", measured=str(excluded), met=none_excluded),
-        at_least("Mimics recognised, all cases", everything.mimics, 80),
-        Target(label="Undetermined, all cases", wanted="at most 8 %", measured=str(undetermined), met=few),
+        at_least("Calciphylaxis sensitivity, complete cases", urgent, 96),
+        Target(label="Calciphylaxis with status excluded, all cases", wanted="none", measured=str(excluded), met=none_excluded),
+        at_least("Mimics recognised, complete cases", mimics, 80),
+        Target(label="Undetermined, complete cases", wanted="at most 8 %", measured=str(undetermined), met=few),
     )
 
 
@@ -323,9 +333,9 @@ def print_score(score: Score, console: Console) -> None:
     from rich.text import Text
 
     def show(title: str, header: tuple[str, ...], rows: Sequence[tuple[str | Text, ...]], numbers: bool = False) -> None:
-        table = Table(*header, title=title, title_justify="left")
-        for column in table.columns[1:] if numbers else ():
-            column.justify = "right"
+        table = Table(title=title, title_justify="left")
+        for position, name in enumerate(header):
+            table.add_column(name, overflow="fold", no_wrap=position == 0, justify="right" if numbers and position else "left")
         for row in rows:
             table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
         console.print(table)
@@ -333,26 +343,22 @@ def print_score(score: Score, console: Console) -> None:
     verdict = {True: Text("met", "green"), False: Text("NOT MET", "bold red"), None: Text("no case to judge", "yellow")}
     targets: list[tuple[str | Text, ...]] = [(t.label, t.wanted, t.measured, verdict[t.met]) for t in score.targets]
     show("Targets", ("target", "wanted", "measured (95 % interval)", ""), targets)
-    show(
-        "By set of cases",
-        ("cases", "agreement", "undetermined", "mimics", "calciphylaxis leads", "not missed", "excluded"),
-        [
-            (p.title, *map(str, (p.agreement, p.undetermined, p.mimics, p.urgent_sensitivity, p.urgent_not_missed, p.urgent_excluded)))
-            for p in score.parts
-        ],
-    )
-    show(
-        "By type, all cases",
-        ("type", "sensitivity", "positive predictive value"),
-        [(t.type, str(t.sensitivity), str(t.predictive_value)) for t in score.all.types],
-    )
+    rows = [(p.title, *map(str, (p.agreement, p.undetermined, p.mimics))) for p in score.parts]
+    show("By set of cases", ("cases", "agreement", "undetermined", "mimics recognised"), rows)
+    rows = [(p.title, *map(str, (p.urgent_sensitivity, p.urgent_not_missed, p.urgent_excluded))) for p in score.parts]
+    show("Calciphylaxis by set of cases", ("cases", "leads", "not missed", "excluded"), rows)
+    rows = [(t.type, str(t.sensitivity), str(t.predictive_value)) for t in score.all.types]
+    show("By type, all cases", ("type", "sensitivity", "positive predictive value"), rows)
     grid = score.all.confusion
-    counts = [(row, *map(str, cells.values())) for row, cells in grid.items()]
+    counts = [(row, *(str(n or "·") for n in cells.values())) for row, cells in grid.items()]
     show("Published (down) and answered (across), all cases", ("published", *next(iter(grid.values()))), counts, numbers=True)
     if score.disagreements:
-        header = ("id", "published", "also acceptable", "answered", "status of the published type", "complete", "basis", "difficulty")
-        words = {None: "–", True: "yes", False: "no"}
-        each = [tuple(words[cell] if cell is None or isinstance(cell, bool) else cell for _, cell in row) for row in score.disagreements]
+        header = ("id", "published", "its status", "answered", "complete", "basis", "difficulty")
+        words = {None: "not stated", True: "yes", False: "no"}
+        each = []
+        for d in score.disagreements:
+            published, status = " or ".join(filter(None, (d.published, d.also_acceptable))), (d.status or "–").replace("_", " ")
+            each.append((d.id, published, status, d.answered, words[d.complete], d.basis, d.difficulty))
         show("Disagreements", header, each)
     for case, why in score.without_answer.items():
         console.print(f"{case}: scored as undetermined: {why}", markup=False, highlight=False, style="yellow")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from datetime import date, datetime
 from typing import Any
 
+from calcinosis.facts import build_facts
 from hand_made import INDEX, LABS, alarm_of, batch_of, concepts, day, evaluated, event, knowledge_of, leading_of, mimic_of, patient, truths, type_of
-from hypothesis import given, settings
+import pytest
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from reference_evaluator import Case
-
-from calcinosis.knowledge import Knowledge
 
 KINDS = {key: concept.kind for key, concept in concepts().items()}
 PLAIN = [key for key, kind in KINDS.items() if kind not in ("site", "lab")]
@@ -42,6 +43,8 @@ LIMITS = {
     "haemoglobin": [("g/L", [100, 125])],
     "calcium_phosphate_product": [("mg2/dL2", [51, 70]), ("mmol2/L2", [4.4])],
 }
+
+SHRINK = [Phase.shrink] if os.environ.get("SHRINK") else []  # shrinking trees this large takes minutes
 
 # --- criteria --------------------------------------------------------------------------------------
 
@@ -106,7 +109,8 @@ STATUSES = st.sampled_from(["excluded", "unlikely", "possible", "probable", "con
 
 
 @st.composite
-def knowledge_bases(draw: st.DrawFn) -> Knowledge:
+def knowledge_bases(draw: st.DrawFn) -> dict[str, Any]:
+    """The arguments of ``knowledge_of``."""
     findings: dict[str, Any] = {}
     for n in range(draw(st.integers(2, 6))):
         findings[f"f{n}"] = draw(criteria(list(findings)))
@@ -118,7 +122,7 @@ def knowledge_bases(draw: st.DrawFn) -> Knowledge:
         types["three"]["more_urgent"] = {"when": draw(criteria(list(findings))), "urgency": 0}
     rules = draw(st.lists(st.tuples(STATUSES, criteria(list(findings), list(types))), min_size=1, max_size=2))
     alarms = [alarm_of(f"alarm{n}", draw(criteria(list(findings), [*types, "mimic"]))) for n in range(2)]
-    return knowledge_of(findings=findings, types=types.values(), mimics=[mimic_of("mimic", *rules)], alarms=alarms)
+    return {"findings": findings, "types": list(types.values()), "mimics": [mimic_of("mimic", *rules)], "alarms": alarms}
 
 
 # --- patients --------------------------------------------------------------------------------------
@@ -177,15 +181,16 @@ def test_vectorised_evaluation_agrees_with_the_reference_evaluator() -> None:
     compared = Counter[str]()
     said = Counter[bool | None]()
 
-    @settings(max_examples=settings().max_examples if settings().max_examples > 100 else 200)
+    @settings(max_examples=max(200, settings().max_examples), phases=[Phase.explicit, Phase.generate, *SHRINK])
     @given(
         knowledge_bases(),
         cohorts(),
         st.sampled_from([None, None, INDEX]),
         st.sampled_from([frozenset[str](), frozenset({"disease", "drug"}), frozenset({"finding", "exposure", "procedure"})]),
     )
-    def agree(knowledge: Knowledge, cohort: tuple[Any, Any], as_of: datetime | None, closed_world: frozenset[str]) -> None:
+    def agree(records: dict[str, Any], cohort: tuple[Any, Any], as_of: datetime | None, closed_world: frozenset[str]) -> None:
         people, events = cohort
+        knowledge = knowledge_of(**records)
         evaluation = evaluated(batch_of(events, *people), knowledge, closed_world=closed_world, as_of=as_of)
         plan = evaluation.plan
         findings = {key: truths(evaluation.columns[f"finding:{key}"]) for key in knowledge.findings}
@@ -195,16 +200,16 @@ def test_vectorised_evaluation_agrees_with_the_reference_evaluator() -> None:
             case = Case(knowledge, person, mine, as_of, closed_world)
             for key in knowledge.findings:
                 expected = case.finding(key)
-                assert findings[key][row] is expected, (knowledge.findings[key].when, person, mine)
+                assert findings[key][row] is expected, (knowledge.findings[key].when, person, short(mine))
                 said[expected] += 1
                 compared["finding"] += 1
             for key in plan.hypotheses:
                 status, fired = case.status(key)
-                assert (evaluation.rank(key)[row], evaluation.fired[key][row]) == (status.rank, fired), (key, person, mine)
+                assert (evaluation.rank(key)[row], evaluation.fired[key][row]) == (status.rank, fired), (key, person, short(mine))
                 compared["status"] += 1
             assert leading_of(evaluation)[row] == case.leading()
             for key, alarm in knowledge.alarms.items():
-                assert alarms[key][row] is case.truth(alarm.when, now=True), (alarm.when, person, mine)
+                assert alarms[key][row] is case.truth(alarm.when, now=True), (alarm.when, person, short(mine))
                 compared["alarm"] += 1
 
     agree()
@@ -213,5 +218,35 @@ def test_vectorised_evaluation_agrees_with_the_reference_evaluator() -> None:
     assert min(said[True], said[False], said[None]) >= 100  # the generator reaches all three values
 
 
+def short(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what is not set."""
+    return [{name: value for name, value in e.items() if value is not None and name not in ("source_file", "code")} for e in events]
+
+
 def test_the_generator_knows_every_lab() -> None:
     assert set(UNITS) | {"calcium_adjusted"} == set(LABS)
+
+
+@settings(max_examples=200)
+@given(cohorts(), st.sampled_from([None, INDEX]))
+def test_the_deciding_measurements_agree_with_the_reference(cohort: tuple[Any, Any], as_of: datetime | None) -> None:
+    people, events = cohort
+    knowledge = knowledge_of()
+    rows = build_facts(batch_of(events, *people), knowledge, as_of).labs.to_dicts()
+    found = {(row["subject_id"], row["concept"]): row for row in rows}
+    expected_keys = set()
+    for person in people:
+        case = Case(knowledge, person, [e for e in events if e["subject_id"] == person["subject_id"]], as_of)
+        for concept, measured in case.measured.items():
+            expected_keys.add((person["subject_id"], concept))
+            row = found[person["subject_id"], concept]
+            about = (concept, person, short(case.events))
+            assert row["ever"] == sorted({m.flag for m in measured if m.flag}), about
+            assert row["n"] == len(measured), about
+            for prefix, now in (("", False), ("now_", True)):
+                decides = case.deciding(concept, now)
+                assert row[prefix + "flag"] == (decides.flag if decides else None), about
+                assert row[prefix + "comparator"] == (decides.comparator if decides else None), about
+                assert row[prefix + "value"] == pytest.approx(decides.value if decides else None), about
+                assert row[prefix + "source"] == (decides.source if decides else None), about
+    assert set(found) == expected_keys

@@ -29,7 +29,6 @@ from calcinosis.reasoning.explain import REASON_SCHEMA, explain
 from calcinosis.reasoning.workup import missing_tests
 from calcinosis.truth import TRUE, Truth
 
-_LABELS = ("calcinosis_named", "calciphylaxis")  # diagnoses that count as a label on the record
 _URGENCIES = ("immediate", "same_day", "urgent")
 
 
@@ -201,12 +200,11 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
     urgency = np.full(n, len(_URGENCIES), dtype=np.int8)
     for key, rings in alarms.items():
         urgency[rings] = np.minimum(urgency[rings], _URGENCIES.index(knowledge.alarms[key].urgency))
-    labelled = np.any([columns[f"has:{key}"] == TRUE for key in _LABELS], axis=0)
     is_mimic = leading.is_in(list(knowledge.mimics))
     rows = evaluation.subjects.select("subject_id", "sex", "age_years").with_columns(
         _boolean(columns["finding:lesion_present"]).alias("lesion_present"),
         _boolean(columns["finding:mineral_shown"]).alias("mineral_shown"),
-        pl.Series("labelled", labelled),
+        pl.Series("labelled", evaluation.true("labelled")),
         pl.select(pl.when(is_mimic).then(pl.lit("mimic")).otherwise(leading)).to_series().alias("leading"),
         pl.select(pl.when(is_mimic).then(leading)).to_series().alias("leading_mimic"),
         _status_names(leading_rank).alias("leading_status"),

@@ -28,9 +28,11 @@ class Status(StrEnum):
     PROBABLE = "probable"
     CONFIRMED = "confirmed"
 
-    @property
-    def rank(self) -> int:
-        return list(Status).index(self)
+    rank: int
+
+
+for _rank, _status in enumerate(Status):
+    _status.rank = _rank
 
 
 class Context(StrEnum):

@@ -70,9 +70,8 @@ def _status(plan: Plan, key: str, columns: dict[str, Truth], n: int) -> tuple[Tr
     rank = np.full(n, Status.NOT_ASSESSED.rank, dtype=np.int8)
     fired = np.full(n, -1, dtype=np.int8)
     for index, rule in enumerate(plan.rules[key]):
-        assert rule.status is not None
         hit = (rule.truth(columns) == TRUE) & (fired < 0)
-        rank[hit] = Status(rule.status).rank
+        rank[hit] = rule.rank
         fired[hit] = index
     return rank, fired
 

@@ -68,15 +68,11 @@ def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
 
 def _decided(evaluation: Evaluation, shown: list[PlannedCriterion]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The true criteria, and the unknown supports and points against of the types: subject_id and the columns of ``plan.criteria``."""
-    ids, rows, truths = [], [], []
-    for criterion in shown:
-        values = criterion.truth(evaluation.columns)
-        may_miss = criterion.kind == "type" and criterion.role in ("supports", "against")
-        hits = np.flatnonzero(values >= UNKNOWN if may_miss else values == TRUE)
-        ids.append(np.full(len(hits), criterion.id, dtype=np.int32))
-        rows.append(hits)
-        truths.append(values[hits] == TRUE)
-    decided = pl.DataFrame({"id": np.concatenate(ids), "row": np.concatenate(rows), "truth": np.concatenate(truths)})
+    values = np.vstack([criterion.truth(evaluation.columns) for criterion in shown])
+    may_miss = np.array([c.kind == "type" and c.role in ("supports", "against") for c in shown])
+    which, row = np.nonzero((values == TRUE) | ((values == UNKNOWN) & may_miss[:, None]))
+    ids = np.array([c.id for c in shown], dtype=np.int32)
+    decided = pl.DataFrame({"id": ids[which], "row": row, "truth": values[which, row] == TRUE})
     decided = decided.with_columns(evaluation.subjects["subject_id"].gather(decided["row"]).alias("subject_id"), pl.col("id").alias("order"))
     decided = decided.join(evaluation.plan.criteria, on="id", maintain_order="left").drop("row")
     return decided.filter("truth").drop("truth"), decided.filter(~pl.col("truth")).drop("truth")
@@ -85,34 +81,32 @@ def _decided(evaluation: Evaluation, shown: list[PlannedCriterion]) -> tuple[pl.
 def _deciding_rules(evaluation: Evaluation) -> pl.DataFrame:
     """One row per patient and type (and mimic whose rule fired): the rule that set the status."""
     plan, knowledge = evaluation.plan, evaluation.plan.knowledge
-    frames = []
-    for key, rules in plan.rules.items():
-        fired = evaluation.fired[key]
-        chosen = np.arange(len(fired)) if key in knowledge.types else np.flatnonzero(fired >= 0)
-        if len(chosen):
-            ids = np.array([-1, *(rule.id for rule in rules)], dtype=np.int32)[fired[chosen] + 1]
-            kind = "type" if key in knowledge.types else "mimic"
-            frames.append(
-                pl.DataFrame({"subject_id": evaluation.subjects["subject_id"].gather(chosen), "id": ids}).with_columns(
-                    pl.lit(key).alias("owner"),
-                    pl.lit(kind).alias("kind"),
-                    pl.lit(list(knowledge.types[key].definition.sources) if key in knowledge.types else [], dtype=pl.List(pl.String)).alias("_sources"),
-                )
-            )
-    if not frames:
-        return pl.DataFrame(schema={"subject_id": pl.String, "id": pl.Int32})
+    fired = np.vstack([evaluation.fired[key] for key in plan.hypotheses])
+    is_type = np.array([key in knowledge.types for key in plan.hypotheses])
+    which, row = np.nonzero((fired >= 0) | is_type[:, None])
+    # rule ids of one hypothesis are consecutive: the id is that of its first rule plus the index that fired
+    first = np.array([rules[0].id for rules in plan.rules.values()], dtype=np.int32)
+    index = fired[which, row]
+    decided = pl.DataFrame(
+        {
+            "subject_id": evaluation.subjects["subject_id"].gather(row),
+            "id": np.where(index >= 0, first[which] + index, -1 - which).astype(np.int32),  # negative: no rule fired
+            "owner": pl.Series(plan.hypotheses).gather(which),
+            "kind": pl.Series(["mimic", "type"]).gather(is_type[which].astype(np.int64)),
+        }
+    )
     return (
-        pl.concat(frames)
-        .join(plan.criteria.select("id", "label", "sources", "status"), on="id", how="left", maintain_order="left")
+        decided.join(plan.criteria.select("id", "label", "sources", "status"), on="id", how="left", maintain_order="left")
+        .join(plan.definitions, on="owner", how="left", maintain_order="left")
         .with_columns(
             pl.col("label").fill_null("The record does not hold what is needed to judge this type; see what is missing"),
-            pl.coalesce("sources", "_sources").alias("sources"),
+            pl.coalesce("sources", "definition_sources").alias("sources"),
             pl.col("status").fill_null(Status.NOT_ASSESSED.value),
             pl.lit("decides").alias("role"),
             pl.lit(None, dtype=pl.String).alias("detail"),
             pl.lit(-1, dtype=pl.Int32).alias("order"),
         )
-        .drop("_sources")
+        .drop("definition_sources")
     )
 
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from calcinosis.findings import Evaluator, Leaf, children, compile_criterion, expand, leaf_id, leaves, references
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import AgeIs, Criterion, FindingRef, Has, Hypothesis, HypothesisAtLeast, LabIs, LabValue, Not, SameSite, SexIs, Suspected
+from calcinosis.knowledge.model import AgeIs, Criterion, FindingRef, Has, Hypothesis, HypothesisAtLeast, LabIs, LabValue, Not, SameSite, SexIs, Status, Suspected
 from calcinosis.leaves import Questions, all_leaves
 
 
@@ -28,8 +28,13 @@ class PlannedCriterion:
     label: str
     sources: tuple[str, ...]
     truth: Evaluator
-    status: str | None = None  # of a rule
+    status: Status | None = None  # of a rule
     detail: str | None = None  # key of a subtype or risk factor
+
+    @property
+    def rank(self) -> int:
+        """Rank of the status this rule sets."""
+        return Status.NOT_ASSESSED.rank if self.status is None else self.status.rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class Plan:
     rules: dict[str, tuple[PlannedCriterion, ...]]  # hypothesis -> its status rules, in order
     shown: dict[str, tuple[PlannedCriterion, ...]]  # hypothesis -> supports, against, subtypes, risk factors
     other: tuple[PlannedCriterion, ...]  # alarms, diseases, forms, tests
+    definitions: pl.DataFrame  # owner (a type), definition_sources
     criteria: pl.DataFrame  # id, kind, owner, role, label, sources, status, detail
     criterion_leaves: pl.DataFrame  # id, leaf, positive: which leaf values argue for "true"
     leaf_subjects: pl.DataFrame  # leaf, source_kind ("concept", "lab", "lab_now", "patient"), concept
@@ -66,7 +72,7 @@ def _compile(knowledge: Knowledge) -> Plan:
     owners: list[tuple[PlannedCriterion, Criterion, bool]] = []
 
     def plan(kind: str, owner: str, role: str, label: str, sources: tuple[str, ...], when: Criterion, *,
-             now: bool = False, status: str | None = None, detail: str | None = None) -> PlannedCriterion:  # fmt: skip
+             now: bool = False, status: Status | None = None, detail: str | None = None) -> PlannedCriterion:  # fmt: skip
         planned = PlannedCriterion(len(owners), kind, owner, role, label, sources, compile_criterion(when, now=now), status, detail)
         owners.append((planned, when, now))
         return planned
@@ -109,6 +115,7 @@ def _compile(knowledge: Knowledge) -> Plan:
 
     wanted = [(leaf, now and not _in_finding) for _, when, now in owners for leaf, _in_finding in _leaves_with_home(when, knowledge)]
     wanted += [(leaf, False) for finding in knowledge.findings.values() for leaf in leaves(finding.when, knowledge)]
+    wanted += [(leaf, False) for each in knowledge.types.values() if each.more_urgent for leaf in leaves(each.more_urgent.when, knowledge)]
     questions = Questions(knowledge, all_leaves(wanted))
     return Plan(
         knowledge=knowledge,
@@ -118,6 +125,11 @@ def _compile(knowledge: Knowledge) -> Plan:
         rules=rules,
         shown=shown,
         other=tuple(other),
+        definitions=pl.DataFrame(
+            [(key, list(each.definition.sources)) for key, each in knowledge.types.items()],
+            schema={"owner": pl.String, "definition_sources": pl.List(pl.String)},
+            orient="row",
+        ),
         criteria=pl.DataFrame(
             [(c.id, c.kind, c.owner, c.role, c.label, list(c.sources), c.status, c.detail) for c, _, _ in owners],
             schema={"id": pl.Int32, "kind": pl.String, "owner": pl.String, "role": pl.String, "label": pl.String,

@@ -323,9 +323,7 @@ def _unmapped(path: Path) -> tuple[list[dict[str, Any]], int]:
     return [{name: value or "" for name, value in row.items()} for row in top.to_dicts()], total.item()
 
 
-def _labs(
-    knowledge: Knowledge, summary: Mapping[str, Any], label: _Labels
-) -> tuple[list[tuple[str, int | None]], list[tuple[str, int]]]:
+def _labs(knowledge: Knowledge, summary: Mapping[str, Any], label: _Labels) -> tuple[list[tuple[str, int | None]], list[tuple[str, int]]]:
     """Patients in whom each quantity was ever measured: what the first-line tests (those without a condition) ask for, then the others."""
     coverage: Mapping[str, Mapping[str, int]] | None = summary.get("lab_coverage")
     first_line = [test for test in knowledge.tests.values() if test.when is None]

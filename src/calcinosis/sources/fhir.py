@@ -6,21 +6,19 @@ The flat rows of :mod:`~calcinosis.sources.fhir_tables` are grouped by what they
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import duckdb
-import polars as pl
 
 from calcinosis.events import Batch
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir_account import Account, Numbering
 from calcinosis.sources.fhir_events import FhirMapper
 from calcinosis.sources.fhir_frames import Drafts, events_frame, patients_frame
-from calcinosis.sources.fhir_meaning import Meaning
+from calcinosis.sources.fhir_one import Remembered, as_json, contained_subjects, flat_rows, patient_rows, settle, typed_rows
 from calcinosis.sources.fhir_tables import FhirTables
 from calcinosis.sources.spool import (
     READ_ERRORS,
@@ -44,7 +42,6 @@ _GROUP: Final = 512 * 1024 * 1024  # bytes of NDJSON that one statement reads
 _SPOOL: Final = 64 * 1024 * 1024  # bytes of spooled resources that one statement reads
 _PAGE: Final = 5_000  # distinct sayings interpreted at a time
 _EVENTS_PER_BATCH: Final = 1_000_000
-_REMEMBERED: Final = 20_000  # distinct sayings that an in-process reader keeps
 
 _Progress = Callable[[int, int], None]
 
@@ -79,7 +76,22 @@ def read_resources(resources: Sequence[dict[str, Any]], index: ConceptIndex, rea
 
     ``resources`` may also be entries of a Bundle (``{"fullUrl": ..., "resource": ...}``), whose references are then resolved.
     """
-    return _in_process(index, reader).read(list(resources), source_file)
+    account = Account()
+    file = account.add_file(Path(source_file), False, Numbering.ENTRY, shown=source_file)
+    entries = []
+    for item in resources_of(list(resources)):
+        checked = as_json(item)
+        if isinstance(checked, Entry):
+            entries.append(checked)
+        else:
+            account.add_reject(file, checked)
+    rows = settle(flat_rows(entries), account, file)
+    typed, drafts = typed_rows(rows, _remembered(index, reader), account, file)
+    account.add_row_problems(typed)
+    patients = account.patients(patient_rows(rows, file), lambda: contained_subjects(rows))
+    batch = Batch(patients=patients_frame(patients, account.paths), events=events_frame(typed, drafts.frame(), account.paths))
+    account.close(batch, None)
+    return batch
 
 
 # --- many files --------------------------------------------------------------------------------------------
@@ -131,7 +143,7 @@ class _Run:
             condition = f"hash(sid) % {parts} = {part}" if parts > 1 else "true"
             rows = self.tables.kept_rows(condition)
             self.account.add_row_problems(rows)
-            patients = self.account.patients(self.tables, self.tables.patients(condition))
+            patients = self.account.patients(self.tables.patients(condition), self.tables.contained_subjects)
             batch = Batch(
                 patients=patients_frame(patients, self.account.paths),
                 events=events_frame(rows, self._drafts.frame(), self.account.paths),
@@ -146,7 +158,7 @@ class _Run:
         for first in range(0, self.tables.find_meanings(), _PAGE):
             kept = []
             for number, kind, packed, rows in self.tables.meanings(first, _PAGE):
-                meaning = self._mapper(kind, packed)
+                meaning = self._mapper.from_json(kind, packed)
                 if self.account.add_meaning(number, kind, meaning, rows) or meaning.drafts:
                     kept.append(number)
                     self._drafts.add(number, meaning)
@@ -251,70 +263,16 @@ def _unreadable(error: BaseException) -> Reject:
 # --- one patient -------------------------------------------------------------------------------------------
 
 
-class _InProcess:
-    """A reader that stays warm: its tables, prepared statements and interpreted sayings serve one patient after another."""
-
-    def __init__(self, index: ConceptIndex, reader: TextReader) -> None:
-        self.index, self.reader = index, reader
-        self._mapper = FhirMapper(index, reader)
-        self._tables = FhirTables()
-        self._known: dict[tuple[str, str], Meaning] = {}
-        self._lock = threading.Lock()
-
-    def read(self, resources: list[Any], source_file: str) -> Batch:
-        account = Account()
-        file = account.add_file(Path(source_file), False, Numbering.ENTRY, shown=source_file)
-        lines = []
-        for item in resources_of(resources):
-            line = to_line(item, file) if isinstance(item, Entry) else item
-            if isinstance(line, Reject):
-                account.add_reject(file, line)
-            else:
-                lines.append(line)
-        with self._lock:
-            self._tables.read_texts(lines)
-            account.settle(self._tables)
-            rows = self._tables.all_rows()
-            patients = account.patients(self._tables, self._tables.all_patients())
-        rows, drafts = self._interpreted(rows, account)
-        account.add_row_problems(rows)
-        batch = Batch(patients=patients_frame(patients, account.paths), events=events_frame(rows, drafts.frame(), account.paths))
-        account.close(batch, None)
-        return batch
-
-    def _interpreted(self, rows: pl.DataFrame, account: Account) -> tuple[pl.DataFrame, Drafts]:
-        """Number the distinct sayings of the rows; the meaning of each is remembered."""
-        counts: dict[tuple[str, str], int] = {}
-        for saying in zip(rows["rt"], rows["k"], strict=True):
-            counts[saying] = counts.get(saying, 0) + 1
-        order = {saying: number for number, saying in enumerate(counts)}
-        numbers = [order[saying] for saying in zip(rows["rt"], rows["k"], strict=True)]
-        drafts = Drafts()
-        for (kind, packed), number in order.items():
-            if packed is not None:
-                meaning = self._meaning(kind, packed)
-                account.add_meaning(number, kind, meaning, counts[kind, packed])
-                drafts.add(number, meaning)
-        return rows.with_columns(pl.Series("mid", numbers, dtype=pl.Int64)), drafts
-
-    def _meaning(self, kind: str, packed: str) -> Meaning:
-        known = self._known.get((kind, packed))
-        if known is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            known = self._known[kind, packed] = self._mapper(kind, packed)
-        return known
+_warm: list[tuple[ConceptIndex, TextReader, Remembered]] = []
+_KEPT_WARM: Final = 4
 
 
-_warm: list[_InProcess] = []
-_WARM: Final = 4
-
-
-def _in_process(index: ConceptIndex, reader: TextReader) -> _InProcess:
-    """The warm reader for this index and text reader."""
-    for engine in _warm:
-        if engine.index is index and engine.reader is reader:
-            return engine
-    _warm.insert(0, _InProcess(index, reader))
-    del _warm[_WARM:]
-    return _warm[0]
+def _remembered(index: ConceptIndex, reader: TextReader) -> Remembered:
+    """What this index and text reader said before; the same saying means the same in the next patient."""
+    for known_index, known_reader, remembered in _warm:
+        if known_index is index and known_reader is reader:
+            return remembered
+    remembered = Remembered(FhirMapper(index, reader))
+    _warm.insert(0, (index, reader, remembered))
+    del _warm[_KEPT_WARM:]
+    return remembered

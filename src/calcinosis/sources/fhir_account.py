@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import polars as pl
 
 from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch
-from calcinosis.sources.fhir_columns import READ_TYPES, RESOURCE_TYPES, quoted
+from calcinosis.sources.fhir_columns import COMPONENT, NEEDS_NO_SUBJECT, READ_TYPES, RESOURCE_TYPES, quoted
 from calcinosis.sources.fhir_meaning import Meaning
-from calcinosis.sources.fhir_tables import COMPONENT, FhirTables
+from calcinosis.sources.fhir_tables import FhirTables
+from calcinosis.sources.fhir_values import read_birth_date
 from calcinosis.sources.spool import READ_ERRORS, Reject, numbered_lines
 
 LISTED_WARNINGS: Final = 100_000  # of one category; more are counted in one line. Errors are all listed
-_NEEDS_NO_SUBJECT: Final = ("Medication", "Device")
 _PENDING: Final = pl.Schema({
     "file": pl.Int32, "pos": pl.Int64, "rt": pl.String, "id": pl.String, "level": pl.String, "category": pl.String, "reason": pl.String,
 })  # fmt: skip
-_PLACE: Final = ("file", "pos", "rt", "id")
+_REASONS: Final = {
+    "unknown_resource_type": "resourceType is not a resource of FHIR R4",
+    "duplicate_id": "another resource of this type and id was read first",
+    "no_id": "a Patient without id",
+    "no_subject": "no reference to a Patient",
+}
 _BAD_DATE: Final = "a date that is no date, before 1850 or in the future; left out"
 
 
@@ -74,6 +78,12 @@ class Account:
             "category": reject.category, "reason": reject.reason,
         })  # fmt: skip
 
+    def add_row_reject(self, file: int, place: int, kind: str, key: str | None, category: str) -> None:
+        """A resource of a document that cannot be used."""
+        name = (kind if kind in RESOURCE_TYPES else "unknown type") + f"/{key}"
+        record = f"entry[{place - 1}]" if key is None else name
+        self.add_reject(file, Reject(category, _REASONS[category], record=record))
+
     # --- rows ----------------------------------------------------------------------------------------------
 
     def settle(self, tables: FhirTables) -> None:
@@ -86,18 +96,18 @@ class Account:
             condition = "rt IS NULL" if None in unknown else "false"
             names = ", ".join(quoted(kind) for kind in unknown if kind is not None)
             taken = tables.take(f"{condition} OR rt IN ({names})" if names else condition)
-            self._reject(taken, "unknown_resource_type", "resourceType is not a resource of FHIR R4")
+            self._reject(taken, "unknown_resource_type")
         self.ignored += sum(rows for kind, rows, *_ in counts if kind not in READ_TYPES and kind not in unknown)
         if any(rows > ids for _, rows, ids, *_ in read):
             self._number(tables, "id IS NULL", "id IS NULL")
         if any(ids > different for _, _, ids, different, *_ in read):
             tables.find_duplicates()
             self._number(tables, "(rt, id) IN (FROM duplicate)", "(resourceType, id) IN (FROM duplicate)")
-            self._reject(tables.take_duplicates(), "duplicate_id", "another resource of this type and id was read first")
-        if any(missing for kind, _, _, _, missing, _ in read if kind not in _NEEDS_NO_SUBJECT):
-            self._reject(tables.take("rt = 'Patient' AND sid IS NULL"), "no_id", "a Patient without id")
-            kinds = ", ".join(quoted(kind) for kind in READ_TYPES if kind not in _NEEDS_NO_SUBJECT)
-            self._reject(tables.take(f"sid IS NULL AND rt IN ({kinds})"), "no_subject", "no reference to a Patient")
+            self._reject(tables.take_duplicates(), "duplicate_id")
+        if any(missing for kind, _, _, _, missing, _ in read if kind not in NEEDS_NO_SUBJECT):
+            self._reject(tables.take("rt = 'Patient' AND sid IS NULL"), "no_id")
+            kinds = ", ".join(quoted(kind) for kind in READ_TYPES if kind not in NEEDS_NO_SUBJECT)
+            self._reject(tables.take(f"sid IS NULL AND rt IN ({kinds})"), "no_subject")
         if any(missing for kind, _, _, _, missing, _ in read if kind == "Device"):
             self.ignored += tables.take("sid IS NULL AND rt = 'Device'").height  # a device on the shelf
         if any(components for *_, components in read):
@@ -111,10 +121,9 @@ class Account:
             if file.numbering is Numbering.ORDINAL:
                 tables.number_rows(number, file.path, file.gzipped, flat_condition, source_condition)
 
-    def _reject(self, rows: pl.DataFrame, category: str, reason: str) -> None:
-        if rows.height:
-            self.rejected += rows.height
-            self._wait(rows, "error", category, pl.lit(reason))
+    def _reject(self, rows: pl.DataFrame, category: str) -> None:
+        self.rejected += rows.height
+        self._wait(rows, "error", category, pl.lit(_REASONS[category]))
 
     def _wait(self, rows: pl.DataFrame, level: str, category: str, reason: pl.Expr) -> None:
         if level == "warning":
@@ -152,21 +161,20 @@ class Account:
             problems = pl.DataFrame(self._by_meaning, schema=schema, orient="row")
             for (level, category), found in rows.join(problems, on="mid").group_by("level", "category", maintain_order=True):
                 self._wait(found, str(level), str(category), pl.col("reason"))
-        self._wait(rows.filter(pl.col("bad_time") | pl.col("bad_end")), "warning", "impossible_date", pl.lit(_BAD_DATE))
-        self._wait(rows.filter(pl.col("bad_value").is_not_null()), "warning", "wrong_type", pl.col("bad_value"))
+        if rows["bad_time"].any() or rows["bad_end"].any():
+            self._wait(rows.filter(pl.col("bad_time") | pl.col("bad_end")), "warning", "impossible_date", pl.lit(_BAD_DATE))
+        if rows["bad_value"].any():
+            self._wait(rows.filter("bad_value"), "warning", "wrong_type", pl.lit("valueQuantity has no usable number"))
 
-    def patients(self, tables: FhirTables, patients: pl.DataFrame) -> pl.DataFrame:
+    def patients(self, patients: pl.DataFrame, contained: Callable[[], list[tuple[str, Any]]]) -> pl.DataFrame:
         """Complete the patients: those carried inside another resource, and those that are only referred to."""
-        missing = patients.filter(~pl.col("found"))
-        if missing.height:
-            if missing["subject_id"].str.contains("#", literal=True).any():
-                patients = patients.update(_contained(tables.contained_subjects()), on="subject_id", how="left")
-                missing = patients.filter(~pl.col("found"))
-            named = missing.select("file", "pos", pl.lit("Patient").alias("rt"), pl.col("subject_id").alias("id"))
-            reason = "no Patient resource; age and sex are unknown"
-            self._wait(named, "warning", "missing_patient", pl.lit(reason))
-        bad = patients.filter(pl.col("bad_birth")).select("file", "pos", pl.lit("Patient").alias("rt"), pl.col("subject_id").alias("id"))
-        self._wait(bad, "warning", "impossible_date", pl.lit(f"birthDate: {_BAD_DATE}"))
+        if not patients["found"].all():
+            if patients["subject_id"].str.contains("#", literal=True).any():
+                patients = patients.update(_contained(contained()), on="subject_id", how="left")
+            missing = patients.filter(~pl.col("found"))
+            self._wait(_as_rows(missing), "warning", "missing_patient", pl.lit("no Patient resource; age and sex are unknown"))
+        if patients["bad_birth"].any():
+            self._wait(_as_rows(patients.filter("bad_birth")), "warning", "impossible_date", pl.lit(f"birthDate: {_BAD_DATE}"))
         return patients
 
     # --- the end -------------------------------------------------------------------------------------------
@@ -231,18 +239,18 @@ def _with_lines(rows: pl.DataFrame, file: File, tables: FhirTables) -> pl.DataFr
     return rows.join(numbers, on="pos", how="left", maintain_order="left")
 
 
-def _contained(subjects: list[tuple[str, str]]) -> pl.DataFrame:
+def _as_rows(patients: pl.DataFrame) -> pl.DataFrame:
+    return patients.select("file", "pos", pl.lit("Patient").alias("rt"), pl.col("subject_id").alias("id"))
+
+
+def _contained(subjects: list[tuple[str, Any]]) -> pl.DataFrame:
     """Birth date and sex of patients carried inside another resource."""
     found = []
-    for subject, packed in subjects:
-        try:
-            contained = orjson.loads("{" + (packed or "") + "}").get("contained")
-        except orjson.JSONDecodeError:
-            continue
+    for subject, contained in subjects:
         for resource in contained if isinstance(contained, list) else []:
             if isinstance(resource, dict) and resource.get("resourceType") == "Patient" and subject.endswith(f"#{resource.get('id')}"):
                 sex = resource.get("gender") if resource.get("gender") in ("female", "male") else None
-                found.append((subject, resource.get("birthDate"), sex, True))
-    schema = {"subject_id": pl.String, "birth_date": pl.String, "sex": pl.String, "found": pl.Boolean}
-    frame = pl.DataFrame(found, schema=schema, orient="row", strict=False).unique("subject_id", keep="first", maintain_order=True)
-    return frame.with_columns(pl.col("birth_date").str.to_date("%Y-%m-%d", strict=False))
+                birth_date = resource.get("birthDate")
+                found.append((subject, read_birth_date(birth_date) if isinstance(birth_date, str) else None, sex, True))
+    schema = {"subject_id": pl.String, "birth_date": pl.Date, "sex": pl.String, "found": pl.Boolean}
+    return pl.DataFrame(found, schema=schema, orient="row").unique("subject_id", keep="first", maintain_order=True)

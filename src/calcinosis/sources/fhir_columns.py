@@ -7,33 +7,41 @@ distinct string and not once per row; numbers and dates have columns of their ow
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
+
+import orjson
 
 MEDICATION_TYPES: Final = ("MedicationRequest", "MedicationStatement", "MedicationAdministration", "MedicationDispense")
 VALUES: Final = ("valueInteger", "valueString", "valueCodeableConcept", "valueBoolean", "valueRatio")
 RESULT: Final = ("code", *VALUES, "interpretation", "dataAbsentReason", "referenceRange")
-_MEDICATION: Final = ("status", "medicationCodeableConcept", "medicationReference", "contained", "dosageInstruction", "dosage", "note")
+# medicationCodeableConcept stands last, so that the code of a referenced Medication can be put there
+_MEDICATION: Final = (
+    "status", "medicationReference", "contained", "dosageInstruction", "dosage", "note", "doNotPerform", "medicationCodeableConcept",
+)  # fmt: skip
 
 # Resources that some rule reads, each with the fields that are interpreted once per distinct value.
 # Every other resource of FHIR R4 is counted as ignored.
 PACKED: Final[dict[str, tuple[str, ...]]] = {
     "Patient": ("gender",),
-    "Condition": ("code", "verificationStatus", "clinicalStatus", "bodySite", "note"),
-    "Observation": ("status", *RESULT, "bodySite", "note"),
-    "Procedure": ("status", "code", "bodySite", "note"),
-    "DiagnosticReport": ("status", "code", "category", "conclusion", "conclusionCode", "presentedForm"),
-    "DocumentReference": ("status", "description", "content"),
-    "AllergyIntolerance": ("code", "verificationStatus", "clinicalStatus", "note"),
-    "FamilyMemberHistory": ("status", "condition", "note"),
-    "Device": ("status", "type", "note"),
+    "Condition": ("code", "verificationStatus", "clinicalStatus", "bodySite", "note", "contained"),
+    "Observation": ("status", *RESULT, "bodySite", "note", "contained"),
+    "Procedure": ("status", "code", "bodySite", "note", "contained"),
+    "DiagnosticReport": ("status", "code", "category", "conclusion", "conclusionCode", "presentedForm", "contained"),
+    "DocumentReference": ("status", "description", "content", "contained"),
+    "AllergyIntolerance": ("code", "verificationStatus", "clinicalStatus", "note", "contained"),
+    "FamilyMemberHistory": ("status", "condition", "note", "contained"),
+    "Device": ("status", "type", "note", "contained"),
     "Medication": ("status", "code"),
     **dict.fromkeys(MEDICATION_TYPES, _MEDICATION),
-    "MedicationRequest": (*_MEDICATION, "doNotPerform"),
 }
-READ_TYPES: Final = tuple(PACKED)
-NEEDS_NO_SUBJECT: Final = frozenset({"Medication", "Device"})
 COMPONENT: Final = "Component"  # our name for a part of an Observation that has a result of its own
+FIELDS: Final[dict[str, tuple[str, ...]]] = {**PACKED, COMPONENT: ("status", *RESULT)}
+SEPARATOR: Final = "\x1f"  # between packed fields; JSON writes control characters in another way
+READ_TYPES: Final = tuple(PACKED)
+DAYS_AHEAD: Final = 366  # a planned date may lie in the future, not further
+NEEDS_NO_SUBJECT: Final = frozenset({"Medication", "Device"})
 
 # The resource types of R4 (4.0.1) and R4B (4.3.0).
 _TYPES: Final = """
@@ -88,12 +96,9 @@ NUMBER_PATTERN: Final = r"^-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?$"
 
 Shape = str | Mapping[str, "Shape"] | Sequence["Shape"]
 
-_SHAPES: Final[dict[str, Shape]] = {  # of the packed fields that are not kept as sent
-    "content": [{"attachment": _ATTACHMENT}], "presentedForm": [_ATTACHMENT],
-}  # fmt: skip
 COLUMNS: Final[dict[str, Shape]] = {
     "resourceType": _TEXT, "id": _TEXT, "subject": _REFERENCE, "patient": _REFERENCE,
-    **{name: _SHAPES.get(name, _RAW) for names in PACKED.values() for name in names},
+    **{name: _RAW for names in PACKED.values() for name in names},
     "valueQuantity": _RAW, "component": [dict.fromkeys((*RESULT, "valueQuantity"), _RAW)],
     "dispenseRequest": {"validityPeriod": _PERIOD},
     **{path.split(".")[0]: _PERIOD if "." in path else _TEXT for path in (*START, *END) if not path.startswith("dispense")},
@@ -120,46 +125,49 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _part(name: str, value: str | None = None) -> str:
-    """``"name":value`` as it stands inside a JSON object; NULL when there is no value."""
-    return f"""'"{name}":' || {value or f'"{name}"'}"""
+def _pack(parts: Sequence[str]) -> str:
+    return "concat(" + ", chr(31), ".join(parts) + ")"
 
 
-def _pack(parts: list[str]) -> str:
-    return "concat_ws(',', " + ", ".join(parts) + ")"
-
-
-def _attachments(name: str, inner: str = "") -> str:
-    """Type, size and (when short) data of each attachment, as JSON."""
-    x = f"x{inner}"
+def _attachments(name: str, shape: Shape) -> str:
+    """As sent while it is short; else without the data, of which only the size is kept."""
+    x = "x.attachment" if isinstance(shape, Mapping) and "attachment" in shape else "x"
     short = f"CASE WHEN length({x}.data) <= {MAX_BASE64} THEN {x}.data END"
     fields = f"{{'contentType': {x}.contentType, 'url': {x}.url, 'size': length({x}.data), 'data': {short}}}"
-    return f"CASE WHEN {name} IS NOT NULL THEN {_part(name, f'to_json(list_transform({name}, lambda x: {fields}))')} END"
+    parsed = f"from_json({name}, '{json.dumps([shape])}')"
+    return f"CASE WHEN length({name}) <= {MAX_BASE64} THEN {name} ELSE to_json(list_transform({parsed}, lambda x: {fields})) END"
 
 
 _REF: Final = "coalesce(subject.reference, patient.reference)"
 
 # Fields that would make many distinct values without saying more, and are packed only when they do.
 _SPECIAL: Final = {
-    "contained": f"""CASE WHEN {_REF}[1] = '#' OR contains(medicationReference, '"#') THEN {_part("contained")} END""",
-    "content": _attachments("content", ".attachment"),
-    "presentedForm": _attachments("presentedForm"),
+    "contained": f"""CASE WHEN {_REF}[1] = '#' OR json_extract_string(medicationReference, '$.reference')[1] = '#' THEN contained END""",
+    "content": _attachments("content", {"attachment": _ATTACHMENT}),
+    "presentedForm": _attachments("presentedForm", _ATTACHMENT),
 }
-_K: Final = " ".join(
-    f"WHEN {quoted(kind)} THEN {_pack([_SPECIAL.get(name) or _part(name) for name in names])}" for kind, names in PACKED.items()
-)
-COMPONENT_K: Final = _pack([_part("status", "status"), *(_part(name, f'c."{name}"') for name in RESULT)])
+_K: Final = " ".join(f"WHEN {quoted(kind)} THEN {_pack([_SPECIAL.get(name, name) for name in names])}" for kind, names in PACKED.items())
+COMPONENT_K: Final = _pack(["status", *(f'c."{name}"' for name in RESULT)])
 
 # A reference to a Patient, down to the id. Anything else ("Group/1") gives NULL.
 _SUBJECT_ID: Final = f"""CASE
     WHEN starts_with({_REF}, 'Patient/') AND NOT contains({_REF}, '/_history/') THEN nullif(substr({_REF}, 9), '')
     WHEN resourceType = 'Patient' THEN id
     WHEN {_REF}[1] = '#' THEN concat(resourceType, '/', id, {_REF})
-    WHEN starts_with({_REF}, 'urn:') THEN split_part({_REF}, ':', -1)
-    WHEN contains({_REF}, '?') THEN CASE WHEN regexp_matches({_REF}, '(^|/)Patient[?]') THEN split_part({_REF}, '?', 2) END
+    WHEN starts_with({_REF}, 'urn:') THEN nullif(split_part({_REF}, ':', -1), '')
+    WHEN contains({_REF}, '?') THEN CASE WHEN regexp_matches({_REF}, '(^|/)Patient[?]') THEN nullif(split_part({_REF}, '?', 2), '') END
     WHEN regexp_matches({_REF}, '(^|/)[A-Z][A-Za-z]+/[^/]+(/_history/[^/]*)?$')
         THEN nullif(regexp_extract({_REF}, '(?:^|/)Patient/([^/]+)(?:/_history/[^/]*)?$', 1), '')
     ELSE nullif(split_part({_REF}, '/', -1), '') END"""
+
+
+def unpacked(kind: str, packed: str) -> dict[str, Any]:
+    """The fields of ``k`` that are there.
+
+    Raises:
+        ValueError: for what DuckDB takes for JSON and the standard does not (NaN).
+    """
+    return {name: orjson.loads(text) for name, text in zip(FIELDS[kind], packed.split(SEPARATOR), strict=True) if text}
 
 
 def _first(paths: Sequence[str]) -> str:

@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-import orjson
-
 from calcinosis.knowledge.model import Context
 from calcinosis.sources.coding import ConceptIndex
-from calcinosis.sources.fhir_columns import COMPONENT, MAX_TEXT, MEDICATION_TYPES
+from calcinosis.sources.fhir_columns import COMPONENT, MAX_BASE64, MAX_TEXT, MEDICATION_TYPES, unpacked
 from calcinosis.sources.fhir_meaning import LONG_TEXT, Concepts, Draft, Interpreter, Meaning, joined, merged, union
 from calcinosis.sources.fhir_values import (
     Answer,
@@ -75,8 +73,8 @@ class FhirMapper:
     def from_json(self, kind: str, packed: str) -> Meaning:
         """The meaning of packed fields as DuckDB wrote them."""
         try:
-            return self(kind, orjson.loads("{" + packed + "}"))
-        except orjson.JSONDecodeError:  # DuckDB accepts NaN
+            return self(kind, unpacked(kind, packed) if kind in self._methods else {})
+        except ValueError:  # DuckDB takes NaN for JSON
             return Meaning(outcome="rejected", category="malformed_json", reason="not standard JSON")
 
     def __call__(self, kind: str, values: dict[str, Any]) -> Meaning:
@@ -194,16 +192,20 @@ class FhirMapper:
 
     def _attachments(self, attachments: Iterable[dict[str, Any]], context: Context, fields: Fields, meaning: Meaning) -> list[Concepts]:
         read = []
-        for attachment in attachments:
-            kind = (fields.typed(attachment.get("contentType"), str, "contentType") or "").split(";")[0].strip().lower()
-            if kind != "text/plain":
+        for item in attachments:
+            attachment = fields.typed(item.get("attachment", item), dict, "attachment") or {}
+            kind = fields.typed(attachment.get("contentType"), str, "attachment.contentType") or ""
+            data = fields.typed(attachment.get("data"), str, "attachment.data")
+            if kind.split(";")[0].strip().lower() != "text/plain":
                 meaning.not_read["attachment that is not plain text"] += 1
-            elif attachment.get("data") is None:
-                meaning.not_read[LONG_TEXT if attachment.get("size") else "attachment by address only"] += 1
+            elif (len(data) if data else attachment.get("size") or 0) > MAX_BASE64:
+                meaning.not_read[LONG_TEXT] += 1
+            elif not data:
+                meaning.not_read["attachment without data"] += 1
             else:
-                text = decode_text(attachment["data"])
+                text = decode_text(data)
                 if text is None:
-                    meaning.problems.append("attachment: the data is not base64 of UTF-8 text")
+                    meaning.problems.append("attachment.data: not base64 of UTF-8 text")
                 else:
                     read.append(self.read.text(text, context, meaning))
         return read

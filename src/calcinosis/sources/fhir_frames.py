@@ -7,10 +7,20 @@ from typing import Any, Final
 import polars as pl
 
 from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA
+from calcinosis.sources.fhir_columns import COMPONENT
 from calcinosis.sources.fhir_meaning import Meaning
-from calcinosis.sources.fhir_tables import COMPONENT
 
-_DRAFT_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+_Schema = dict[str, pl.DataType | type[pl.DataType]]
+ROWS: Final[_Schema] = {  # a row ready to become events
+    "file": pl.Int32, "pos": pl.Int64, "rt": pl.String, "id": pl.String, "sid": pl.String, "time": pl.Datetime("us"),
+    "end_time": pl.Datetime("us"), "number": pl.Float64, "comparator": pl.String, "unit": pl.String, "unit_code": pl.String,
+    "unit_text": pl.String, "bad_time": pl.Boolean, "bad_end": pl.Boolean, "bad_value": pl.Boolean, "mid": pl.Int64,
+}  # fmt: skip
+PATIENT_ROWS: Final[_Schema] = {
+    "subject_id": pl.String, "birth_date": pl.Date, "source": pl.String, "file": pl.Int32, "pos": pl.Int64, "found": pl.Boolean,
+    "sex": pl.String, "bad_birth": pl.Boolean,
+}  # fmt: skip
+_DRAFT_SCHEMA: Final[_Schema] = {
     "mid": pl.Int64, "concept": pl.String, "certainty": pl.String, "sites": pl.List(pl.String), "code": pl.String,
     "text_value": pl.String, "flag": pl.String, "days_before_onset": pl.Float64, "status": pl.String, "measured": pl.Boolean,
     "needs_value": pl.Boolean, "said_number": pl.Float64, "said_comparator": pl.String, "said_unit": pl.String, "range_low": pl.Float64,
@@ -30,8 +40,8 @@ class Drafts:
         self._waiting += [
             (
                 number, draft.concept, draft.certainty, list(draft.sites), draft.code, draft.text_value, draft.flag,
-                draft.days_before_onset, draft.status, draft.measured, draft.needs_value, draft.number, draft.comparator, draft.unit, draft.range_low,
-                draft.range_high, draft.range_unit,
+                draft.days_before_onset, draft.status, draft.measured, draft.needs_value, draft.number, draft.comparator, draft.unit,
+                draft.range_low, draft.range_high, draft.range_unit,
             )
             for draft in meaning.drafts
         ]  # fmt: skip
@@ -50,14 +60,15 @@ class Drafts:
 
 
 def events_frame(rows: pl.DataFrame, drafts: pl.DataFrame, paths: list[str]) -> pl.DataFrame:
-    """The events of these rows, in the order of patient, resource and concept."""
+    """The events of these rows. Those of one resource keep their order; resources come as they were read."""
     measured = pl.col("measured")
     same_unit = pl.col("range_unit").is_null() | pl.any_horizontal(
         pl.col("range_unit").str.to_lowercase() == pl.col(name).str.to_lowercase() for name in ("unit", "unit_code", "unit_text")
     ).fill_null(False)  # fmt: skip
     kind = pl.col("rt").replace(COMPONENT, "Observation")
     return (
-        rows.join(drafts, on="mid")
+        rows.lazy()
+        .join(drafts.lazy(), on="mid")
         .with_columns(
             pl.when(measured).then(pl.coalesce("number", "said_number")).alias("numeric_value"),
             pl.when(measured).then(pl.coalesce("comparator", "said_comparator")).alias("comparator"),
@@ -88,13 +99,14 @@ def events_frame(rows: pl.DataFrame, drafts: pl.DataFrame, paths: list[str]) -> 
             pl.concat_str(kind, pl.lit("/"), pl.col("id").fill_null("?")).alias("source"),
             _file_names(paths).alias("source_file"),
         )
-        .sort("subject_id", "source", "concept", "certainty", "numeric_value", maintain_order=True)
         .select(list(EVENT_SCHEMA))
+        .collect()
     )
 
 
 def patients_frame(patients: pl.DataFrame, paths: list[str]) -> pl.DataFrame:
-    return patients.with_columns(_file_names(paths).alias("source_file")).select(list(PATIENT_SCHEMA)).sort("subject_id")
+    named = patients.lazy().with_columns(_file_names(paths).alias("source_file"))
+    return named.select(list(PATIENT_SCHEMA)).sort("subject_id").collect()
 
 
 def _file_names(paths: list[str]) -> pl.Expr:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -70,6 +71,7 @@ def union(*groups: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item for group in groups for item in group))
 
 
+_BRACKETS: Final = re.compile(r"\[[^\]]*\]")
 _FROM_TEXT: Final = ("affirmed", "negated", "uncertain", "family")  # of several mentions of one concept the first of these counts
 
 
@@ -137,7 +139,9 @@ class Interpreter:
         return joined(self.text(fields.typed(note.get("text"), str, "note.text"), context, meaning) for note in fields.objects("note"))
 
     def _with_words(self, coded: Coded, context: Context, found: dict[str, Draft], sites: tuple[str, ...], meaning: Meaning) -> Concepts:
-        read = joined(self.text(text, context, meaning) for text in coded.words)
+        # "MCHC [Mass/volume] by Automated count": LOINC names a property in brackets, and means no lump by it
+        asked = context is Context.OBSERVATION
+        read = joined(self.text(_BRACKETS.sub(" ", text) if asked else text, context, meaning) for text in coded.words)
         said: dict[str, Draft] = {}
         for draft in sorted(read.drafts, key=lambda draft: _FROM_TEXT.index(draft.certainty)):
             said.setdefault(draft.concept, draft)

@@ -17,17 +17,18 @@ from calcinosis.sources.fhir_columns import (
     COMPONENT,
     COMPONENT_K,
     DATE_PATTERN,
+    DAYS_AHEAD,
     MEDICATION_TYPES,
     NUMBER_PATTERN,
     READ_TYPES,
     columns_sql,
     projection,
     quoted,
+    unpacked,
 )
 
 _MAX_OBJECT: Final = 32 * 1024 * 1024  # bytes of one line that DuckDB reads; a file with a longer one is read line by line instead
 
-DAYS_AHEAD: Final = 366  # a planned date may lie in the future, not further
 
 _SETUP: Final = """
 SET TimeZone = 'UTC';
@@ -62,22 +63,21 @@ _TYPED: Final = """file, pos, rt, id, sid, believable(moment(t)) AS time, believ
 
 _COMPONENTS: Final = f"""INSERT INTO flat
     SELECT file, pos, '{COMPONENT}', id, sid, t, e, {COMPONENT_K}, c."valueQuantity", NULL
-    FROM (SELECT file, pos, id, sid, t, e, json_extract('{{' || k || '}}', '$.status') AS status, unnest(components) AS c
+    FROM (SELECT file, pos, id, sid, t, e, split_part(k, chr(31), 1) AS status, unnest(components) AS c
           FROM flat WHERE components IS NOT NULL AND sid IS NOT NULL)"""
-
-_MEDICATIONS: Final = f"""UPDATE flat SET k = flat.k || ',"medicationCodeableConcept":' || drug.code
-    FROM (SELECT id, any_value(json_extract('{{' || k || '}}', '$.code')) AS code FROM flat
-          WHERE rt = 'Medication' AND contains(k, '"code":') GROUP BY id) AS drug
-    WHERE flat.rt IN ({", ".join(quoted(kind) for kind in MEDICATION_TYPES)})
-      AND contains(flat.k, '"medicationReference"') AND NOT contains(flat.k, '"medicationCodeableConcept"')
-      AND regexp_extract(json_extract_string('{{' || flat.k || '}}', '$.medicationReference.reference'),
+# Medications by reference: the field for the medication's code stands last, and is empty.
+_MEDICATIONS: Final = f"""UPDATE flat SET k = flat.k || drug.code
+    FROM (SELECT id, any_value(split_part(k, chr(31), 2)) AS code FROM flat
+          WHERE rt = 'Medication' AND split_part(k, chr(31), 2) NOT IN ('', 'null') GROUP BY id) AS drug
+    WHERE flat.rt IN ({", ".join(quoted(kind) for kind in MEDICATION_TYPES)}) AND ends_with(flat.k, chr(31))
+      AND regexp_extract(json_extract_string(nullif(split_part(flat.k, chr(31), 2), ''), '$.reference'),
                          '([^/:#]+)(?:/_history/[^/]*)?$', 1) = drug.id"""
 
 _COUNTS: Final = """SELECT rt, count(*), count(id), count(DISTINCT hash(id)), count(*) - count(sid), count(components) FROM flat
     GROUP BY rt"""
 _PATIENTS: Final = """
     SELECT sid AS subject_id, born(birth(t)) AS birth_date, 'Patient/' || id AS source, file, pos, true AS found,
-        CASE k WHEN '"gender":"female"' THEN 'female' WHEN '"gender":"male"' THEN 'male' END AS sex,
+        CASE k WHEN '"female"' THEN 'female' WHEN '"male"' THEN 'male' END AS sex,
         t IS NOT NULL AND born(birth(t)) IS NULL AS bad_birth
     FROM flat WHERE rt = 'Patient' AND {part}
     UNION ALL
@@ -215,9 +215,10 @@ class FhirTables:
         """Every subject of the flat rows; one without a Patient resource has ``found`` false."""
         return self.frame(_PATIENTS.format(part=part))
 
-    def contained_subjects(self) -> list[tuple[str, str]]:
-        """(subject id, packed fields) of resources that carry their patient inside."""
-        return self.rows("SELECT DISTINCT sid, k FROM flat WHERE contains(sid, '#')")
+    def contained_subjects(self) -> list[tuple[str, Any]]:
+        """(subject id, contained resources) of resources that carry their patient inside."""
+        found = self.rows("SELECT DISTINCT sid, rt, k FROM flat WHERE contains(sid, '#')")
+        return [(subject, unpacked(kind, packed).get("contained")) for subject, kind, packed in found]
 
     # --- helpers -------------------------------------------------------------------------------------------
 

@@ -9,8 +9,13 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
+from calcinosis.sources.fhir_columns import DATE_PATTERN, DAYS_AHEAD
+
+_DATE: Final = re.compile(DATE_PATTERN)
+_EARLIEST: Final = datetime(1850, 1, 1)
 UCUM: Final = "http://unitsofmeasure.org"
 _KINDS: Final[dict[type, str]] = {
     dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number", type(None): "null",
@@ -219,6 +224,32 @@ def read_range(fields: Fields) -> Range:
 def _is_normal(fields: Fields, item: dict[str, Any]) -> bool:
     kind = fields.as_coded(item.get("type"), "referenceRange.type")
     return kind is None or any(code == "normal" for _, code, _ in kind.codings)
+
+
+# --- dates -------------------------------------------------------------------------------------------------
+
+
+def read_moment(text: str | None) -> datetime | None:
+    """A FHIR date or dateTime as UTC; a year or month is its first day. None for what no record can hold."""
+    if text is None or not _DATE.match(text):
+        return None
+    try:
+        found = datetime.fromisoformat(text + {4: "-01-01", 7: "-01"}.get(len(text), ""))
+        found = found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
+    except (ValueError, OverflowError):
+        return None
+    return found if _EARLIEST <= found <= datetime.now(UTC).replace(tzinfo=None) + timedelta(days=DAYS_AHEAD) else None
+
+
+def read_birth_date(text: str | None) -> date | None:
+    """A birth date; a year is its first of July, a month its fifteenth. None for what no record can hold."""
+    if text is None or not _DATE.match(text):
+        return None
+    try:
+        found = date.fromisoformat({4: f"{text}-07-01", 7: f"{text}-15"}.get(len(text), text[:10]))
+    except ValueError:
+        return None
+    return found if _EARLIEST.date() <= found <= datetime.now(UTC).date() else None
 
 
 # --- attachments ---------------------------------------------------------------------------------------

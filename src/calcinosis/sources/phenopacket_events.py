@@ -333,4 +333,3 @@ def _labelled(drafts: Iterable[Draft], coded: Coded) -> list[Draft]:
 def _unsure(drafts: Iterable[Draft]) -> list[Draft]:
     """Family history stays family history; all else is only suspected."""
     return [draft if draft.certainty == "family" else replace(draft, certainty="uncertain") for draft in drafts]
-

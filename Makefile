@@ -1,0 +1,45 @@
+# Everything a fresh machine needs: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint types check docs fuzz bench clean
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)  ## screen the published cases and score them against their authors
+	$(BIN)/calcinosis screen examples/published_cases/bundles --out demo-output
+	$(BIN)/calcinosis validate examples/published_cases --html demo-output/validation.html
+	$(BIN)/calcinosis assess examples/published_cases/bundles/b090.json
+	@echo "Population report: demo-output/report.html"
+	@echo "Validation report: demo-output/validation.html"
+
+test: $(STAMP) lint types  ## everything CI runs
+	$(BIN)/calcinosis knowledge check
+	$(BIN)/python -m pytest -n 2
+
+lint: $(STAMP)
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/lint-imports
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+docs: $(STAMP)  ## regenerate the reference pages and the JSON contract
+	$(BIN)/python -m calcinosis.knowledge.show docs/reference
+	$(BIN)/python -m calcinosis.report.contract docs
+
+fuzz: $(STAMP)  ## at least 20,000 mutated resources: no traceback, no lost record
+	$(BIN)/python tests/fuzz/fuzz_fhir.py --resources 20000
+
+bench: $(STAMP)  ## speed and memory, side by side with the read limit
+	$(BIN)/python benchmarks/screen_fhir.py
+	$(BIN)/python benchmarks/one_patient.py
+
+clean:
+	rm -rf $(VENV) demo-output

@@ -1,0 +1,260 @@
+"""One patient in process: the same flat rows as :mod:`~calcinosis.sources.fhir_tables` makes, without a database.
+
+Both follow the lists of :mod:`~calcinosis.sources.fhir_columns`, and a test with random resources holds them to the same answer.
+Planning one SQL statement takes longer than all of this.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+import orjson
+import polars as pl
+
+from calcinosis.sources.fhir_account import Account
+from calcinosis.sources.fhir_columns import (
+    COMPONENT,
+    END,
+    MEDICATION_TYPES,
+    NEEDS_NO_SUBJECT,
+    NUMBER_PATTERN,
+    PACKED,
+    RESOURCE_TYPES,
+    RESULT,
+    START,
+)
+from calcinosis.sources.fhir_events import FhirMapper
+from calcinosis.sources.fhir_frames import PATIENT_ROWS, ROWS, Drafts
+from calcinosis.sources.fhir_meaning import Meaning
+from calcinosis.sources.fhir_values import UCUM, read_birth_date, read_moment
+from calcinosis.sources.spool import Entry, Reject
+
+_REMEMBERED: Final = 20_000  # distinct sayings whose meaning is kept
+_NUMBER: Final = re.compile(NUMBER_PATTERN)
+_CONDITIONAL: Final = re.compile(r"(?:^|/)Patient[?]")
+_TYPED_REFERENCE: Final = re.compile(r"(?:^|/)([A-Z][A-Za-z]+)/([^/]+)(?:/_history/[^/]*)?$")
+_LAST_PART: Final = re.compile(r"([^/:#]+)(?:/_history/[^/]*)?$")
+
+
+class Row(NamedTuple):
+    """The flat row of one resource, or of one component."""
+
+    place: int
+    kind: str
+    id: str | None
+    subject: str | None
+    start: str | None
+    end: str | None
+    parts: dict[str, Any]
+    quantity: Any
+    components: list[Any] | None
+
+
+class Remembered:
+    """The mapper, with what it said before."""
+
+    def __init__(self, mapper: FhirMapper) -> None:
+        self._mapper = mapper
+        self._known: dict[tuple[str, bytes], Meaning] = {}
+
+    def __call__(self, kind: str, parts: dict[str, Any], packed: bytes) -> Meaning:
+        known = self._known.get((kind, packed))
+        if known is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            known = self._known[kind, packed] = self._mapper(kind, parts)
+        return known
+
+
+def flat_rows(entries: Iterable[Entry]) -> Iterator[Row]:
+    """The counterpart of :func:`calcinosis.sources.fhir_columns.projection`."""
+    for place, resource in ((entry.place, entry.resource) for entry in entries):
+        kind, key = str(resource["resourceType"]), _varchar(resource.get("id"))
+        reference = _reference(resource)
+        components = resource.get("component") if kind == "Observation" else None
+        yield Row(
+            place, kind, key, _subject(kind, key, reference), _first(resource, START), _first(resource, END),
+            _packed(kind, resource, reference), resource.get("valueQuantity"), components if isinstance(components, list) else None,
+        )  # fmt: skip
+
+
+def settle(rows: Iterable[Row], account: Account, file: int) -> list[Row]:
+    """The rows that can be used, with their components; the counterpart of :meth:`Account.settle`."""
+    kept: list[Row] = []
+    seen: set[tuple[str, str]] = set()
+    for row in rows:
+        category = _unusable(row, seen)
+        if category:
+            account.add_row_reject(file, row.place, row.kind, row.id, category)
+            continue
+        account.read += 1
+        if row.id is not None:
+            seen.add((row.kind, row.id))
+        if row.kind not in PACKED or (row.kind == "Device" and row.subject is None):
+            account.ignored += 1
+        else:
+            kept.append(row)
+    drugs = {row.id: row.parts["code"] for row in reversed(kept) if row.kind == "Medication" and row.parts.get("code") is not None}
+    for row in list(kept):
+        if drugs and row.kind in MEDICATION_TYPES and "medicationCodeableConcept" not in row.parts:
+            drug = drugs.get(_reference_id(row.parts.get("medicationReference")))
+            row.parts.update({} if drug is None else {"medicationCodeableConcept": drug})
+        kept += [_component(row, component) for component in row.components or ()]
+    return kept
+
+
+def typed_rows(rows: list[Row], remembered: Remembered, account: Account, file: int) -> tuple[pl.DataFrame, Drafts]:
+    """The rows with dates and numbers read, numbered by what they mean."""
+    drafts = Drafts()
+    order: dict[tuple[str, bytes], int] = {}
+    counts: Counter[int] = Counter()
+    meanings: list[tuple[str, Meaning]] = []
+    values: list[tuple[Any, ...]] = []
+    for row in rows:
+        if row.kind == "Patient":
+            continue
+        packed = orjson.dumps(row.parts, option=orjson.OPT_SORT_KEYS)
+        number = order.setdefault((row.kind, packed), len(order))
+        if number == len(meanings):
+            meanings.append((row.kind, remembered(row.kind, row.parts, packed)))
+            drafts.add(number, meanings[number][1])
+        counts[number] += 1
+        time, end = read_moment(row.start), read_moment(row.end)
+        values.append((
+            file, row.place, row.kind, row.id, row.subject, time, end, *_quantity(row.quantity),
+            row.start is not None and time is None, row.end is not None and end is None,
+            row.quantity is not None and _number(row.quantity) is None, number,
+        ))  # fmt: skip
+    for number, (kind, meaning) in enumerate(meanings):
+        account.add_meaning(number, kind, meaning, counts[number])
+    return pl.DataFrame(values, schema=ROWS, orient="row"), drafts
+
+
+def patient_rows(rows: list[Row], file: int) -> pl.DataFrame:
+    """The patients, and the subjects without a Patient resource."""
+    known = {row.subject for row in rows if row.kind == "Patient"}
+    others = dict.fromkeys(row.subject for row in rows if row.subject is not None and row.subject not in known)
+    values: list[tuple[Any, ...]] = []
+    for row in rows:
+        if row.kind == "Patient":
+            born = read_birth_date(row.start)
+            sex = row.parts.get("gender") if row.parts.get("gender") in ("female", "male") else None
+            values.append((row.subject, born, f"Patient/{row.id}", file, row.place, True, sex, row.start is not None and born is None))
+    values += [(subject, None, None, None, None, False, None, False) for subject in others]
+    return pl.DataFrame(values, schema=PATIENT_ROWS, orient="row")
+
+
+def contained_subjects(rows: list[Row]) -> list[tuple[str, Any]]:
+    return [(row.subject, row.parts.get("contained")) for row in rows if row.subject is not None and "#" in row.subject]
+
+
+# --- pieces ------------------------------------------------------------------------------------------------
+
+
+def _unusable(row: Row, seen: set[tuple[str, str]]) -> str | None:
+    """The category of a row that must be rejected."""
+    if row.kind not in RESOURCE_TYPES:
+        return "unknown_resource_type"
+    if row.kind not in PACKED:
+        return None
+    if row.id is not None and (row.kind, row.id) in seen:
+        return "duplicate_id"
+    if row.subject is None and row.kind not in NEEDS_NO_SUBJECT:
+        return "no_id" if row.kind == "Patient" else "no_subject"
+    return None
+
+
+def _varchar(value: Any) -> str | None:
+    """A JSON value as DuckDB reads it into a text column."""
+    return value if value is None or isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _inside(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _first(resource: Mapping[str, Any], paths: tuple[str, ...]) -> str | None:
+    for path in paths:
+        value: Any = resource
+        for name in path.split("."):
+            value = _inside(value, name)
+        if value is not None:
+            return _varchar(value)
+    return None
+
+
+def _reference(resource: Mapping[str, Any]) -> str | None:
+    subject = _varchar(_inside(resource.get("subject"), "reference"))
+    return subject if subject is not None else _varchar(_inside(resource.get("patient"), "reference"))
+
+
+def _subject(kind: str, key: str | None, reference: str | None) -> str | None:
+    """The id of the patient that a reference names; None for a Group or Device."""
+    if reference is not None and reference.startswith("Patient/") and "/_history/" not in reference:
+        return reference[8:] or None
+    if kind == "Patient":
+        return key
+    if reference is None:
+        return None
+    if reference.startswith("#"):
+        return f"{kind}/{key or ''}{reference}"
+    if reference.startswith("urn:"):
+        return reference.rsplit(":", 1)[1] or None
+    if "?" in reference:
+        return reference.split("?")[1] or None if _CONDITIONAL.search(reference) else None
+    typed = _TYPED_REFERENCE.search(reference)
+    if typed:
+        return typed[2] if typed[1] == "Patient" else None
+    return reference.rsplit("/", 1)[-1] or None
+
+
+def _reference_id(reference: Any) -> str | None:
+    target = _inside(reference, "reference")
+    found = _LAST_PART.search(target) if isinstance(target, str) else None
+    return found[1] if found else None
+
+
+def _packed(kind: str, resource: Mapping[str, Any], reference: str | None) -> dict[str, Any]:
+    parts = {name: resource[name] for name in PACKED.get(kind, ()) if resource.get(name) is not None}
+    if "contained" in parts:
+        drug = _inside(parts.get("medicationReference"), "reference")
+        if not (reference or "").startswith("#") and not (isinstance(drug, str) and drug.startswith("#")):
+            del parts["contained"]
+    return parts
+
+
+def _component(row: Row, component: Any) -> Row:
+    parts = {"status": row.parts["status"]} if "status" in row.parts else {}
+    if isinstance(component, dict):
+        parts |= {name: component[name] for name in RESULT if component.get(name) is not None}
+    return row._replace(kind=COMPONENT, parts=parts, quantity=_inside(component, "valueQuantity"), components=None)
+
+
+def _number(quantity: Any) -> float | None:
+    text = _varchar(_inside(quantity, "value"))
+    if text is None or not _NUMBER.match(text):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _quantity(quantity: Any) -> tuple[float | None, str | None, str | None, str | None, str | None]:
+    """Number, comparator, unit (the UCUM code when there is one), and both spellings of the unit."""
+    comparator, unit, system, code = (_varchar(_inside(quantity, name)) for name in ("comparator", "unit", "system", "code"))
+    first, second = (code, unit) if system == UCUM else (unit, code)
+    shown = first if first is not None else second
+    return _number(quantity), comparator if comparator in ("<", "<=", ">", ">=") else None, shown, code, unit
+
+
+def as_json(entry: Entry | Reject) -> Entry | Reject:
+    """The entry, if it could have come from a file."""
+    if isinstance(entry, Entry):
+        try:
+            orjson.dumps(entry.resource)
+        except (TypeError, ValueError, RecursionError):
+            return Reject("malformed_json", "cannot be written as JSON", record=f"entry[{entry.place - 1}]")
+    return entry
