@@ -77,7 +77,7 @@ def alone(task: str, arguments: argparse.Namespace) -> dict[str, float]:
     """Run one measurement in a new process."""
     command = [sys.executable, __file__, "--task", task, "--target", str(arguments.target)]
     command += ["--memory-limit", arguments.memory_limit] if arguments.memory_limit else []
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    answer = subprocess.run(command, check=True, capture_output=True, text=True)
     result: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
     return result
 
@@ -102,7 +102,9 @@ def main() -> None:
     counted, best = min(run["seconds"] for run in counts), min(reads, key=lambda run: run["seconds"])
     print(f"input            {size / 1e9:6.2f} GB, {best['records']:,.0f} records, {best['patients']:,.0f} patients")
     print(f"DuckDB counts    {counted:6.2f} s, best of {arguments.repeat}")
-    print(f"read_fhir        {best['seconds']:6.2f} s, best of {arguments.repeat}; {best['events']:,.0f} events in {best['batches']:.0f} batches")
+    print(
+        f"read_fhir        {best['seconds']:6.2f} s, best of {arguments.repeat}; {best['events']:,.0f} events in {best['batches']:.0f} batches"
+    )
     print(f"ratio            {best['seconds'] / counted:6.2f}")
     print(f"peak memory      {max(run['peak_gb'] for run in reads):6.2f} GB")
 

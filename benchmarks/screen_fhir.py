@@ -50,7 +50,7 @@ def child(mode: str, data: Path) -> None:
     if mode == "duckdb":
         import duckdb
 
-        from calcinosis.sources.fhir_columns import columns_sql, column_names
+        from calcinosis.sources.fhir_columns import column_names, columns_sql
 
         counts = ", ".join(f'count("{name}")' for name in column_names())
         connection = duckdb.connect()

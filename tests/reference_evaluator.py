@@ -138,15 +138,19 @@ class Case:
         return first("calcification") or first("skin_lesion") or self.now
 
     def age_at(self, moment: datetime | None) -> float | None:
+        """Years since birth; a birthday adds a whole one; unknown before birth."""
         born: date | None = self.person["birth_date"]
         if born is None or moment is None:
             return None
-        return whole_days(moment - datetime.combine(born, time())) / 365.25
+        birthdays = moment.year - born.year - ((moment.month, moment.day) < (born.month, born.day))
+        if birthdays < 0:
+            return None
+        days = whole_days(moment - datetime.combine(born, time())) / 365.25
+        return min(max(days, birthdays), birthdays + 0.999)
 
     @cached_property
     def age(self) -> float | None:
-        age = self.age_at(self.index)
-        return None if age is None or age < -0.01 else max(age, 0.0)
+        return self.age_at(self.index)
 
     # --- concepts
 
@@ -281,24 +285,24 @@ class Case:
                 )
                 made.append(replace(total, value=value, flag=None, rank=2, source=f"{total.source} + {albumin.source}"))
             elif albumin and albumin.flag == "low" and total.flag in ("low", "normal"):
-                continue  # the low albumin may hide a normal or high calcium
+                # the low albumin may hide a normal or high calcium: the true one is at least the total, and nothing else is known
+                if total.value is not None and total.comparator not in ("<", "<="):
+                    made.append(replace(total, flag=None, comparator=total.comparator or ">=", rank=3))
             else:
                 made.append(replace(total, rank=3))
         for each in found.get("calcium_ionised", []):
             if each.flag is not None:
-                size = nearest(each, [m for m in made if m.value is not None and m.comparator is None])
-                source = f"{each.source} + {size.source}" if size else each.source
-                made.append(replace(each, value=size.value if size else None, comparator=None, rank=0, source=source))
+                made.append(replace(each, value=None, rank=0))
         return [replace(each, concept="calcium_adjusted") for each in made]
 
     def products(self, found: dict[str, list[Measurement]]) -> list[Measurement]:
         made = []
         for calcium in found.get("calcium_adjusted", []):
             phosphate = nearest(calcium, [m for m in found.get("phosphate", []) if m.value is not None and m.comparator is None])
-            if calcium.value is not None and phosphate is not None and phosphate.value is not None:
+            if calcium.value is not None and calcium.comparator is None and phosphate is not None and phosphate.value is not None:
                 source = f"{calcium.source} + {phosphate.source}"
                 value = calcium.value * phosphate.value
-                made.append(Measurement("calcium_phosphate_product", calcium.time, value, calcium.comparator, None, None, None, source, 1))
+                made.append(Measurement("calcium_phosphate_product", calcium.time, value, None, None, None, None, source, 1))
         return made
 
     def filtration(self, found: dict[str, list[Measurement]]) -> list[Measurement]:
@@ -315,19 +319,20 @@ class Case:
                 value = 142 * min(mg_dl / kappa, 1) ** alpha * max(mg_dl / kappa, 1) ** -1.2 * 0.9938**age * last
             elif 1 <= age < 18:
                 height = nearest(each, found.get("body_height", []))
-                value = 0.413 * height.value / mg_dl if height and height.value is not None else None
+                exact = height is not None and height.value is not None and height.comparator is None
+                value = 0.413 * height.value / mg_dl if exact and height and height.value else None
             if value is not None:
                 made.append(Measurement("egfr", each.time, value, None, None, None, None, each.source, 1))
         return made
 
-    def deciding(self, concept: str, now: bool) -> Measurement | None:
-        window = timedelta(days=self.knowledge.setting("lab_window_days"))
+    def deciding(self, concept: str, now: bool, sized: bool = False) -> Measurement | None:
+        """The measurement nearest to the index date, or to now. ``sized``: of those that have a value."""
         anchor = self.now if now else self.index
         candidates = []
         for each in self.measured.get(concept, []):
-            away = timedelta() if each.time is None or anchor is None else abs(each.time - anchor)
-            if away <= window:
-                candidates.append((abs(whole_days(away)), each.order, each))
+            away = 0 if each.time is None or anchor is None else abs(whole_days(each.time - anchor))
+            if away <= self.knowledge.setting("lab_window_days") and (each.value is not None or not sized):
+                candidates.append((away, each.order, each))
         return min(candidates, key=lambda c: c[:2])[2] if candidates else None
 
     def lab_is(self, leaf: LabIs, now: bool) -> Truth:
@@ -352,7 +357,7 @@ class Case:
 
     def lab_value(self, leaf: LabValue, now: bool) -> Truth:
         lab = self.knowledge.concepts[leaf.value].lab
-        decides = self.deciding(leaf.value, now)
+        decides = self.deciding(leaf.value, now, sized=True)
         if lab is None or decides is None or decides.value is None:
             return None
         scale = factor(leaf.unit, lab.unit, lab.molar_mass, lab.valence)
@@ -448,15 +453,13 @@ def whole_days(span: timedelta) -> int:
 
 def nearest(to: Measurement, among: list[Measurement]) -> Measurement | None:
     """The measurement taken nearest in time, within a week; an undated one goes with undated ones only. Of two equally near, the later."""
-    week = timedelta(days=7)
     found = []
     for each in among:
-        if (each.time is None) != (to.time is None):
-            continue
-        away = timedelta() if to.time is None or each.time is None else each.time - to.time
-        if abs(away) <= week:
-            found.append((abs(away), -away, each.order, each))
-    return min(found, key=lambda f: f[:3])[3] if found else None
+        if (each.time is None) == (to.time is None):
+            away = timedelta() if to.time is None or each.time is None else each.time - to.time
+            if abs(away) <= timedelta(days=7):
+                found.append((-abs(away), away, each.source, each))
+    return max(found, key=lambda f: f[:3])[3] if found else None
 
 
 def judge(value: float, comparator: str | None, low: float | None, high: float | None) -> str | None:

@@ -39,7 +39,7 @@ def test_reference_is_up_to_date(knowledge: Knowledge) -> None:
     wanted = reference_pages(knowledge)
     stale = [name for name, text in wanted.items() if not (DOCS / "reference" / name).exists() or page(f"reference/{name}") != text]
     extra = [path.name for path in (DOCS / "reference").glob("*") if path.name not in wanted]
-    assert not stale + extra, f"run `python -m calcinosis.knowledge.show docs/reference`; out of date: {stale + extra}"
+    assert not stale + extra, f"run `make docs`; out of date: {stale + extra}"
 
 
 # --- command line ----------------------------------------------------------------------------------

@@ -69,7 +69,11 @@ def assess(
     """
     readers = readers or make_readers()
     if isinstance(patient, str | Path):
-        answers = [a for batch in read_batches([Path(patient)], readers) for a in assess_batch(batch, readers.knowledge, as_of=as_of, closed_world=closed_world)]
+        answers = [
+            a
+            for batch in read_batches([Path(patient)], readers)
+            for a in assess_batch(batch, readers.knowledge, as_of=as_of, closed_world=closed_world)
+        ]
     else:
         answers = assess_batch(_batch_of(patient, readers), readers.knowledge, as_of=as_of, closed_world=closed_world)
     if len(answers) != 1:
@@ -101,7 +105,8 @@ def read_batches(
     """
     if source_format not in FORMATS:
         raise ValueError(f"unknown format {source_format!r}; the formats are {', '.join(FORMATS)}")
-    fhir, phenopackets = [], []
+    fhir: list[Path] = []
+    phenopackets: list[Path] = []
     for path in paths:
         is_pheno = source_format == "phenopacket" or (source_format == "auto" and _holds_phenopackets(path))
         (phenopackets if is_pheno else fhir).append(path)
@@ -151,7 +156,13 @@ def screen(
     paths = [Path(p) for p in ([source] if isinstance(source, str | Path) else source)]
     batches = read_batches(paths, readers, source_format=source_format, memory_limit=memory_limit, on_progress=on_progress)
     cohort = screen_batches(
-        batches, Path(out), readers.knowledge, source=", ".join(str(p) for p in paths), as_of=as_of, closed_world=closed_world, on_patients=on_patients
+        batches,
+        Path(out),
+        readers.knowledge,
+        source=", ".join(str(p) for p in paths),
+        as_of=as_of,
+        closed_world=closed_world,
+        on_patients=on_patients,
     )
     start = time.perf_counter()
     (cohort.folder / "report.html").write_text(render_population_html(cohort.folder), encoding="utf-8")

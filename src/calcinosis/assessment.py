@@ -1,6 +1,6 @@
 """Assessment: per patient, the status of each type with its reasons, what is missing, what is urgent.
 
-The Pydantic models below are the JSON contract of ``calcinosis assess --json`` (schema: ``Assessment.model_json_schema()``).
+The records it returns are the JSON contract (:mod:`calcinosis.contract`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,26 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
 
+from calcinosis.contract import (
+    DISCLAIMER,
+    AlarmOut,
+    Assessment,
+    Citation,
+    DiseaseOut,
+    FactOut,
+    FormOut,
+    MimicAssessment,
+    Missing,
+    OutcomeOut,
+    Reason,
+    Record,
+    RiskOut,
+    Statement,
+    TestOut,
+    TypeAssessment,
+    UnknownFact,
+)
 from calcinosis.events import Batch
 from calcinosis.facts import Facts, build_facts
 from calcinosis.knowledge import Knowledge
@@ -22,162 +40,29 @@ from calcinosis.reasoning.explain import explain
 from calcinosis.reasoning.plan import Plan, make_plan
 from calcinosis.reasoning.workup import missing_tests, what_tests_would_change
 
-DISCLAIMER = (
-    "Supports a clinician's decision and never makes one. It reads only what the record holds; what is not recorded is unknown, "
-    "not normal. Normal calcium, phosphate, PTH or kidney function never rules out calciphylaxis."
-)
-
-
-class Record(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class FactOut(Record):
-    """One fact of this patient."""
-
-    concept: str = Field(description="concept key of the knowledge base; empty for age and sex")
-    label: str
-    said: str | None = Field(description="the record's own words, code or value of the deciding entry")
-    value: str | None = Field(description="present, absent, suspected, or the flag of a measurement")
-    time: datetime | None = Field(description="time of the deciding entry (UTC)")
-    first_time: datetime | None = None
-    last_time: datetime | None = None
-    count: int = Field(description="entries that say so")
-    source: str = Field(description="resource or row of the deciding entry")
-
-
-class Citation(Record):
-    key: str
-    text: str
-    url: str | None = None
-
-
-class Reason(Record):
-    """A criterion that is true for this patient, with its facts and sources."""
-
-    label: str
-    facts: list[FactOut]
-    citations: list[Citation]
-
-
-class UnknownFact(Record):
-    concept: str
-    label: str
-    because: str = Field(description="never measured; measured outside the window; unit not convertible; only suspected; source silent")
-
-
-class Missing(Record):
-    """A criterion that nobody can answer from this record, and why."""
-
-    label: str
-    unknown: list[UnknownFact]
-    citations: list[Citation]
-
-
-class TypeAssessment(Record):
-    type: str
-    label: str
-    status: Status
-    subtype: str | None
-    subtype_label: str | None
-    reasons: list[Reason] = Field(description="the rule that decided first, then what supports it")
-    against: list[Reason]
-    missing: list[Missing]
-
-
-class MimicAssessment(Record):
-    mimic: str
-    label: str
-    status: Status
-    reasons: list[Reason]
-    against: list[Reason]
-    tells_apart: list[Statement]
-
-
-class Statement(Record):
-    text: str
-    citations: list[Citation]
-    verified: bool = True
-
-
-class AlarmOut(Record):
-    id: str
-    key: str
-    label: str
-    urgency: str = Field(description="immediate, same_day or urgent")
-    actions: list[Statement]
-    facts: list[FactOut]
-    citations: list[Citation]
-
-
-class RiskOut(Record):
-    key: str
-    label: str
-    weight: str | None
-    effects: list[str]
-    facts: list[FactOut]
-    citations: list[Citation]
-
-
-class DiseaseOut(Record):
-    disease: str
-    label: str
-    status: str = Field(description="established or suspected")
-    facts: list[FactOut]
-    citations: list[Citation]
-    known: list[Statement] = Field(description="prevalence, onset, sites and complications of calcification in this disease")
-    risk_factors: list[RiskOut] = Field(description="risk factors of calcification that this patient has")
-
-
-class OutcomeOut(Record):
-    result: str
-    meaning: str
-    leading: str | None = Field(description="what would lead after this result")
-    changes: dict[str, str] = Field(description="type -> status after this result, where it changes")
-    citations: list[Citation]
-
-
-class TestOut(Record):
-    test: str
-    label: str
-    would_change: bool = Field(description="some result changes a status or the leading answer")
-    outcomes: list[OutcomeOut]
-    citations: list[Citation]
-
-
-class FormOut(Record):
-    form: str
-    label: str
-    description: Statement
-
-
-class Assessment(Record):
-    """The answer for one patient. Order matters: alarms first."""
-
-    patient_id: str
-    alarms: list[AlarmOut]
-    leading: str | None = Field(description="one of the five types, 'mimic', or null when undetermined")
-    leading_status: Status | None
-    leading_mimic: str | None = Field(description="which mimic, when leading is 'mimic'")
-    provisional: bool = Field(description="no examination, imaging or biopsy in the record shows calcium yet")
-    mixed: bool = Field(description="more than one type stands at probable or confirmed")
-    types: list[TypeAssessment]
-    mimics: list[MimicAssessment]
-    diseases: list[DiseaseOut]
-    forms: list[FormOut]
-    calciphylaxis_risk: list[RiskOut]
-    workup: list[TestOut] = Field(description="missing tests, those that would change most first")
-    index_date: datetime | None
-    index_basis: str = Field(description="calcification, lesion, as_of or unknown")
-    age_years: float | None
-    sex: str | None
-    warnings: list[str] = Field(description="records of this patient that could not be used in full")
-    knowledge_version: str
-    disclaimer: str = DISCLAIMER
-
-
-for _model in (MimicAssessment, AlarmOut, DiseaseOut, FormOut):
-    _model.model_rebuild()
+__all__ = [
+    "DISCLAIMER",
+    "AlarmOut",
+    "Assessment",
+    "Citation",
+    "DiseaseOut",
+    "Evaluated",
+    "FactOut",
+    "FormOut",
+    "MimicAssessment",
+    "Missing",
+    "OutcomeOut",
+    "Reason",
+    "Record",
+    "RiskOut",
+    "Statement",
+    "TestOut",
+    "TypeAssessment",
+    "UnknownFact",
+    "assess_batch",
+    "evaluate_batch",
+    "in_words",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +231,10 @@ class _Writer:
             missing=[
                 Missing(
                     label=row["label"],
-                    unknown=[UnknownFact(concept=u["concept"], label=self.label(u["concept"]), because=u["because"]) for u in row["unknown"] or ()],
+                    unknown=[
+                        UnknownFact(concept=u["concept"], label=self.label(u["concept"]), because=u["because"])
+                        for u in row["unknown"] or ()
+                    ],
                     citations=self.citations(row["sources"]),
                 )
                 for row in rows
@@ -400,18 +288,23 @@ class _Writer:
             rows = {row["role"]: row for row in by_owner.get(("disease", key), [])}
             if "established" in rows or "suspected" in rows:
                 held[key] = rows.get("established") or rows["suspected"]
-        replaced = {less for key, row in held.items() if row["role"] == "established" for less in self.knowledge.diseases[key].more_specific_than}
+        replaced = {
+            less for key, row in held.items() if row["role"] == "established" for less in self.knowledge.diseases[key].more_specific_than
+        }
         out = []
         for key, row in held.items():
             if key in replaced or (row["role"] == "suspected" and any(held[k]["role"] == "established" for k in held)):
                 continue
             disease = self.knowledge.diseases[key]
             known = [Statement(text=f"{p.text} ({p.population})", citations=self.citations(p.sources)) for p in disease.prevalence]
-            known += [self.statement(s) for s in (*disease.onset, *disease.sites, *disease.antibodies, *disease.complications, *disease.facts)]
+            known += [
+                self.statement(s) for s in (*disease.onset, *disease.sites, *disease.antibodies, *disease.complications, *disease.facts)
+            ]
             out.append(
                 DiseaseOut(
                     disease=key, label=disease.label, status=row["role"], facts=self.facts(row["facts"]),
-                    citations=self.citations(row["sources"] or disease.sources), known=known, risk_factors=self._risks("disease", key, by_owner),
+                    citations=self.citations(row["sources"] or disease.sources), known=known,
+                    risk_factors=self._risks("disease", key, by_owner),
                 )
             )  # fmt: skip
         return out

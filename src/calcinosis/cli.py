@@ -25,10 +25,16 @@ app.add_typer(knowledge_app, name="knowledge")
 AsOf = Annotated[datetime | None, typer.Option(help="Look at nothing recorded after this date. Default: each patient's last entry.")]
 ClosedWorld = Annotated[
     list[str] | None,
-    typer.Option(help="Kind of concept whose silence means absence: disease, drug, procedure, finding, exposure, device, allergy (repeatable). Labs never."),
+    typer.Option(
+        help="Kind of concept whose silence means absence: disease, drug, procedure, finding, exposure, device or allergy (repeatable)."
+    ),
 ]
-CodeMap = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="The site's own codes and texts: CSV with system,code,text,concept_key.")]
-RxTerms = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="NLM RxTermsIngredients file; rolls clinical drugs up to ingredients.")]
+CodeMap = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="The site's own codes and texts: CSV with system,code,text,concept_key.")
+]
+RxTerms = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="NLM RxTermsIngredients file; rolls clinical drugs up to ingredients.")
+]
 Format = Annotated[str, typer.Option("--format", help="auto, fhir or phenopacket.")]
 
 _CLOSABLE = ("disease", "drug", "procedure", "finding", "exposure", "device", "allergy")
@@ -151,7 +157,13 @@ def screen(
     readers = _readers(code_map, rxterms)
     console = Console(stderr=True)
     paths = _existing(source)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TextColumn("{task.fields[patients]:,} patients"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TextColumn("{task.fields[patients]:,} patients"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
         task = progress.add_task("screening", total=None, patients=0)
         try:
@@ -213,7 +225,9 @@ def knowledge_check(
 
 
 @knowledge_app.command("show")
-def knowledge_show(key: Annotated[str, typer.Argument(help="Key of a concept, type, disease, mimic, alarm, test, finding or source.")]) -> None:
+def knowledge_show(
+    key: Annotated[str, typer.Argument(help="Key of a concept, type, disease, mimic, alarm, test, finding or source.")],
+) -> None:
     """Show one entry of the knowledge base as it is used."""
     from calcinosis.knowledge.show import show
 

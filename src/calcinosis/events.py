@@ -12,10 +12,12 @@ from typing import Final
 
 import polars as pl
 
+Schema = dict[str, pl.DataType | type[pl.DataType]]
+
 CERTAINTIES: Final = ("affirmed", "negated", "uncertain", "family")
 FLAGS: Final = ("low", "normal", "high", "positive", "negative", "abnormal")
 
-EVENT_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+EVENT_SCHEMA: Final[Schema] = {
     "subject_id": pl.String,
     "time": pl.Datetime("us"),  # UTC; null when the record gives no date
     "end_time": pl.Datetime("us"),  # abatement, end of therapy
@@ -36,7 +38,7 @@ EVENT_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "source_file": pl.String,
 }
 
-PATIENT_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+PATIENT_SCHEMA: Final[Schema] = {
     "subject_id": pl.String,
     "birth_date": pl.Date,  # a year alone becomes 1 July of that year
     "sex": pl.String,  # "female", "male" or null
@@ -44,7 +46,7 @@ PATIENT_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "source_file": pl.String,
 }
 
-REJECT_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+REJECT_SCHEMA: Final[Schema] = {
     "file": pl.String,
     "line": pl.Int64,  # 1-based; null when the format has no lines
     "record": pl.String,  # "Observation/123", a JSON path, or null
@@ -53,7 +55,7 @@ REJECT_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "reason": pl.String,
 }
 
-UNMAPPED_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+UNMAPPED_SCHEMA: Final[Schema] = {
     "context": pl.String,
     "system": pl.String,
     "code": pl.String,

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import polars as pl
 
 from calcinosis.ages import years_between
-from calcinosis.events import Batch
+from calcinosis.events import Batch, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.labs import lab_facts
 
-CONCEPT_FACT_SCHEMA = {
+CONCEPT_FACT_SCHEMA: Final[Schema] = {
     "subject_id": pl.String,
     "concept": pl.String,
     "present": pl.Boolean,  # null: unknown
@@ -74,7 +75,7 @@ def _tree(knowledge: Knowledge) -> _Tree:
 def _build_tree(knowledge: Knowledge) -> _Tree:
     up = [(key, above) for key, ancestors in knowledge.ancestors.items() for above in ancestors]
     schema = {"concept": pl.String, "target": pl.String}
-    lesion = {key: 1 for key in knowledge.descendants.get("skin_lesion", ())}
+    lesion = dict.fromkeys(knowledge.descendants.get("skin_lesion", ()), 1)
     lesion.update(dict.fromkeys(knowledge.descendants.get("calcification", ()), 0))
     return _Tree(
         up=pl.DataFrame(up, schema=schema, orient="row"),

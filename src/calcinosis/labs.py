@@ -9,15 +9,16 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import polars as pl
 
 from calcinosis.ages import years_between
-from calcinosis.events import REJECT_SCHEMA
+from calcinosis.events import REJECT_SCHEMA, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.units import UnknownUnit, canonical_factor
 
-LAB_FACT_SCHEMA = {
+LAB_FACT_SCHEMA: Final[Schema] = {
     "subject_id": pl.String,
     "concept": pl.String,
     "value": pl.Float64,  # canonical unit; null when only a flag was sent
@@ -133,12 +134,25 @@ def _intervals(knowledge: Knowledge) -> pl.LazyFrame:
     """concept, age_from, age_below, for_sex, low, high in the canonical unit; one table per knowledge version."""
     if knowledge.version not in _interval_tables:
         rows = [
-            (key, i.age_from_years, i.age_below_years, i.sex, *(None if x is None else x * canonical_factor(i.unit, concept.lab) for x in (i.low, i.high)))
+            (
+                key,
+                i.age_from_years,
+                i.age_below_years,
+                i.sex,
+                *(None if x is None else x * canonical_factor(i.unit, concept.lab) for x in (i.low, i.high)),
+            )
             for key, concept in knowledge.concepts.items()
             if concept.lab is not None
             for i in concept.lab.intervals
         ]
-        schema = {"concept": pl.String, "age_from": pl.Float64, "age_below": pl.Float64, "for_sex": pl.String, "low": pl.Float64, "high": pl.Float64}
+        schema = {
+            "concept": pl.String,
+            "age_from": pl.Float64,
+            "age_below": pl.Float64,
+            "for_sex": pl.String,
+            "low": pl.Float64,
+            "high": pl.Float64,
+        }
         _interval_tables[knowledge.version] = pl.DataFrame(rows, schema=schema, orient="row").lazy()
     return _interval_tables[knowledge.version]
 
@@ -201,7 +215,14 @@ def _nearest_sample(left: pl.LazyFrame, right: pl.LazyFrame, suffix: str) -> pl.
     return (
         left.with_columns(keyed)
         .sort("_at", "source", "value")
-        .join_asof(renamed.sort("_at", "source" + suffix, "value" + suffix), on="_at", by="subject_id", strategy="nearest", tolerance=_SAME_SAMPLE, check_sortedness=False)
+        .join_asof(
+            renamed.sort("_at", "source" + suffix, "value" + suffix),
+            on="_at",
+            by="subject_id",
+            strategy="nearest",
+            tolerance=_SAME_SAMPLE,
+            check_sortedness=False,
+        )
         .drop("_at")
     )
 
@@ -238,11 +259,12 @@ def _adjusted_calcium(measured: pl.LazyFrame, knowledge: Knowledge) -> pl.LazyFr
     computed = adjusted.is_not_null() & pl.col("comparator").is_null()
     # low albumin of unknown size: the true value lies at or above the total, so "low" and "normal" are not known
     hidden = (pl.col("flag_albumin") == "low").fill_null(False) & ~computed & pl.col("flag").is_in(["low", "normal"])
+    below = pl.col("comparator").is_in(["<", "<="]).fill_null(False)
     floor = hidden & pl.col("value").is_not_null() & pl.col("comparator").is_null()
     total = (
         _nearest_sample(_pick(measured, "calcium_total"), _pick(measured, "albumin"), "_albumin")
         .with_columns(
-            pl.when(computed).then(adjusted).otherwise("value").alias("value"),
+            pl.when(computed).then(adjusted).when(~(hidden.fill_null(False) & below)).then("value").alias("value"),
             pl.when(floor).then(pl.lit(">=")).otherwise("comparator").alias("comparator"),
             pl.when(computed | hidden).then(None).otherwise("flag").alias("flag"),
             pl.when(computed | hidden).then(None).otherwise("flag_from").alias("flag_from"),
@@ -293,10 +315,7 @@ def _egfr(measured: pl.LazyFrame) -> pl.LazyFrame:
     )
     child = 0.413 * pl.col("value_height") / mg_dl
     value = (
-        pl.when((pl.col("age") >= 18) & kappa.is_not_null())
-        .then(adult)
-        .when(pl.col("age").is_between(1, 18, closed="left"))
-        .then(child)
+        pl.when((pl.col("age") >= 18) & kappa.is_not_null()).then(adult).when(pl.col("age").is_between(1, 18, closed="left")).then(child)
     )
     return (
         _nearest_sample(creatinine, _pick(measured, "body_height"), "_height")

@@ -62,7 +62,9 @@ class Questions:
     @cached_property
     def presence(self) -> pl.DataFrame:
         """concept -> leaf of the plain presence question."""
-        return self._table([(leaf.has, j) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, Has) and is_plain(leaf)], "concept")
+        return self._table(
+            [(leaf.has, j) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, Has) and is_plain(leaf)], "concept"
+        )
 
     @cached_property
     def suspicion(self) -> pl.DataFrame:
@@ -76,7 +78,14 @@ class Questions:
             for j, (leaf, _) in enumerate(self.leaves)
             if isinstance(leaf, Has) and not is_plain(leaf)
         ]
-        schema = {"concept": pl.String, "leaf": pl.Int32, "at": pl.String, "lead_from": pl.Float64, "lead_to": pl.Float64, "within": pl.Float64}
+        schema = {
+            "concept": pl.String,
+            "leaf": pl.Int32,
+            "at": pl.String,
+            "lead_from": pl.Float64,
+            "lead_to": pl.Float64,
+            "within": pl.Float64,
+        }
         return pl.DataFrame(rows, schema=schema, orient="row")
 
     @cached_property
@@ -86,7 +95,12 @@ class Questions:
 
     @cached_property
     def site_ancestors(self) -> pl.DataFrame:
-        rows = [(key, above) for key, ancestors in self.knowledge.ancestors.items() if self.knowledge.concepts[key].kind == "site" for above in ancestors]
+        rows = [
+            (key, above)
+            for key, ancestors in self.knowledge.ancestors.items()
+            if self.knowledge.concepts[key].kind == "site"
+            for above in ancestors
+        ]
         return pl.DataFrame(rows, schema={"site": pl.String, "within_site": pl.String}, orient="row")
 
     @cached_property
@@ -185,7 +199,11 @@ def _truth(value: pl.Expr) -> pl.Expr:
 
 
 def _presence(present: pl.DataFrame, questions: Questions) -> pl.DataFrame:
-    return present.filter(pl.col("present").is_not_null()).join(questions.presence, on="concept").select("subject_id", "leaf", _truth(pl.col("present")))
+    return (
+        present.filter(pl.col("present").is_not_null())
+        .join(questions.presence, on="concept")
+        .select("subject_id", "leaf", _truth(pl.col("present")))
+    )
 
 
 def _suspicion(present: pl.DataFrame, questions: Questions) -> pl.DataFrame:
@@ -230,7 +248,9 @@ def _same_site(facts: Facts, present: pl.DataFrame, questions: Questions) -> pl.
         return present.clear()
     missing = present.filter(~pl.col("present")).select("subject_id", "concept")
     pairs = questions.same_site
-    absent = pl.concat([missing.join(pairs, left_on="concept", right_on=side).select("subject_id", "leaf") for side in ("first", "second")]).unique()
+    absent = pl.concat(
+        [missing.join(pairs, left_on="concept", right_on=side).select("subject_id", "leaf") for side in ("first", "second")]
+    ).unique()
     wanted = pl.concat([pairs["first"], pairs["second"]]).unique()
     sited = (
         facts.mentions.filter(pl.col("concept").is_in(wanted.implode()) & (pl.col("sites").list.len() > 0))
@@ -281,7 +301,9 @@ def _limits(labs: pl.DataFrame, questions: Questions) -> pl.DataFrame:
         .when((value >= pl.col("below")) & ~below).then(False)
         .when((comparator == "<") & (value <= pl.col("below"))).then(True)
     )  # fmt: skip
-    inside = pl.when(pl.col("at_least").is_null()).then(True).otherwise(reaches) & pl.when(pl.col("below").is_null()).then(True).otherwise(stays)
+    inside = pl.when(pl.col("at_least").is_null()).then(True).otherwise(reaches) & pl.when(pl.col("below").is_null()).then(True).otherwise(
+        stays
+    )
     return asked.select("subject_id", "leaf", _truth(inside))
 
 

@@ -67,9 +67,12 @@ def conversion_factor(unit: str, canonical: str, molar_mass: float | None = None
 
 def _parse(spelled: str, as_written: str) -> Any:
     try:
-        return 1 * _registry().from_ucum(spelled)
+        quantity = 1 * _registry().from_ucum(spelled)
     except Exception as error:  # ucumvert raises several unrelated classes, lark's among them
         raise UnknownUnit(f"unit {as_written!r} is not UCUM") from error
+    if not hasattr(quantity, "dimensionality"):  # ucumvert hands an empty or purely annotated unit back as it came
+        raise UnknownUnit(f"unit {as_written!r} is not UCUM")
+    return quantity
 
 
 def canonical_factor(unit: str | None, lab: Lab) -> float:

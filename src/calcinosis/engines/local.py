@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from calcinosis.assessment import Evaluated, evaluate_batch
-from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch
+from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Status
 from calcinosis.reasoning.evaluate import Evaluation
@@ -76,20 +75,20 @@ class Cohort:
 class _Table:
     """A Parquet file that grows by one row group per batch, so that memory stays with the batch."""
 
-    def __init__(self, path: Path, schema: dict[str, Any]) -> None:
+    def __init__(self, path: Path, schema: Schema) -> None:
         self.empty = pl.DataFrame(schema=schema)
         self.schema = self.empty.to_arrow().schema
         self.writer = pq.ParquetWriter(path, self.schema, compression="zstd")
 
     def add(self, frame: pl.DataFrame) -> None:
         if not frame.is_empty():
-            self.writer.write_table(frame.select(self.empty.columns).cast(self.empty.schema).to_arrow().cast(self.schema))  # type: ignore[arg-type]
+            self.writer.write_table(frame.select(self.empty.columns).cast(self.empty.schema).to_arrow().cast(self.schema))
 
     def close(self) -> None:
         self.writer.close()
 
 
-def assessment_schema(knowledge: Knowledge) -> dict[str, Any]:
+def assessment_schema(knowledge: Knowledge) -> Schema:
     """Columns of ``assessments.parquet``."""
     return {
         "subject_id": pl.String, "sex": pl.String, "age_years": pl.Float64, "index_time": pl.Datetime("us"), "index_basis": pl.String,
@@ -133,7 +132,7 @@ def screen_batches(
     }
     unmapped: list[pl.DataFrame] = []
     coverage: Counter[str] = Counter()
-    clock = Counter[str]()
+    clock = {"read": 0.0, "assess": 0.0}
     mark = time.perf_counter()
     try:
         for batch in batches:
@@ -191,8 +190,8 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
     n = evaluation.subjects.height
     alarms = {c.owner: c.truth(columns) == TRUE for c in plan.other if c.kind == "alarm"}
     weights = {r.key: r.weight for r in knowledge.types["calciphylaxis"].risk_factors}
-    risks = {c.detail: c.truth(columns) == TRUE for c in plan.shown["calciphylaxis"] if c.role == "risk"}
-    standing = sum((evaluation.rank(key) >= Status.PROBABLE.rank).astype(np.int8) for key in knowledge.types)
+    risks = {c.detail: c.truth(columns) == TRUE for c in plan.shown["calciphylaxis"] if c.role == "risk" and c.detail}
+    standing = np.sum([evaluation.rank(key) >= Status.PROBABLE.rank for key in knowledge.types], axis=0)
     leaders = pl.Series([*plan.hypotheses, None], dtype=pl.String)
     leading = leaders.gather(evaluation.leading.astype(np.int64) % len(leaders)).alias("leading")
     ranks = np.vstack([*(evaluation.rank(key) for key in plan.hypotheses), np.full(n, -1, dtype=np.int8)])
@@ -209,7 +208,7 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         pl.select(pl.when(is_mimic).then(leading)).to_series().alias("leading_mimic"),
         _status_names(leading_rank).alias("leading_status"),
         pl.Series("provisional", ~evaluation.true("mineral_shown")),
-        pl.Series("mixed", standing > 1),
+        pl.Series("mixed", np.greater(standing, 1)),
         *(_status_names(evaluation.rank(key)).alias(f"status_{key}") for key in knowledge.types),
         *(_subtype(evaluation, key).alias(f"subtype_{key}") for key in knowledge.types),
         _lists(_standing_mimics(evaluation), n).alias("mimics"),
@@ -254,7 +253,10 @@ def _lists(flags: dict[str, npt.NDArray[np.bool_]], n: int) -> pl.Series:
     """Per patient the names whose flag is set, as a list column."""
     hits = [np.flatnonzero(flag) for flag in flags.values()]
     long = pl.DataFrame(
-        {"row": np.concatenate([np.zeros(0, dtype=np.intp), *hits]), "name": pl.Series([k for k, h in zip(flags, hits, strict=True) for _ in h], dtype=pl.String)}
+        {
+            "row": np.concatenate([np.zeros(0, dtype=np.intp), *hits]),
+            "name": pl.Series([k for k, h in zip(flags, hits, strict=True) for _ in h], dtype=pl.String),
+        }
     )
     grouped = long.group_by("row").agg("name")
     every = pl.DataFrame({"row": np.arange(n)}).join(grouped, on="row", how="left", maintain_order="left")
@@ -262,7 +264,7 @@ def _lists(flags: dict[str, npt.NDArray[np.bool_]], n: int) -> pl.Series:
 
 
 def _standing_mimics(evaluation: Evaluation) -> dict[str, npt.NDArray[np.bool_]]:
-    """"<mimic>:<status>" -> patients, for mimics that are at least possible."""
+    """ "<mimic>:<status>" -> patients, for mimics that are at least possible."""
     return {
         f"{key}:{status.value}": evaluation.rank(key) == status.rank
         for key in evaluation.plan.knowledge.mimics
@@ -285,5 +287,3 @@ def _warnings(batch: Batch, unit_rejects: pl.DataFrame) -> pl.DataFrame:
     records = pl.concat([batch.rejects.select("record"), unit_rejects.select("record")]).drop_nulls()
     owners = batch.events.select("subject_id", pl.col("source").alias("record")).unique()
     return records.join(owners, on="record").group_by("subject_id").agg(pl.len().cast(pl.UInt32).alias("n_warnings"))
-
-

@@ -82,7 +82,11 @@ def _sources(knowledge: Knowledge) -> Iterator[Problem]:
             drives = hasattr(part, "when") or isinstance(part, Outcome)
             grades = {knowledge.sources[key].grade for key in keys if key in knowledge.sources}
             if drives and keys and grades == {"low"}:
-                yield Problem(origin, "low_grade_rule", f"{getattr(part, 'label', record)!s}: a rule rests on low-grade sources only ({', '.join(keys)})")
+                yield Problem(
+                    origin,
+                    "low_grade_rule",
+                    f"{getattr(part, 'label', record)!s}: a rule rests on low-grade sources only ({', '.join(keys)})",
+                )
             if isinstance(part, Statement) and part.verified and grades == {"low"}:
                 yield Problem(origin, "low_grade_statement", f"{part.text[:60]!r} rests on low-grade sources only; mark it verified: false")
     for key in knowledge.sources:
@@ -133,14 +137,14 @@ def _criterion(knowledge: Knowledge, part: Any, origin: Origin) -> Iterator[Prob
             yield from _known_lab(knowledge, part.lab, origin)
         case LabValue():
             yield from _known_lab(knowledge, part.value, origin)
-            concept = knowledge.concepts.get(part.value)
-            if concept and concept.lab:
-                if concept.lab.unit is None:
+            asked = knowledge.concepts.get(part.value)
+            if asked and asked.lab:
+                if asked.lab.unit is None:
                     yield Problem(origin, "no_unit", f"{part.value} has no canonical unit, so no value of it can be compared")
                 else:
                     yield from _thresholds(knowledge, part, origin)
                     try:
-                        conversion_factor(part.unit, concept.lab.unit, concept.lab.molar_mass, concept.lab.valence)
+                        conversion_factor(part.unit, asked.lab.unit, asked.lab.molar_mass, asked.lab.valence)
                     except UnknownUnit as error:
                         yield Problem(origin, "unit", f"{part.value}: {error}")
         case FindingRef():
@@ -186,7 +190,9 @@ def _codes(knowledge: Knowledge) -> Iterator[Problem]:
         if code.concept_key not in knowledge.concepts:
             yield Problem(origin, "unknown_concept", f"concept {code.concept_key!r} does not exist")
         if code.licence_tag not in SHIPPABLE_LICENCES:
-            yield Problem(origin, "licence", f"{code.system} {code.code}: licence {code.licence_tag} may not be shipped (codes.md, section 4)")
+            yield Problem(
+                origin, "licence", f"{code.system} {code.code}: licence {code.licence_tag} may not be shipped (codes.md, section 4)"
+            )
         if code.system == "SNOMED" and not verhoeff_valid(code.code):
             yield Problem(origin, "checksum", f"SNOMED CT {code.code} fails its Verhoeff check digit")
         if code.system == "LOINC" and code.code not in _LOINC_WITHOUT_CHECK_DIGIT and not loinc_valid(code.code):
@@ -222,12 +228,17 @@ def _reach(knowledge: Knowledge) -> Iterator[Problem]:
         if concept.lab is not None or concept.synonyms or concept.patterns or key in coded:
             continue
         if len(knowledge.descendants[key]) == 1:
-            yield Problem(knowledge.origins["Concept", key], "unreachable_concept", f"concept {key!r} has no code, no words and no children")
+            yield Problem(
+                knowledge.origins["Concept", key], "unreachable_concept", f"concept {key!r} has no code, no words and no children"
+            )
 
 
 def problems_as_lines(problems: Iterable[Problem]) -> list[str]:
     """Errors first, each with the path a reader can open."""
-    return [f"{CONTENT / problem.origin.file}:{problem.origin.line}: {problem.level}: {problem.message} [{problem.category}]" for problem in sorted(problems, key=lambda p: p.level)]
+    return [
+        f"{CONTENT / problem.origin.file}:{problem.origin.line}: {problem.level}: {problem.message} [{problem.category}]"
+        for problem in sorted(problems, key=lambda p: p.level)
+    ]
 
 
 # --- check digits ----------------------------------------------------------------------------------

@@ -202,9 +202,11 @@ def _records(
         mark = getattr(error, "problem_mark", None)
         problems.append(Problem(Origin(file, mark.line + 1 if mark else 1), "yaml", str(getattr(error, "problem", error))))
         return
-    nodes = [root] if list_key is None else _list_under(root, list_key)
+    nodes = None if root is None else [root] if list_key is None else _list_under(root, list_key)
     if nodes is None:
-        problems.append(Problem(Origin(file, 1), "layout", f"expected a top-level list named {list_key!r}"))
+        problems.append(
+            Problem(Origin(file, 1), "layout", f"expected a top-level list named {list_key!r}" if list_key else "the file is empty")
+        )
         return
     for node in nodes:
         origin = Origin(file, node.start_mark.line + 1)

@@ -163,7 +163,7 @@ class Has(Closed):
     has: str
     at: str | None = None
     days_before_onset: tuple[float, float] | None = None
-    within_days: float | None = Field(None, description="of the index date, either side; undated facts count")
+    within_days: float | None = None  # of the index date, either side; undated facts count
 
 
 class HasAny(Closed):
@@ -270,7 +270,21 @@ def _parse_criterion(value: Any) -> Any:
 
 
 Criterion = Annotated[
-    Has | HasAny | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs | FindingRef | HypothesisAtLeast | All | AnyOf | Not | Known | AtLeast,
+    Has
+    | HasAny
+    | Suspected
+    | SameSite
+    | LabIs
+    | LabValue
+    | AgeIs
+    | SexIs
+    | FindingRef
+    | HypothesisAtLeast
+    | All
+    | AnyOf
+    | Not
+    | Known
+    | AtLeast,
     BeforeValidator(_parse_criterion),
 ]
 

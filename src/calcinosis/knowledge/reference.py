@@ -51,7 +51,7 @@ _TITLES = {
     "types": "Types and forms", "diseases": "Diseases", "mimics": "Mimics", "alarms": "Alarms", "workup": "Work-up", "concepts": "Concepts",
     "findings": "Findings", "settings": "Settings", "sources": "Sources",
 }  # fmt: skip
-_GENERATED = "<!-- Written by `python -m calcinosis.knowledge.show docs/reference`: edit the knowledge, not this page. -->"
+_GENERATED = "<!-- Written by `make docs`: edit the knowledge, not this page. -->"
 _READING = (
     "How to read a criterion: *on record* is false where the record is silent; *not on record* is true where it is silent; "
     "*shown not to hold* needs the record to say so. Everything else stays unknown where the record is silent."
@@ -320,4 +320,3 @@ def _code(code: Code) -> str:
 def _safe(text: str) -> str:
     """Text that Markdown shows as it stands."""
     return " ".join(text.replace("<", "&lt;").replace("*", "\\*").split())
-

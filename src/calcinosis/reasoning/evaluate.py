@@ -39,7 +39,7 @@ class Evaluation:
 
     def true(self, finding: str) -> npt.NDArray[np.bool_]:
         """Where a named finding is known to be true."""
-        return self.columns[f"finding:{finding}"] == TRUE
+        return np.equal(self.columns[f"finding:{finding}"], TRUE)
 
     def take(self, rows: Rows) -> Evaluation:
         """The same for some of the patients."""
@@ -62,7 +62,9 @@ def evaluate(matrix: LeafMatrix, plan: Plan) -> Evaluation:
             columns[node] = plan.findings[node](columns)
         else:
             columns[f"rank:{key}"], fired[key] = _status(plan, key, columns, matrix.subjects.height)
-    return Evaluation(plan=plan, subjects=matrix.subjects, columns=columns, fired=fired, leading=_lead(plan, columns, matrix.subjects.height))
+    return Evaluation(
+        plan=plan, subjects=matrix.subjects, columns=columns, fired=fired, leading=_lead(plan, columns, matrix.subjects.height)
+    )
 
 
 def _status(plan: Plan, key: str, columns: dict[str, Truth], n: int) -> tuple[Truth, Truth]:

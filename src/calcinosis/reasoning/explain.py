@@ -5,16 +5,19 @@ Explaining reads values and changes none: it starts from the evaluated table and
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import polars as pl
 
+from calcinosis.events import Schema
 from calcinosis.facts import Facts
 from calcinosis.knowledge.model import Status
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.plan import Plan, PlannedCriterion
 from calcinosis.truth import TRUE, UNKNOWN
 
-REASON_SCHEMA = {
+REASON_SCHEMA: Final[Schema] = {
     "subject_id": pl.String,
     "kind": pl.String,  # "type", "mimic", "alarm", "disease", "form"
     "owner": pl.String,  # key of the hypothesis, alarm, disease or form
@@ -73,7 +76,9 @@ def _decided(evaluation: Evaluation, shown: list[PlannedCriterion]) -> tuple[pl.
     which, row = np.nonzero((values == TRUE) | ((values == UNKNOWN) & may_miss[:, None]))
     ids = np.array([c.id for c in shown], dtype=np.int32)
     decided = pl.DataFrame({"id": ids[which], "row": row, "truth": values[which, row] == TRUE})
-    decided = decided.with_columns(evaluation.subjects["subject_id"].gather(decided["row"]).alias("subject_id"), pl.col("id").alias("order"))
+    decided = decided.with_columns(
+        evaluation.subjects["subject_id"].gather(decided["row"]).alias("subject_id"), pl.col("id").alias("order")
+    )
     decided = decided.join(evaluation.plan.criteria, on="id", maintain_order="left").drop("row")
     return decided.filter("truth").drop("truth"), decided.filter(~pl.col("truth")).drop("truth")
 
@@ -163,9 +168,9 @@ def _leaf_facts(leaf_values: pl.DataFrame, facts: Facts, plan: Plan) -> pl.DataF
             "subject_id",
             "leaf",
             pl.col("leaf_value").alias("positive"),
-            pl.struct(
-                "concept", "said", pl.col("fact_value").alias("value"), "time", "first_time", "last_time", "source", "n"
-            ).alias("fact"),
+            pl.struct("concept", "said", pl.col("fact_value").alias("value"), "time", "first_time", "last_time", "source", "n").alias(
+                "fact"
+            ),
         )
     )
 
@@ -184,11 +189,11 @@ def _attach_facts(reasons: pl.DataFrame, leaf_facts: pl.DataFrame, plan: Plan) -
 
 def _never_without_a_fact(reasons: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     """A status that rests on what is missing names the lesion it is about, or failing that the patient record itself."""
-    lesion = facts.concepts.filter(pl.col("concept").is_in(["calcification", "chalky_discharge", "skin_lesion"]) & pl.col("present")).select(
+    lesion = facts.concepts.filter(
+        pl.col("concept").is_in(["calcification", "chalky_discharge", "skin_lesion"]) & pl.col("present")
+    ).select(
         "subject_id",
-        pl.struct(
-            "concept", "said", pl.lit("present").alias("value"), "time", "first_time", "last_time", "source", "n"
-        ).alias("fact"),
+        pl.struct("concept", "said", pl.lit("present").alias("value"), "time", "first_time", "last_time", "source", "n").alias("fact"),
     )
     anything = facts.concepts.sort("concept").group_by("subject_id", maintain_order=True).agg(
         pl.struct(

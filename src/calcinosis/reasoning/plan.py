@@ -13,7 +13,21 @@ import polars as pl
 
 from calcinosis.findings import Evaluator, Leaf, children, compile_criterion, expand, leaf_id, leaves, references
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import AgeIs, Criterion, FindingRef, Has, Hypothesis, HypothesisAtLeast, LabIs, LabValue, Not, SameSite, SexIs, Status, Suspected
+from calcinosis.knowledge.model import (
+    AgeIs,
+    Criterion,
+    FindingRef,
+    Has,
+    Hypothesis,
+    HypothesisAtLeast,
+    LabIs,
+    LabValue,
+    Not,
+    SameSite,
+    SexIs,
+    Status,
+    Suspected,
+)
 from calcinosis.leaves import Questions, all_leaves
 
 
@@ -92,9 +106,7 @@ def _compile(knowledge: Knowledge) -> Plan:
             *(plan(kind, each.key, "subtype", s.label, s.sources, s.when, detail=s.key) for s in each.subtypes),
             *(plan(kind, each.key, "risk", r.label, r.sources, r.when, detail=r.key) for r in risks if r.when is not None),
         )
-    other = [
-        plan("alarm", alarm.key, "when", alarm.label, alarm.sources, alarm.when, now=True) for alarm in knowledge.alarms.values()
-    ]
+    other = [plan("alarm", alarm.key, "when", alarm.label, alarm.sources, alarm.when, now=True) for alarm in knowledge.alarms.values()]
     for disease in knowledge.diseases.values():
         other.append(plan("disease", disease.key, "established", disease.label, disease.sources, disease.established))
         if disease.suspected is not None:
@@ -132,10 +144,18 @@ def _compile(knowledge: Knowledge) -> Plan:
         ),
         criteria=pl.DataFrame(
             [(c.id, c.kind, c.owner, c.role, c.label, list(c.sources), c.status, c.detail) for c, _, _ in owners],
-            schema={"id": pl.Int32, "kind": pl.String, "owner": pl.String, "role": pl.String, "label": pl.String,
-                    "sources": pl.List(pl.String), "status": pl.String, "detail": pl.String},
+            schema={
+                "id": pl.Int32,
+                "kind": pl.String,
+                "owner": pl.String,
+                "role": pl.String,
+                "label": pl.String,
+                "sources": pl.List(pl.String),
+                "status": pl.String,
+                "detail": pl.String,
+            },
             orient="row",
-        ),  # fmt: skip
+        ),
         criterion_leaves=pl.DataFrame(
             [(c.id, name, positive) for c, when, now in owners for name, positive in _signed_leaves(when, knowledge, now)],
             schema={"id": pl.Int32, "leaf": pl.String, "positive": pl.Boolean},

@@ -27,7 +27,8 @@ def print_summary(cohort: Cohort, console: Console) -> None:
         *((pl.col("leading") == key).sum().alias(f"{key} leads") for key in (*_TYPES, "mimic")),
     ).collect().to_dicts()[0]  # fmt: skip
     console.print(
-        f"[bold]Alarms[/]: {counts['immediate']:,} immediate · {counts['same_day']:,} same day · {counts['urgent']:,} urgent", highlight=False
+        f"[bold]Alarms[/]: {counts['immediate']:,} immediate · {counts['same_day']:,} same day · {counts['urgent']:,} urgent",
+        highlight=False,
     )
     table = Table(title="Who has it, as far as the record shows", title_justify="left")
     for name in ("type", "leads", *(status.value for status in _STATUSES)):

@@ -68,7 +68,7 @@ def events_frame(rows: pl.DataFrame, drafts: pl.DataFrame, paths: list[str]) -> 
     kind = pl.col("rt").replace(COMPONENT, "Observation")
     return (
         rows.lazy()
-        .join(drafts.lazy(), on="mid")
+        .join(drafts.lazy(), on="mid", maintain_order="left_right")
         .with_columns(
             pl.when(measured).then(pl.coalesce("number", "said_number")).alias("numeric_value"),
             pl.when(measured).then(pl.coalesce("comparator", "said_comparator")).alias("comparator"),

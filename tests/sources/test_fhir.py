@@ -1,0 +1,684 @@
+"""FHIR R4: what each resource type becomes, and that the kind of file does not matter."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fhir_made import (
+    ICD10CM,
+    INDEX,
+    LOINC,
+    READER,
+    RXNORM,
+    SNOMED,
+    UCUM,
+    Resource,
+    assert_accounted,
+    coded,
+    comparable,
+    events,
+    made,
+    only,
+    patient,
+    problems,
+    read,
+    read_paths,
+    said,
+    status,
+    write_bundle,
+    write_lines,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA
+from calcinosis.knowledge import load_knowledge
+from calcinosis.sources.coding import ConceptIndex
+from calcinosis.sources.fhir import read_fhir, read_resources
+from calcinosis.sources.text import TextReader
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+CALCINOSIS = coded("Calcinosis cutis", ICD10CM, "L94.2")
+PHOSPHATE = coded("Phosphate", LOINC, "2777-1")
+WARFARIN = coded("warfarin 5 MG Oral Tablet", RXNORM, "11289")
+
+
+def quantity(value: Any, unit: str = "mg/dL", **fields: Any) -> Resource:
+    return {"value": value, "unit": unit, "system": UCUM, "code": unit, **fields}
+
+
+def attached(text: str, kind: str = "text/plain") -> Resource:
+    return {"contentType": kind, "data": base64.b64encode(text.encode()).decode()}
+
+
+# --- patients ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1970-03-04", date(1970, 3, 4)), ("1970", date(1970, 7, 1)), ("1970-03", date(1970, 3, 15)), ("1970-02-30", None), ("2999", None)],
+)
+def test_birth_dates(text: str, expected: date | None) -> None:
+    batch = read_resources([patient(birthDate=text)], INDEX, READER)
+    assert batch.patients["birth_date"].to_list() == [expected]
+    assert bool(problems(batch)) == (expected is None)
+
+
+@pytest.mark.parametrize(("gender", "sex"), [("female", "female"), ("male", "male"), ("other", None), ("unknown", None), (None, None)])
+def test_sex(gender: str | None, sex: str | None) -> None:
+    assert read_resources([patient(gender=gender)], INDEX, READER).patients["sex"].to_list() == [sex]
+
+
+@pytest.mark.parametrize(
+    ("reference", "subject"),
+    [
+        ("Patient/a", "a"),
+        ("https://example.org/fhir/Patient/a", "a"),
+        ("Patient/a/_history/3", "a"),
+        ("https://example.org/fhir/Patient/a/_history/3", "a"),
+        ("urn:uuid:0b1f", "0b1f"),
+        ("a", "a"),
+        ("Patient?identifier=x|1", "identifier=x|1"),
+        ("#p", "Condition/1#p"),
+        ("Group/1", None),
+        ("https://example.org/fhir/Device/1", None),
+        ("Group?identifier=1", None),
+        ("", None),
+    ],
+)
+def test_subject(reference: str, subject: str | None, tmp_path: Path) -> None:
+    condition = made("Condition", code=CALCINOSIS, subject={"reference": reference})
+    for batch in (read_resources([condition], INDEX, READER), read_paths(write_lines(tmp_path / "a.ndjson", [condition]))):
+        assert batch.events["subject_id"].to_list() == ([subject] if subject else [])
+        assert batch.records_rejected == (0 if subject else 1)
+
+
+def test_patient_field_names_the_subject_too() -> None:
+    allergy = {"resourceType": "AllergyIntolerance", "id": "1", "patient": {"reference": "Patient/p"}, "code": coded("penicillin")}
+    assert only(allergy)["subject_id"] == "p"
+
+
+def test_missing_patient_is_still_read_and_warned_of_once() -> None:
+    batch = read_resources([made("Condition", "1", code=CALCINOSIS), made("Condition", "2", code=CALCINOSIS)], INDEX, READER)
+    assert batch.patients.to_dicts() == [{"subject_id": "p", "birth_date": None, "sex": None, "source": None, "source_file": None}]
+    assert problems(batch) == [("warning", "missing_patient", None, "Patient/p")]
+    assert batch.records_used == 2
+
+
+def test_contained_patient_keeps_to_its_own_resource() -> None:
+    inside = [{"resourceType": "Patient", "id": "x", "gender": "male", "birthDate": "1980"}]
+    resources = [made("Condition", key, code=CALCINOSIS, contained=inside, subject={"reference": "#x"}) for key in ("1", "2")]
+    batch = read_resources(resources, INDEX, READER)
+    assert batch.patients.select("subject_id", "birth_date", "sex").rows() == [
+        ("Condition/1#x", date(1980, 7, 1), "male"),
+        ("Condition/2#x", date(1980, 7, 1), "male"),
+    ]
+    assert not problems(batch)
+
+
+def test_bundle_references_are_resolved() -> None:
+    entries = [
+        {"fullUrl": "urn:uuid:1111", "resource": patient("p")},
+        {"fullUrl": "urn:uuid:2222", "resource": {"resourceType": "Medication", "code": WARFARIN}},
+        {"fullUrl": "urn:uuid:3333", "resource": {
+            "resourceType": "MedicationStatement", "status": "active", "subject": {"reference": "urn:uuid:1111"},
+            "medicationReference": {"reference": "urn:uuid:2222"},
+        }},
+    ]  # fmt: skip
+    batch = read_resources(entries, INDEX, READER)
+    assert batch.events.select("subject_id", "concept", "source").rows() == [("p", "warfarin", "MedicationStatement/3333")]
+
+
+# --- conditions ----------------------------------------------------------------------------------------
+
+
+def test_condition() -> None:
+    event = only(made("Condition", code=CALCINOSIS, onsetDateTime="2020-05-06T10:00:00+02:00", abatementDateTime="2021",
+                      clinicalStatus=status("resolved"), verificationStatus=status("confirmed")))  # fmt: skip
+    assert event == {
+        "subject_id": "p", "time": datetime(2020, 5, 6, 8), "end_time": datetime(2021, 1, 1), "code": "ICD10CM/L94.2",
+        "concept": "calcinosis_cutis", "certainty": "affirmed", "status": "resolved", "source": "Condition/1", "source_file": "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("word", "certainty"),
+    [
+        ("confirmed", "affirmed"),
+        ("refuted", "negated"),
+        ("provisional", "uncertain"),
+        ("differential", "uncertain"),
+        ("unconfirmed", "uncertain"),
+    ],
+)
+def test_verification_status(word: str, certainty: str) -> None:
+    assert said(made("Condition", code=CALCINOSIS, verificationStatus=status(word))) == [("calcinosis_cutis", certainty)]
+    assert said(made("Condition", code=CALCINOSIS, verificationStatus=word)) == [("calcinosis_cutis", certainty)]  # as older FHIR had it
+
+
+def test_entered_in_error_is_ignored() -> None:
+    batch = read(made("Condition", code=CALCINOSIS, verificationStatus=status("entered-in-error")))
+    assert (batch.events.height, batch.records_ignored) == (0, 1)
+
+
+def test_broader_code_is_uncertain_until_the_words_are_exact() -> None:
+    assert said(made("Condition", code=coded(None, ICD10CM, "E83.59"))) == [("calciphylaxis", "uncertain")]
+    assert said(made("Condition", code=coded("Calciphylaxis", ICD10CM, "E83.59"))) == [("calciphylaxis", "affirmed")]
+
+
+def test_words_say_whether_and_where() -> None:
+    event = only(made("Condition", code=coded("No calcinosis cutis", ICD10CM, "L94.2")))
+    assert (event["concept"], event["certainty"]) == ("calcinosis_cutis", "negated")
+    assert only(made("Condition", code=coded("Calcinosis cutis of the elbow", ICD10CM, "L94.2")))["sites"] == ["elbow"]
+
+
+def test_refuting_a_denial_affirms_nothing() -> None:
+    assert said(made("Condition", code=coded("No calcinosis"), verificationStatus=status("refuted"))) == [("calcinosis_cutis", "uncertain")]
+
+
+def test_body_sites_by_code_and_text() -> None:
+    sites = [coded(None, SNOMED, "127949000"), coded("right thigh")]
+    assert only(made("Condition", code=CALCINOSIS, bodySite=sites))["sites"] == ["elbow", "thigh"]
+
+
+def test_condition_notes_are_read() -> None:
+    note = [{"text": "Also livedo racemosa of the thighs. No skin ulcers."}]
+    assert said(made("Condition", code=CALCINOSIS, note=note)) == [
+        ("calcinosis_cutis", "affirmed"), ("livedo_racemosa", "affirmed"), ("skin_ulcer", "negated"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["onsetDateTime", "recordedDate", "onsetPeriod"])
+def test_condition_dates(field: str) -> None:
+    value: Any = {"start": "2020-02"} if field == "onsetPeriod" else "2020-02"
+    assert only(made("Condition", code=CALCINOSIS, **{field: value}))["time"] == datetime(2020, 2, 1)
+
+
+# --- observations --------------------------------------------------------------------------------------
+
+
+def test_laboratory_result() -> None:
+    event = only(
+        made(
+            "Observation", status="final", code=PHOSPHATE, effectiveDateTime="2020-01-02", valueQuantity=quantity(5.1, comparator=">"),
+            interpretation=[coded(None, "x", "H")], referenceRange=[{"low": quantity(2.5), "high": quantity(4.5)}],
+        )
+    )  # fmt: skip
+    assert event == {
+        "subject_id": "p", "time": datetime(2020, 1, 2), "code": "LOINC/2777-1", "concept": "phosphate", "certainty": "affirmed",
+        "numeric_value": 5.1, "comparator": ">", "unit": "mg/dL", "flag": "high", "range_low": 2.5, "range_high": 4.5,
+        "status": "final", "source": "Observation/1", "source_file": "",
+    }  # fmt: skip
+
+
+def test_laboratory_by_name() -> None:
+    assert only(made("Observation", code=coded("Phosphate"), valueQuantity=quantity(1)))["concept"] == "phosphate"
+
+
+def test_unit_is_ucum_where_there_is_ucum() -> None:
+    assert only(made("Observation", code=PHOSPHATE, valueQuantity=quantity(1, code="mmol/L")))["unit"] == "mmol/L"
+    assert only(made("Observation", code=PHOSPHATE, valueQuantity=quantity(1, system="local", code="17")))["unit"] == "mg/dL"
+
+
+def test_interval_in_another_unit_is_left_out() -> None:
+    event = only(made("Observation", code=PHOSPHATE, valueQuantity=quantity(1), referenceRange=[{"low": quantity(0.8, "mmol/L")}]))
+    assert "range_low" not in event
+
+
+def test_of_several_intervals_the_normal_one_counts() -> None:
+    ranges = [
+        {"low": quantity(1), "type": coded(None, "t", "therapeutic")},
+        {"low": quantity(2), "type": coded(None, "t", "normal")},
+        {"low": quantity(3), "appliesTo": [coded("female")]},
+    ]
+    assert only(made("Observation", code=PHOSPHATE, valueQuantity=quantity(1), referenceRange=ranges))["range_low"] == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "flag"),
+    [("H", "high"), ("HH", "high"), ("HU", "high"), (">", "high"), ("L", "low"), ("LL", "low"), ("LU", "low"), ("<", "low"), ("N", "normal"),
+     ("POS", "positive"), ("NEG", "negative"), ("ND", "negative"), ("A", "abnormal"), ("Positive", "positive"), ("High", "high")],
+)  # fmt: skip
+def test_interpretation(code: str, flag: str) -> None:
+    assert only(made("Observation", code=PHOSPHATE, interpretation=[coded(None, "x", code)]))["flag"] == flag
+    assert only(made("Observation", code=PHOSPHATE, interpretation=[coded(code)]))["flag"] == flag
+
+
+@pytest.mark.parametrize(
+    ("text", "flag", "number"),
+    [
+        ("positive (1:640)", "positive", None), ("Negative", "negative", None), ("not detected", "negative", None), ("1:80", "positive", None),
+        ("<1:40", "negative", None), ("2.9 mmol/L (high)", "high", 2.9), ("< 5 mg/L", None, 5.0), ("7", None, 7.0), ("elevated", "high", None),
+        ("within normal limits", "normal", None), ("Weakly positive", "positive", None), ("haemolysed sample", None, None),
+    ],
+)  # fmt: skip
+def test_text_results(text: str, flag: str | None, number: float | None) -> None:
+    for value in ({"valueString": text}, {"valueCodeableConcept": coded(text)}):
+        event = only(made("Observation", code=coded("Antinuclear antibodies"), **value))
+        assert (event.get("flag"), event.get("numeric_value"), event["text_value"]) == (flag, number, text)
+
+
+def test_other_values() -> None:
+    assert only(made("Observation", code=coded("ANA"), valueBoolean=True))["flag"] == "positive"
+    assert only(made("Observation", code=PHOSPHATE, valueInteger=3))["numeric_value"] == 3
+    titre = {"numerator": {"value": 1}, "denominator": {"value": 640}}
+    assert only(made("Observation", code=coded("ANA"), valueRatio=titre))["text_value"] == "1:640"
+
+
+@pytest.mark.parametrize("fields", [{}, {"dataAbsentReason": coded("not done")}, {"valueString": "not done"}, {"valueString": "unknown"}])
+def test_a_result_that_is_not_there_stays_unknown(fields: Resource) -> None:
+    batch = read(made("Observation", code=PHOSPHATE, **fields))
+    assert (batch.events.height, batch.records_used, batch.records_rejected) == (0, 2, 0)
+
+
+@pytest.mark.parametrize("word", ["entered-in-error", "cancelled"])
+def test_cancelled_observations_are_ignored(word: str) -> None:
+    assert read(made("Observation", status=word, code=PHOSPHATE, valueInteger=1)).records_ignored == 1
+
+
+def test_components_are_results_of_their_own() -> None:
+    parts = [{"code": PHOSPHATE, "valueQuantity": quantity(4)}, {"code": coded("ANA"), "valueString": "negative"}, {"valueInteger": 1}]
+    batch = read(made("Observation", code=coded("Panel"), component=parts, effectiveDateTime="2020"))
+    assert batch.events.select("concept", "numeric_value", "flag", "source").rows() == [
+        ("phosphate", 4.0, None, "Observation/1"), ("ana", None, "negative", "Observation/1"),
+    ]  # fmt: skip
+    assert problems(batch) == [("warning", "no_code", None, "Observation/1")]
+    assert batch.records_read == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "certainty"),
+    [
+        ({}, "affirmed"), ({"valueBoolean": True}, "affirmed"), ({"valueBoolean": False}, "negated"), ({"valueString": "absent"}, "negated"),
+        ({"valueString": "none seen"}, "negated"), ({"valueCodeableConcept": coded("No")}, "negated"), ({"valueString": "present"}, "affirmed"),
+        ({"valueString": "possible"}, "uncertain"), ({"valueInteger": 0}, "negated"), ({"valueQuantity": {"value": 0}}, "negated"),
+        ({"valueQuantity": {"value": 2}}, "affirmed"), ({"valueString": "without any today"}, "uncertain"),
+        ({"valueString": "no ulcers"}, "negated"), ({"interpretation": [coded(None, "x", "NEG")]}, "negated"),
+    ],
+)  # fmt: skip
+def test_findings_asked_about(value: Resource, certainty: str) -> None:
+    assert said(made("Observation", code=coded("Skin ulcer"), **value)) == [("skin_ulcer", certainty)]
+
+
+def test_site_of_a_finding_in_its_value() -> None:
+    assert only(made("Observation", code=coded("Skin ulcer"), valueString="left elbow, 3 cm"))["sites"] == ["elbow"]
+
+
+def test_generic_observation_is_read_through_its_value() -> None:
+    for value in ({"valueString": "livedo racemosa of the thigh"}, {"valueCodeableConcept": coded("livedo racemosa of the thigh")}):
+        event = only(made("Observation", code=coded("Skin finding"), **value))
+        assert (event["concept"], event["certainty"], event["sites"]) == ("livedo_racemosa", "affirmed", ["thigh"])
+    value = {"valueCodeableConcept": coded(None, "http://human-phenotype-ontology.org", "HP:0000001")}
+    assert said(made("Observation", code=coded("Skin finding"), **value)) == [("livedo_racemosa", "affirmed")]
+
+
+def test_loinc_properties_are_no_findings() -> None:
+    assert not events(made("Observation", code=coded("MCHC [Mass/volume] by Automated count", LOINC, "786-4"), valueQuantity=quantity(33)))
+
+
+# --- drugs ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("MedicationRequest", {"authoredOn": "2020"}),
+        ("MedicationStatement", {"effectiveDateTime": "2020"}),
+        ("MedicationStatement", {"effectivePeriod": {"start": "2020"}}),
+        ("MedicationStatement", {"dateAsserted": "2020"}),
+        ("MedicationAdministration", {"effectiveDateTime": "2020"}),
+        ("MedicationDispense", {"whenHandedOver": "2020"}),
+    ],
+)
+def test_medications(kind: str, fields: Resource) -> None:
+    event = only(made(kind, status="completed", medicationCodeableConcept=WARFARIN, **fields))
+    assert (event["concept"], event["time"], event["code"], event["status"]) == (
+        "warfarin", datetime(2020, 1, 1), "RXNORM/11289", "completed",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "expected"),
+    [
+        ("MedicationStatement", "not-taken", [("warfarin", "negated")]),
+        ("MedicationStatement", "intended", [("warfarin", "uncertain")]),
+        ("MedicationStatement", "entered-in-error", []),
+        ("MedicationRequest", "cancelled", []),
+        ("MedicationRequest", "draft", []),
+        ("MedicationRequest", "stopped", [("warfarin", "affirmed")]),
+        ("MedicationAdministration", "not-done", []),
+    ],
+)
+def test_medication_status(kind: str, word: str, expected: list[tuple[str, str]]) -> None:
+    batch = read(made(kind, status=word, medicationCodeableConcept=WARFARIN))
+    assert batch.events.select("concept", "certainty").rows() == expected
+    assert batch.records_ignored == (0 if expected else 1)
+
+
+def test_an_order_not_to_give_is_a_denial() -> None:
+    assert said(made("MedicationRequest", medicationCodeableConcept=WARFARIN, doNotPerform=True)) == [("warfarin", "negated")]
+
+
+def test_medication_by_reference(tmp_path: Path) -> None:
+    medication = {"resourceType": "Medication", "id": "m", "code": WARFARIN}
+    order = made("MedicationRequest", medicationReference={"reference": "https://example.org/Medication/m/_history/2"})
+    assert only(order, medication)["code"] == "RXNORM/11289"
+    write_lines(tmp_path / "orders.ndjson", [order])
+    write_lines(tmp_path / "z.ndjson", [medication])
+    assert read_paths(tmp_path).events["code"].to_list() == ["RXNORM/11289"]
+
+
+def test_contained_medication() -> None:
+    inside = [{"resourceType": "Medication", "id": "m", "code": WARFARIN}]
+    assert only(made("MedicationRequest", medicationReference={"reference": "#m"}, contained=inside))["concept"] == "warfarin"
+
+
+def test_medication_that_only_has_a_name() -> None:
+    reference = {"reference": "Medication/elsewhere", "display": "Warfarin 3 mg"}
+    assert said(made("MedicationRequest", medicationReference=reference)) == [("warfarin", "affirmed")]
+    del reference["display"]
+    assert problems(read(made("MedicationRequest", medicationReference=reference))) == [("error", "no_code", None, "MedicationRequest/1")]
+
+
+def test_dosage() -> None:
+    dosage = {"text": "infused into the left hand 7 days before onset", "route": coded("intravenous")}
+    for fields in ({"dosageInstruction": [dosage]}, {"dosage": dosage}, {"dosage": [dosage]}):
+        event = only(made("MedicationStatement", medicationCodeableConcept=coded("calcium gluconate"), **fields))
+        assert (event["text_value"], event["sites"], event["days_before_onset"]) == ("intravenous", ["hand"], 7.0)
+
+
+def test_dosage_text_mentions_more() -> None:
+    dosage = [{"text": "Stop if calciphylaxis"}]
+    assert ("warfarin", "affirmed") in said(made("MedicationRequest", medicationCodeableConcept=WARFARIN, dosageInstruction=dosage))
+
+
+# --- procedures, reports, documents and the rest -------------------------------------------------------
+
+
+@pytest.mark.parametrize(("word", "certainty"), [("completed", "affirmed"), ("not-done", "negated"), ("preparation", "uncertain")])
+def test_procedures(word: str, certainty: str) -> None:
+    event = only(made("Procedure", status=word, code=coded("Haemodialysis"), performedPeriod={"start": "2020-01-01", "end": "2020-01-02"}))
+    assert (event["concept"], event["certainty"], event["time"], event["end_time"]) == (
+        "haemodialysis", certainty, datetime(2020, 1, 1), datetime(2020, 1, 2),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "category", "conclusion", "expected"),
+    [
+        (coded("Radiograph of the elbow"), None, "Soft tissue calcifications.", "imaging_calcification"),
+        (coded("Study"), [coded(None, "http://terminology.hl7.org/CodeSystem/v2-0074", "RAD")], "Calcifications.", "imaging_calcification"),
+        (coded("CT pelvis"), None, "Calcifications.", "imaging_calcification"),
+        (coded("Skin biopsy"), None, "Calcium deposits in the dermis.", "histology_calcium"),
+        (coded("Study"), [coded(None, "http://terminology.hl7.org/CodeSystem/v2-0074", "SP")], "Calcium deposits.", "histology_calcium"),
+        (coded("Study"), None, "Livedo racemosa", "livedo_racemosa"),
+    ],
+)
+def test_report_context(code: Resource, category: Any, conclusion: str, expected: str) -> None:
+    assert expected in [concept for concept, _ in said(made("DiagnosticReport", code=code, category=category, conclusion=conclusion))]
+
+
+def test_report() -> None:
+    report = made("DiagnosticReport", status="final", code=coded("Radiograph of the elbow"), effectiveDateTime="2020",
+                  conclusion="Calcifications. No mass.", conclusionCode=[CALCINOSIS])  # fmt: skip
+    found = {event["concept"]: (event["certainty"], event["sites"]) for event in events(report)}
+    assert found == {
+        "radiograph": ("affirmed", ["elbow"]), "imaging_calcification": ("affirmed", ["elbow"]), "mass": ("negated", ["elbow"]),
+        "calcinosis_cutis": ("affirmed", ["elbow"]),
+    }  # fmt: skip
+
+
+def test_report_attachment_is_read_in_the_same_context() -> None:
+    report = made(
+        "DiagnosticReport", code=coded("CT pelvis"), presentedForm=[attached("Calcifications of the thigh.", "text/plain; charset=utf-8")]
+    )
+    assert ("imaging_calcification", "affirmed") in said(report)
+
+
+def test_document() -> None:
+    document = made("DocumentReference", status="current", date="2020-01-01T00:00:00Z", description="Letter: livedo racemosa",
+                    content=[{"attachment": attached("No skin ulcers.")}])  # fmt: skip
+    assert said(document) == [("livedo_racemosa", "affirmed"), ("skin_ulcer", "negated")]
+
+
+@pytest.mark.parametrize("field", ["conclusion", "presentedForm", "content"])
+def test_long_texts_are_counted_not_read(field: str, tmp_path: Path) -> None:
+    text = "livedo racemosa. " * 400
+    fields: Resource = {
+        "conclusion": {"conclusion": text}, "presentedForm": {"presentedForm": [attached(text)]}, "content": {"content": [{"attachment": attached(text)}]},
+    }[field]  # fmt: skip
+    resource = made("DocumentReference" if field == "content" else "DiagnosticReport", code=coded("Study"), **fields)
+    for batch in (read(resource), read_paths(write_lines(tmp_path / "a.ndjson", [patient(), resource]))):
+        assert (batch.events.height, batch.not_read) == (0, {"long free text": 1})
+
+
+def test_other_attachments_are_counted() -> None:
+    content = [{"attachment": attached("x", "application/pdf")}, {"attachment": {"contentType": "text/plain", "url": "Binary/1"}}]
+    assert read(made("DocumentReference", content=content)).not_read == {
+        "attachment that is not plain text": 1,
+        "attachment without data": 1,
+    }
+
+
+def test_allergy() -> None:
+    assert said(made("AllergyIntolerance", code=coded("Penicillin"))) == [("penicillin_allergy", "affirmed")]
+    assert said(made("AllergyIntolerance", code=coded("Penicillin"), verificationStatus=status("refuted"))) == [
+        ("penicillin_allergy", "negated")
+    ]
+
+
+def test_an_allergy_to_a_drug_is_not_its_use() -> None:
+    assert not events(made("AllergyIntolerance", code=WARFARIN))
+
+
+def test_family_history_is_never_the_patients_own() -> None:
+    history = made("FamilyMemberHistory", status="completed", condition=[{"code": CALCINOSIS}, {"code": coded("No scleroderma")}])
+    assert said(history) == [("calcinosis_cutis", "family")]
+
+
+def test_device() -> None:
+    assert said(made("Device", type=coded("Pacemaker"))) == [("pacemaker", "affirmed")]
+    shelf = {"resourceType": "Device", "id": "2", "type": coded("Pacemaker")}
+    assert read(shelf).records_ignored == 1
+
+
+def test_unmapped_codes_are_counted() -> None:
+    batch = read(*(made("Condition", str(number), code=coded("Viral sinusitis", SNOMED, "444814009")) for number in range(3)))
+    assert batch.unmapped.rows() == [("condition", SNOMED, "444814009", "Viral sinusitis", 3)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2020", datetime(2020, 1, 1)), ("2020-05", datetime(2020, 5, 1)), ("2020-05-06", datetime(2020, 5, 6)),
+        ("2020-05-06T10:00:00Z", datetime(2020, 5, 6, 10)), ("2020-05-06T10:00:00.123-04:00", datetime(2020, 5, 6, 14, 0, 0, 123000)),
+        ("2020-05-06T10:00", datetime(2020, 5, 6, 10)), ("2020-13-45", None), ("2020-02-30", None), ("1849-12-31", None), ("2999", None),
+        ("yesterday", None), ("", None), ("0000", None), ("infinity", None),
+    ],
+)  # fmt: skip
+def test_dates(text: str, expected: datetime | None, tmp_path: Path) -> None:
+    condition = made("Condition", code=CALCINOSIS, onsetDateTime=text)
+    for batch in (read(condition), read_paths(write_lines(tmp_path / "a.ndjson", [patient(), condition]))):
+        assert batch.events["time"].to_list() == [expected]
+        assert [category for _, category, _, _ in problems(batch)] == ([] if expected else ["impossible_date"])
+
+
+# --- the kind of file does not matter ------------------------------------------------------------------
+
+
+EVERYTHING = [
+    patient(),
+    made("Condition", "c1", code=coded("Calcinosis cutis of the elbow", ICD10CM, "L94.2"), onsetDateTime="2020", note=[{"text": "livedo racemosa"}]),
+    made("Condition", "c2", code=coded("Viral sinusitis", SNOMED, "444814009")),
+    made("Condition", "c3", code=CALCINOSIS, verificationStatus=status("entered-in-error")),
+    made("Condition", "c4", code=CALCINOSIS, onsetDateTime="2020-13-45", abatementDateTime="soon"),
+    made("Condition", "c5", code="calcinosis"),
+    made("Condition", "c6", code=CALCINOSIS, subject={"reference": "Patient/elsewhere"}),
+    made("Observation", "o1", status="final", code=PHOSPHATE, valueQuantity=quantity(5.1), effectiveDateTime="2020-01-02T03:04:05+06:00",
+         referenceRange=[{"low": quantity(2.5), "high": quantity(4.5)}], interpretation=[coded(None, "x", "H")]),
+    made("Observation", "o2", code=PHOSPHATE, valueQuantity=quantity("high")),
+    made("Observation", "o3", code=coded("Panel"), component=[{"code": PHOSPHATE, "valueQuantity": quantity(4)}, {"code": coded("ANA"), "valueString": "negative"}]),
+    made("Observation", "o4", code=coded("Skin finding"), valueString="livedo racemosa of the thigh"),
+    made("Observation", "o1", code=PHOSPHATE, valueQuantity=quantity(1)),
+    {"resourceType": "Medication", "id": "m", "code": WARFARIN},
+    made("MedicationRequest", "d1", status="active", medicationReference={"reference": "Medication/m"}, authoredOn="2019"),
+    made("MedicationStatement", "d2", status="not-taken", medicationCodeableConcept=WARFARIN, dosage=[{"text": "7 days before onset"}]),
+    made("Procedure", "x1", status="completed", code=coded("Haemodialysis")),
+    made("DiagnosticReport", "r1", code=coded("Radiograph of the hand"), conclusion="Calcifications. No mass."),
+    made("DocumentReference", "l1", content=[{"attachment": attached("scleroderma")}, {"attachment": attached("x" * 9000)}]),
+    made("FamilyMemberHistory", "f1", condition=[{"code": CALCINOSIS}]),
+    made("Encounter", "e1", status="finished"),
+    {"resourceType": "Spaceship", "id": "s1"},
+    {"resourceType": "Condition", "id": "n1", "code": CALCINOSIS},
+]  # fmt: skip
+
+
+def test_every_kind_of_file_gives_the_same(tmp_path: Path) -> None:
+    in_process = comparable(read_resources(EVERYTHING, INDEX, READER))
+    files = [
+        write_bundle(tmp_path / "bundle.json", EVERYTHING),
+        write_lines(tmp_path / "lines.ndjson", EVERYTHING),
+        write_lines(tmp_path / "any-name", EVERYTHING),
+        write_lines(tmp_path / "lines.ndjson.gz", EVERYTHING, gzipped=True),
+        write_lines(tmp_path / "gzip-without-a-name", EVERYTHING, gzipped=True),
+        write_lines(tmp_path / "bundle-in-lines.ndjson", [EVERYTHING[0], {"resourceType": "Bundle", "entry": [{"resource": item} for item in EVERYTHING[1:]]}]),
+    ]  # fmt: skip
+    (tmp_path / "list.json").write_text(json.dumps(EVERYTHING, indent=1))
+    (tmp_path / "indented.json").write_text(
+        json.dumps({"resourceType": "Bundle", "entry": [{"resource": item} for item in EVERYTHING]}, indent=2)
+    )
+    (tmp_path / "bom.ndjson").write_bytes(b"\xef\xbb\xbf" + files[1].read_bytes())
+    for path in (*files, tmp_path / "list.json", tmp_path / "indented.json", tmp_path / "bom.ndjson"):
+        batch = read_paths(path)
+        assert_accounted(batch)
+        assert comparable(batch) == in_process, path.name
+
+
+def test_a_folder_of_single_resources(tmp_path: Path) -> None:
+    for number, resource in enumerate(EVERYTHING):
+        (tmp_path / f"{number:02}.json").write_text(json.dumps(resource, indent=2 if number % 2 else None))
+    assert comparable(read_paths(tmp_path)) == comparable(read_resources(EVERYTHING, INDEX, READER))
+
+
+def test_lines_are_numbered_as_an_editor_does(tmp_path: Path) -> None:
+    batch = read_paths(write_lines(tmp_path / "a.ndjson", ["", EVERYTHING[0], "  ", *EVERYTHING[1:]]))
+    lines = {(category, record): line for _, category, line, record in problems(batch)}
+    assert lines["no_code", "Condition/c5"] == 8
+    assert lines["duplicate_id", "Observation/o1"] == 14
+    assert lines["unknown_resource_type", "unknown type/s1"] == 23
+    assert lines["no_subject", "Condition/n1"] == 24
+    assert lines["impossible_date", "Condition/c4"] == 7
+
+
+def test_the_first_of_two_resources_with_one_id_counts(tmp_path: Path) -> None:
+    twice = [made("Observation", "o", code=PHOSPHATE, valueInteger=value) for value in (1, 2, 3)]
+    for batch in (read(*twice), read_paths(write_lines(tmp_path / "a.ndjson", [patient(), *twice]))):
+        assert batch.events["numeric_value"].to_list() == [1.0]
+        assert batch.records_rejected == 2
+
+
+def test_every_patient_is_complete_in_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calcinosis.sources.fhir._EVENTS_PER_BATCH", 10)
+    people = [patient(str(number)) for number in range(30)]
+    resources = [
+        made("Condition", f"{number}-{copy}", code=CALCINOSIS, subject={"reference": f"Patient/{number}"})
+        for number in range(30)
+        for copy in range(3)
+    ]
+    batches = list(read_fhir([write_lines(tmp_path / "a.ndjson", [*people, *resources])], INDEX, READER))
+    assert len(batches) == 9
+    subjects = [subject for batch in batches for subject in batch.patients["subject_id"]]
+    assert sorted(subjects) == sorted(str(number) for number in range(30))
+    for batch in batches:
+        assert set(batch.events["subject_id"]) == set(batch.patients["subject_id"])
+        assert all(count == 3 for count in batch.events.group_by("subject_id").len()["len"])
+    assert [batch.records_read for batch in batches] == [0] * 8 + [120]
+
+
+def test_schemas_and_progress(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "a.json", EVERYTHING)
+    write_lines(tmp_path / "b.ndjson", [])
+    seen: list[tuple[int, int]] = []
+    batch = read_paths(tmp_path, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (2, 2)
+    for found in (batch, read_resources([], INDEX, READER), read_paths(tmp_path / "b.ndjson")):
+        assert found.events.schema == EVENT_SCHEMA
+        assert found.patients.schema == PATIENT_SCHEMA
+
+
+# --- random changes ------------------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-10, 3000) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=6)
+    | st.sampled_from(["2020", "Patient/p", "#x", "refuted", "H", "absent", "calcinosis", "5.1", "1e3"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["coding", "text", "value", "code", "reference", "start"]), inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a JSON value."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [found for key, item in inside for found in [(*path, key), *places(item, (*path, key))]]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> list[Any]:
+    resources: list[Any] = copy.deepcopy(EVERYTHING)
+    for _ in range(draw(st.integers(1, 8))):
+        path = draw(st.sampled_from(places(resources)))
+        target: Any = resources
+        for key in path[:-1]:
+            target = target[key]
+        if isinstance(target, dict) and draw(st.booleans()):
+            del target[path[-1]]
+        else:
+            target[path[-1]] = draw(JSON)
+    return resources
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(mutated())
+def test_random_changes_never_raise_and_are_accounted_for(tmp_path: Path, resources: list[Any]) -> None:
+    in_process = read_resources(resources, INDEX, READER)
+    assert_accounted(in_process)
+    bundle = read_paths(write_bundle(tmp_path / "a.json", resources))
+    assert_accounted(bundle)
+    assert comparable(bundle) == comparable(in_process)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(mutated())
+def test_random_changes_read_the_same_from_lines(tmp_path: Path, resources: list[Any]) -> None:
+    lines = read_paths(write_lines(tmp_path / "a.ndjson", resources))
+    assert_accounted(lines)
+    if all(isinstance(item, dict) and isinstance(item.get("resourceType"), str) for item in resources):
+        assert comparable(lines) == comparable(read_resources(resources, INDEX, READER))
+
+
+# --- public data ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("folder", "patients", "records", "present"),
+    [("fhir-smart-bulk-13", 13, 6810, {"esrd", "insulin"}), ("fhir-pathling-9", 9, None, {"calcium_total", "creatinine"})],
+)
+def test_public_data(folder: str, patients: int, records: int | None, present: set[str]) -> None:
+    if not (DATA / folder).exists():
+        pytest.skip(f"public data not here: {DATA / folder}")
+    knowledge = load_knowledge()
+    index, reader = ConceptIndex(knowledge.codes, knowledge.concepts), TextReader(knowledge.concepts.values())
+    (batch,) = read_fhir([DATA / folder], index, reader)
+    assert_accounted(batch)
+    assert batch.patients.height == patients
+    assert batch.patients["birth_date"].null_count() == 0
+    assert batch.records_rejected == 0
+    assert records is None or batch.records_read == records
+    assert present <= set(batch.events["concept"])
+    assert batch.events["time"].null_count() == 0

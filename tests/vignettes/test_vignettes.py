@@ -1,0 +1,80 @@
+"""Published cases, encoded as short records: does the system name what their authors named?
+
+A vignette marked ``undecidable`` is only checked for not being wrong in a dangerous way. One that is listed in ``known_misses.txt``
+is expected to fail, with its reason there; when it starts to pass, the test says so.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from encode import load_vignettes, to_resources
+
+from calcinosis.api import make_readers
+from calcinosis.assessment import Assessment, assess_batch
+from calcinosis.knowledge.model import Status
+from calcinosis.sources.fhir import read_resources
+
+VIGNETTES = load_vignettes()
+MISSES = dict(
+    line.split(":", 1)
+    for line in (Path(__file__).parent / "known_misses.txt").read_text(encoding="utf-8").splitlines()
+    if line.strip() and not line.startswith("#")
+)
+
+
+def assess(vignette: dict[str, Any]) -> Assessment:
+    readers = make_readers()
+    [answer] = assess_batch(read_resources(to_resources(vignette), readers.index, readers.text), readers.knowledge)
+    return answer
+
+
+def named(answer: Assessment) -> str | None:
+    """The leading answer: the key of a type or of a mimic."""
+    return answer.leading_mimic if answer.leading == "mimic" else answer.leading
+
+
+def wanted(vignette: dict[str, Any]) -> str:
+    expect = vignette["expect"]
+    return expect["mimic"] if expect["leading"] == "mimic" else expect["leading"]
+
+
+def dangers(vignette: dict[str, Any], answer: Assessment) -> list[str]:
+    """What would harm a patient, whatever the answer."""
+    calciphylaxis = next(each for each in answer.types if each.type == "calciphylaxis")
+    found = []
+    if calciphylaxis.status is Status.EXCLUDED:
+        found.append("calciphylaxis is excluded")
+    if vignette.get("ischaemic") and not answer.alarms:
+        found.append("an ischaemic lesion raises no alarm")
+    if wanted(vignette) == "calciphylaxis" and calciphylaxis.status.rank < Status.POSSIBLE.rank:
+        found.append(f"calciphylaxis is {calciphylaxis.status}")
+    return found
+
+
+def test_ids_are_unique_and_sources_resolve() -> None:
+    ids = [vignette["id"] for vignette in VIGNETTES]
+    assert len(ids) == len(set(ids))
+    assert set(MISSES) <= set(ids)
+    for vignette in VIGNETTES:
+        source = vignette["source"]
+        assert source["author"] and source["year"] and {"doi", "pmid", "url"} & set(source), vignette["id"]
+
+
+@pytest.mark.parametrize("vignette", [pytest.param(v, id=v["id"]) for v in VIGNETTES])
+def test_vignette(vignette: dict[str, Any]) -> None:
+    answer = assess(vignette)
+    assert not dangers(vignette, answer)
+    if vignette.get("undecidable"):
+        return
+    right = named(answer) == wanted(vignette)
+    if vignette["id"] in MISSES:
+        assert not right, "this one passes now: take it out of known_misses.txt"
+        pytest.xfail(MISSES[vignette["id"]].strip())
+    assert right, f"{named(answer)} ({answer.leading_status}), not {wanted(vignette)}"
