@@ -124,12 +124,14 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[
 
 
 def _warnings(facts: Facts, rejects: pl.DataFrame | None) -> dict[str, list[str]]:
-    """Per patient, the measurements whose unit could not be used (the reader's own rejects are reported by the caller)."""
-    frames = [frame for frame in (facts.rejects, rejects) if frame is not None and not frame.is_empty()]
-    if not frames or facts.subjects.height != 1:
-        return {}
-    subject = facts.subjects["subject_id"][0]
-    return {subject: [f"{row['record'] or row['file']}: {row['reason']}" for frame in frames for row in frame.to_dicts()]}
+    """Per patient, the measurements whose unit could not be used; of a lone patient also what the reader could not use."""
+    rows = facts.rejects.sort("record", "reason").to_dicts()
+    if rejects is not None and facts.subjects.height == 1:
+        rows += [row | {"subject_id": facts.subjects["subject_id"][0]} for row in rejects.to_dicts()]
+    warnings: dict[str, list[str]] = {}
+    for row in rows:
+        warnings.setdefault(row["subject_id"], []).append(f"{row['record'] or row['file']}: {row['reason']}")
+    return warnings
 
 
 class _Writer:

@@ -42,8 +42,7 @@ class Facts:
             ("calcification", "lesion", "as_of", "unknown"), as_of.
         concepts: see ``CONCEPT_FACT_SCHEMA``.
         labs: see ``labs.LAB_FACT_SCHEMA``.
-        mentions: the affirmed events behind ``concepts``, once per concept they show
-            (subject_id, concept, time, sites, days_before_onset); what qualified criteria read.
+        mentions: the affirmed events as recorded (subject_id, concept, time, sites, days_before_onset); what qualified criteria read.
         rejects: measurements whose unit could not be used.
     """
 
@@ -98,7 +97,9 @@ def build_facts(batch: Batch, knowledge: Knowledge, as_of: datetime | None = Non
     subjects = _subjects(batch.patients, events, tree, as_of)
     is_lab = pl.col("concept").is_in(list(tree.labs))
     labs, rejects = lab_facts(events.filter(is_lab & (pl.col("certainty") == "affirmed")), subjects, knowledge)
-    concepts, mentions = _concept_facts(events.filter(~is_lab & (pl.col("certainty") != "family")), subjects, tree)
+    recorded = events.filter(~is_lab & (pl.col("certainty") != "family"))
+    concepts = _concept_facts(recorded, subjects, tree)
+    mentions = recorded.filter(pl.col("certainty") == "affirmed").select("subject_id", "concept", "time", "sites", "days_before_onset")
     return Facts(subjects=subjects, concepts=concepts, labs=labs, mentions=mentions, rejects=rejects)
 
 
@@ -139,51 +140,50 @@ def _subjects(patients: pl.DataFrame, events: pl.DataFrame, tree: _Tree, as_of: 
     )
 
 
-def _concept_facts(events: pl.DataFrame, subjects: pl.DataFrame, tree: _Tree) -> tuple[pl.DataFrame, pl.DataFrame]:
-    said = pl.coalesce("text_value", pl.col("code").str.replace(r"^text/", ""))
-    columns = ["subject_id", "time", "certainty", "sites", "days_before_onset", "source", "target", "said"]
-    slim = events.lazy().with_columns(said.alias("said"))
-    negated = pl.col("certainty") == "negated"
-    spread = pl.concat(
-        [
-            slim.filter(~negated).join(tree.up.lazy(), on="concept").select(columns),
-            slim.filter(negated).join(tree.down.lazy(), on="concept").select(columns),
-        ]
-    ).join(subjects.lazy().select("subject_id", "index_time"), on="subject_id")
+def _concept_facts(events: pl.DataFrame, subjects: pl.DataFrame, tree: _Tree) -> pl.DataFrame:
+    """Presence of every concept: events are first counted per concept as recorded, then that count is spread over the tree."""
+    key = ["subject_id", "concept", "certainty"]
+    distance = (pl.col("time") - pl.col("index_time")).abs().dt.total_microseconds().fill_null(0)
+    placed = (
+        events.lazy()
+        .select(*key, "time", "source", pl.coalesce("text_value", pl.col("code").str.strip_prefix("text/")).alias("said"))
+        .join(subjects.lazy().select("subject_id", "index_time"), on="subject_id")
+        .with_columns(distance.alias("distance"))
+    )
+    counted = placed.group_by(key).agg(
+        pl.len().alias("n"),
+        pl.col("time").min().alias("first_time"),
+        pl.col("time").max().alias("last_time"),
+        pl.col("distance").min(),
+    )
+    nearest = (
+        placed.join(counted.select(*key, "distance"), on=[*key, "distance"], how="semi")
+        .sort("source", "time", "said")
+        .unique(key, keep="first", maintain_order=True)
+        .select(*key, "time", "source", "said")
+    )
+    recorded = counted.join(nearest, on=key).collect().lazy()
     affirmed, denied, unsure = (pl.col("certainty") == word for word in ("affirmed", "negated", "uncertain"))
-    distance = (pl.col("time") - pl.col("index_time")).abs().fill_null(pl.duration(days=0))
-    weight = pl.when(affirmed).then(0).when(denied).then(1).otherwise(2)
-    facts = (
-        spread.with_columns(weight.alias("_weight"), distance.alias("_distance"))
-        .sort("_weight", "_distance", "source", "time", "said")
+    return (
+        pl.concat([recorded.filter(~denied).join(tree.up.lazy(), on="concept"), recorded.filter(denied).join(tree.down.lazy(), on="concept")])
+        .with_columns(pl.when(affirmed).then(0).when(denied).then(1).otherwise(2).alias("weight"))
+        .sort("weight", "distance", "source", "time", "said")
         .group_by("subject_id", "target", maintain_order=True)
         .agg(
-            affirmed.sum().alias("_yes"),
-            denied.sum().alias("_no"),
+            pl.col("n").filter(affirmed).sum().alias("yes"),
+            pl.col("n").filter(denied).sum().alias("no"),
             unsure.any().alias("suspected"),
-            pl.col("time").filter(affirmed).min().alias("first_time"),
-            pl.col("time").filter(affirmed).max().alias("last_time"),
-            pl.col("said").first(),
-            pl.col("source").first(),
-            pl.col("time").first(),
+            pl.col("first_time").filter(affirmed).min(),
+            pl.col("last_time").filter(affirmed).max(),
+            pl.col("said", "source", "time").first(),
         )
-        .with_columns(pl.when(pl.col("_yes") > 0).then(True).when(pl.col("_no") > 0).then(False).alias("present"))
         .select(
             "subject_id",
             pl.col("target").alias("concept"),
-            "present",
-            pl.when(pl.col("_yes") > 0).then("_yes").otherwise("_no").cast(pl.UInt32).alias("n"),
-            pl.when(pl.col("_yes") > 0).then("_no").otherwise(0).cast(pl.UInt32).alias("n_conflicting"),
-            "suspected",
-            "first_time",
-            "last_time",
-            "said",
-            "source",
-            "time",
+            pl.when(pl.col("yes") > 0).then(True).when(pl.col("no") > 0).then(False).alias("present"),
+            pl.when(pl.col("yes") > 0).then("yes").otherwise("no").cast(pl.UInt32).alias("n"),
+            pl.when(pl.col("yes") > 0).then("no").otherwise(0).cast(pl.UInt32).alias("n_conflicting"),
+            "suspected", "first_time", "last_time", "said", "source", "time",
         )
-    )
-    mentions = spread.filter(affirmed).select(
-        "subject_id", pl.col("target").alias("concept"), "time", "sites", "days_before_onset", "index_time"
-    )
-    collected = pl.collect_all([facts, mentions])
-    return collected[0], collected[1]
+        .collect()
+    )  # fmt: skip

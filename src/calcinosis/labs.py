@@ -42,6 +42,12 @@ LAB_FACT_SCHEMA: Final[Schema] = {
 
 _SAME_SAMPLE = "7d"  # how far apart two analytes of one derived quantity may lie
 _UNDATED = pl.datetime(1, 1, 1)
+_LAB_REJECTS = {**REJECT_SCHEMA, "subject_id": pl.String, "concept": pl.String}
+DERIVED_FROM = {
+    "calcium_adjusted": ("calcium_total", "calcium_ionised", "calcium_albumin_corrected"),
+    "calcium_phosphate_product": ("calcium_total", "calcium_albumin_corrected", "phosphate"),
+    "egfr": ("creatinine",),
+}
 MG_DL_PER_UMOL_L_CREATININE = 113.12 / 10_000  # chemistry: molar mass of creatinine
 
 _MEASURED = [
@@ -54,10 +60,10 @@ def lab_facts(events: pl.DataFrame, subjects: pl.DataFrame, knowledge: Knowledge
     """Reduce lab events to one row per patient and analyte.
 
     Returns:
-        The facts (``LAB_FACT_SCHEMA``) and the rejects (unknown units, ``events.REJECT_SCHEMA``).
+        The facts (``LAB_FACT_SCHEMA``) and the rejects (unknown units: ``events.REJECT_SCHEMA``, subject_id and concept).
     """
     if events.is_empty():
-        return pl.DataFrame(schema=LAB_FACT_SCHEMA), pl.DataFrame(schema=REJECT_SCHEMA)
+        return pl.DataFrame(schema=LAB_FACT_SCHEMA), pl.DataFrame(schema=_LAB_REJECTS)
     factors, rejects = _conversions(events, knowledge)
     intervals = _intervals(knowledge)
     measured = _with_person(_canonical(events.lazy(), factors.lazy()), subjects.lazy())
@@ -84,7 +90,7 @@ def _conversions(events: pl.DataFrame, knowledge: Knowledge) -> tuple[pl.DataFra
     names = {"concept": pl.String, "unit": pl.String}
     factor = pl.DataFrame(factors, schema=names | {"factor": pl.Float64}, orient="row")
     if not failures:
-        return factor, pl.DataFrame(schema=REJECT_SCHEMA)
+        return factor, pl.DataFrame(schema=_LAB_REJECTS)
     failed = pl.DataFrame(failures, schema=names | {"reason": pl.String}, orient="row")
     rejects = (
         events.filter(pl.col("numeric_value").is_not_null())
@@ -96,6 +102,8 @@ def _conversions(events: pl.DataFrame, knowledge: Knowledge) -> tuple[pl.DataFra
             pl.lit("warning").alias("level"),
             pl.lit("unknown_unit").alias("category"),
             "reason",
+            "subject_id",
+            "concept",
         )
     )
     return factor, rejects

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from calcinosis.events import Schema
 from calcinosis.facts import Facts
 from calcinosis.findings import Leaf, is_plain, leaf_id
 from calcinosis.knowledge import Knowledge
@@ -28,6 +29,9 @@ _MEANS = {  # asked -> (flags that say yes, flags that say no); any other flag l
     "positive": (("positive", "high", "abnormal"), ("negative", "normal")),
     "negative": (("negative", "normal"), ("positive", "high", "abnormal")),
 }
+
+
+_ANSWERS: Schema = {"subject_id": pl.String, "leaf": pl.Int32, "truth": pl.Int8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,26 +76,36 @@ class Questions:
 
     @cached_property
     def qualified(self) -> pl.DataFrame:
-        """concept -> leaf with at, lead_from, lead_to, within."""
+        """shown_by (a recorded concept) -> leaf with concept, at, lead_from, lead_to, within."""
         rows = [
-            (leaf.has, j, leaf.at, *(leaf.days_before_onset or (None, None)), leaf.within_days)
+            (shown_by, leaf.has, j, leaf.at, *(leaf.days_before_onset or (None, None)), leaf.within_days)
             for j, (leaf, _) in enumerate(self.leaves)
             if isinstance(leaf, Has) and not is_plain(leaf)
+            for shown_by in self.knowledge.descendants[leaf.has]
         ]
         schema = {
-            "concept": pl.String,
-            "leaf": pl.Int32,
-            "at": pl.String,
-            "lead_from": pl.Float64,
-            "lead_to": pl.Float64,
-            "within": pl.Float64,
-        }
+            "shown_by": pl.String, "concept": pl.String, "leaf": pl.Int32, "at": pl.String,
+            "lead_from": pl.Float64, "lead_to": pl.Float64, "within": pl.Float64,
+        }  # fmt: skip
         return pl.DataFrame(rows, schema=schema, orient="row")
 
     @cached_property
     def same_site(self) -> pl.DataFrame:
+        """leaf -> the two concepts."""
         rows = [(j, *leaf.same_site) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, SameSite)]
         return pl.DataFrame(rows, schema={"leaf": pl.Int32, "first": pl.String, "second": pl.String}, orient="row")
+
+    @cached_property
+    def same_site_shown_by(self) -> pl.DataFrame:
+        """shown_by (a recorded concept) -> leaf and side ("first", "second")."""
+        rows = [
+            (shown_by, j, side)
+            for j, (leaf, _) in enumerate(self.leaves)
+            if isinstance(leaf, SameSite)
+            for side, concept in zip(("first", "second"), leaf.same_site, strict=True)
+            for shown_by in self.knowledge.descendants[concept]
+        ]
+        return pl.DataFrame(rows, schema={"shown_by": pl.String, "leaf": pl.Int32, "side": pl.String}, orient="row")
 
     @cached_property
     def site_ancestors(self) -> pl.DataFrame:
@@ -142,6 +156,12 @@ class Questions:
     @cached_property
     def person(self) -> tuple[tuple[int, AgeIs | SexIs], ...]:
         return tuple((j, leaf) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, AgeIs | SexIs))
+
+    def warm(self) -> None:
+        """Build every table that is otherwise built on first use."""
+        for table in (self.names, self.presence, self.suspicion, self.qualified, self.same_site, self.same_site_shown_by, self.flags):
+            len(table)
+        _ = self.limits, self.person, self.related_sites
 
     def closed(self, kinds: frozenset[str]) -> dict[str, list[int]]:
         """Concepts of the kinds for which silence means absence, each with the leaves that are false when it is absent."""
@@ -208,14 +228,21 @@ def _presence(present: pl.DataFrame, questions: Questions) -> pl.DataFrame:
 
 def _suspicion(present: pl.DataFrame, questions: Questions) -> pl.DataFrame:
     if questions.suspicion.is_empty():
-        return present.clear()
+        return pl.DataFrame(schema=_ANSWERS)
     asked = present.join(questions.suspicion, on="concept").filter(pl.col("suspected") | pl.col("present").is_not_null())
     return asked.select("subject_id", "leaf", _truth(pl.col("suspected") & pl.col("present").is_null()))
 
 
 def _qualified(facts: Facts, present: pl.DataFrame, questions: Questions) -> pl.DataFrame:
-    absent = present.filter(~pl.col("present")).join(questions.qualified, on="concept").select("subject_id", "leaf", _truth(pl.lit(False)))
-    asked = facts.mentions.join(questions.qualified, on="concept").with_row_index("mention")
+    if questions.qualified.is_empty():
+        return pl.DataFrame(schema=_ANSWERS)
+    plain = questions.qualified.select("concept", "leaf").unique()
+    absent = present.filter(~pl.col("present")).join(plain, on="concept").select("subject_id", "leaf", _truth(pl.lit(False)))
+    asked = (
+        facts.mentions.join(questions.qualified, left_on="concept", right_on="shown_by")
+        .join(facts.subjects.select("subject_id", "index_time"), on="subject_id")
+        .with_row_index("mention")
+    )
     if asked.is_empty():
         return absent
     at_sites = (
@@ -245,21 +272,21 @@ def _qualified(facts: Facts, present: pl.DataFrame, questions: Questions) -> pl.
 
 def _same_site(facts: Facts, present: pl.DataFrame, questions: Questions) -> pl.DataFrame:
     if questions.same_site.is_empty():
-        return present.clear()
+        return pl.DataFrame(schema=_ANSWERS)
     missing = present.filter(~pl.col("present")).select("subject_id", "concept")
     pairs = questions.same_site
     absent = pl.concat(
         [missing.join(pairs, left_on="concept", right_on=side).select("subject_id", "leaf") for side in ("first", "second")]
     ).unique()
-    wanted = pl.concat([pairs["first"], pairs["second"]]).unique()
     sited = (
-        facts.mentions.filter(pl.col("concept").is_in(wanted.implode()) & (pl.col("sites").list.len() > 0))
-        .select("subject_id", "concept", pl.col("sites").alias("site"))
+        facts.mentions.filter(pl.col("sites").list.len() > 0)
+        .join(questions.same_site_shown_by, left_on="concept", right_on="shown_by")
+        .select("subject_id", "leaf", "side", pl.col("sites").alias("site"))
         .explode("site")
         .unique()
     )
-    first = sited.join(pairs, left_on="concept", right_on="first").select("subject_id", "leaf", "site")
-    second = sited.join(pairs, left_on="concept", right_on="second").select("subject_id", "leaf", pl.col("site").alias("within_site"))
+    first = sited.filter(pl.col("side") == "first").select("subject_id", "leaf", "site")
+    second = sited.filter(pl.col("side") == "second").select("subject_id", "leaf", pl.col("site").alias("within_site"))
     both = first.join(second, on=["subject_id", "leaf"])
     shared = both.join(questions.related_sites.with_columns(pl.lit(True).alias("related")), on=["site", "within_site"], how="left")
     met = shared.group_by("subject_id", "leaf").agg(_truth(pl.col("related").fill_null(False).any()))
@@ -278,7 +305,7 @@ def _moments(labs: pl.DataFrame) -> pl.DataFrame:
 
 def _flags(labs: pl.DataFrame, questions: Questions) -> pl.DataFrame:
     if labs.is_empty():
-        return pl.DataFrame(schema={"subject_id": pl.String, "leaf": pl.Int32, "truth": pl.Int8})
+        return pl.DataFrame(schema=_ANSWERS)
     deciding = _moments(labs).select("subject_id", "concept", "moment", "flag").drop_nulls()
     ever = labs.select("subject_id", "concept", pl.lit("ever").alias("moment"), pl.col("ever").alias("flag")).explode("flag").drop_nulls()
     return pl.concat([deciding, ever]).join(questions.flags, on=["concept", "moment", "flag"]).select("subject_id", "leaf", "truth")
@@ -286,7 +313,7 @@ def _flags(labs: pl.DataFrame, questions: Questions) -> pl.DataFrame:
 
 def _limits(labs: pl.DataFrame, questions: Questions) -> pl.DataFrame:
     if labs.is_empty():
-        return pl.DataFrame(schema={"subject_id": pl.String, "leaf": pl.Int32, "truth": pl.Int8})
+        return pl.DataFrame(schema=_ANSWERS)
     asked = _moments(labs).filter(pl.col("value").is_not_null()).join(questions.limits, on=["concept", "moment"])
     value, comparator = pl.col("value"), pl.col("comparator").fill_null("=")
     below = comparator.is_in(["<", "<="])  # the true value lies at or under ``value``

@@ -13,6 +13,7 @@ import polars as pl
 from calcinosis.events import Schema
 from calcinosis.facts import Facts
 from calcinosis.knowledge.model import Status
+from calcinosis.labs import DERIVED_FROM
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.plan import Plan, PlannedCriterion
 from calcinosis.truth import TRUE, UNKNOWN
@@ -214,11 +215,14 @@ def _unknown_leaves(missing: pl.DataFrame, leaf_values: pl.DataFrame, facts: Fac
     """To each unknown criterion, the concepts nobody recorded, and why they are unknown."""
     measured = facts.labs.select("subject_id", "concept", pl.lit(True).alias("_measured"))
     suspected = facts.concepts.filter("suspected").select("subject_id", "concept", pl.lit(True).alias("_suspected"))
-    unusable = facts.rejects.select(pl.col("record").alias("_record"), pl.col("reason").str.split(":").list.first().alias("concept"))
+    derived = pl.DataFrame([(made, base) for made, bases in DERIVED_FROM.items() for base in bases], schema=["made", "concept"], orient="row")
+    unusable = facts.rejects.select("subject_id", "concept")
+    through = unusable.join(derived, on="concept").select("subject_id", pl.col("made").alias("concept"))
+    unusable = pl.concat([unusable, through]).unique().with_columns(pl.lit(True).alias("_unusable"))
     because = (
         pl.when(pl.col("source_kind").str.starts_with("lab") & pl.col("_measured").fill_null(False))
         .then(pl.lit("measured outside the window, or without a usable result"))
-        .when(pl.col("source_kind").str.starts_with("lab") & pl.col("concept").is_in(unusable["concept"].to_list()))
+        .when(pl.col("source_kind").str.starts_with("lab") & pl.col("_unusable").fill_null(False))
         .then(pl.lit("unit not convertible"))
         .when(pl.col("source_kind").str.starts_with("lab"))
         .then(pl.lit("never measured"))
@@ -230,9 +234,10 @@ def _unknown_leaves(missing: pl.DataFrame, leaf_values: pl.DataFrame, facts: Fac
         missing.select("subject_id", "id")
         .join(plan.criterion_leaves.select("id", "leaf"), on="id", maintain_order="left")
         .join(leaf_values, on=["subject_id", "leaf"], how="anti")
-        .join(plan.leaf_subjects, on="leaf")
-        .join(measured, on=["subject_id", "concept"], how="left")
-        .join(suspected, on=["subject_id", "concept"], how="left")
+        .join(plan.leaf_subjects, on="leaf", maintain_order="left")
+        .join(measured, on=["subject_id", "concept"], how="left", maintain_order="left")
+        .join(suspected, on=["subject_id", "concept"], how="left", maintain_order="left")
+        .join(unusable, on=["subject_id", "concept"], how="left", maintain_order="left")
         .group_by("subject_id", "id", maintain_order=True)
         .agg(pl.struct("concept", because.alias("because")).unique(maintain_order=True).alias("unknown"))
     )

@@ -222,7 +222,12 @@ def _signed_leaves(criterion: Criterion, knowledge: Knowledge, now: bool, positi
         yield from _signed_leaves(criterion.not_, knowledge, now, not positive)
     elif isinstance(criterion, Has | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
         yield leaf_id(criterion, now=now), positive
-    elif not isinstance(criterion, HypothesisAtLeast):
+    elif isinstance(criterion, HypothesisAtLeast):
+        hypothesis = knowledge.types.get(criterion.hypothesis) or knowledge.mimics[criterion.hypothesis]
+        for rule in hypothesis.rules:
+            if rule.status.rank >= criterion.at_least.rank:
+                yield from _signed_leaves(rule.when, knowledge, False, positive)
+    else:
         for part in children(criterion):
             yield from _signed_leaves(part, knowledge, now, positive)
 

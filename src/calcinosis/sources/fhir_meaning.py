@@ -90,8 +90,12 @@ class Interpreter:
             meaning.not_read[LONG_TEXT] += 1
             return Concepts()
         reading = self.reader.read(text, context)
-        drafts = [self._said(mention, text) for mention in reading.mentions]
-        return Concepts(merged(drafts), reading.sites, reading.days_before_onset)
+        drafts = merged(self._said(mention, text) for mention in reading.mentions)
+        sites = reading.sites
+        if context is Context.OBSERVATION and not sites and len(drafts) <= 1:  # "left elbow, 3 cm", "livedo racemosa of the thigh"
+            sites = self.reader.read(text, Context.SITE).sites
+            drafts = [replace(draft, sites=sites) for draft in drafts]
+        return Concepts(drafts, sites, reading.days_before_onset)
 
     def coded(self, coded: Coded | None, context: Context, meaning: Meaning) -> Concepts:
         """The concepts of a CodeableConcept.
