@@ -11,11 +11,10 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # hand_made and reference_evaluator, also with importlib import mode
 
+from hand_made import CASES  # noqa: E402
+
 from calcinosis.events import Batch  # noqa: E402
 from calcinosis.knowledge import Knowledge, load_knowledge  # noqa: E402
-
-ROOT = Path(__file__).parents[1]
-CASES = ROOT / "examples" / "published_cases"
 
 settings.register_profile(
     "default", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

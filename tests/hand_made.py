@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -29,6 +30,7 @@ from calcinosis.knowledge.model import (
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.truth import Truth
 
+CASES = Path(__file__).parents[1] / "examples" / "published_cases"
 INDEX = datetime(2024, 6, 1)
 _versions = itertools.count()
 

@@ -67,14 +67,15 @@ def lab_facts(events: pl.DataFrame, subjects: pl.DataFrame, knowledge: Knowledge
     factors, rejects = _conversions(events, knowledge)
     intervals = _intervals(knowledge)
     measured = _with_person(_canonical(events.lazy(), factors.lazy()), subjects.lazy())
-    # collected between the steps: each is read several times by the next
-    measured = _flagged(measured, intervals).collect().lazy()
-    derived = pl.concat([_adjusted_calcium(measured, knowledge), _egfr(measured)]).collect().lazy()
-    measured = pl.concat([measured, _flagged(derived, intervals)]).collect().lazy()
-    product = _product(measured).collect()
-    if not product.is_empty():
-        measured = pl.concat([measured, _flagged(product.lazy(), intervals)])
-    return _deciding(measured, knowledge.setting("lab_window_days")).collect(), rejects
+    # Collected between the steps, as each is read several times by the next (and row numbers must not change in between). The plans
+    # are written as they should run, and the optimiser would cost more than one patient's measurements do.
+    as_written = pl.QueryOptFlags.none()
+    measured = measured.collect(optimizations=as_written).lazy()
+    measured = _flagged(measured, intervals).collect(optimizations=as_written).lazy()
+    derived = pl.concat([_adjusted_calcium(measured, knowledge), _egfr(measured)]).collect(optimizations=as_written).lazy()
+    derived = pl.concat([derived, _product(derived, measured)]).collect(optimizations=as_written).lazy()
+    everything = pl.concat([measured, _flagged(derived, intervals)])
+    return _deciding(everything, knowledge.setting("lab_window_days")).collect(optimizations=as_written), rejects
 
 
 def _conversions(events: pl.DataFrame, knowledge: Knowledge) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -286,10 +287,10 @@ def _adjusted_calcium(measured: pl.LazyFrame, knowledge: Knowledge) -> pl.LazyFr
     return pl.concat([ionised, corrected, total]).with_columns(pl.lit("calcium_adjusted").alias("concept"))
 
 
-def _product(measured: pl.LazyFrame) -> pl.LazyFrame:
+def _product(derived: pl.LazyFrame, measured: pl.LazyFrame) -> pl.LazyFrame:
     """Calcium × phosphate, mmol²/L², where both have a value."""
     exact = pl.col("value").is_not_null() & pl.col("comparator").is_null()
-    calcium = _pick(measured, "calcium_adjusted").filter(exact)
+    calcium = _pick(derived, "calcium_adjusted").filter(exact)
     phosphate = _pick(measured, "phosphate").filter(exact)
     return (
         _nearest_sample(calcium, phosphate, "_phosphate")

@@ -186,25 +186,27 @@ def ask(facts: Facts, questions: Questions, closed_world: frozenset[str] = froze
     rows = subjects.select("subject_id").with_row_index("row")
     values = np.full((len(questions.leaves), subjects.height), UNKNOWN, dtype=np.int8)
 
-    def write(answers: pl.DataFrame) -> None:
-        """answers: subject_id, leaf, truth (Int8)."""
-        if not answers.is_empty():
-            placed = answers.join(rows, on="subject_id")
-            values[placed["leaf"].to_numpy(), placed["row"].to_numpy()] = placed["truth"].to_numpy()
-
-    present = facts.concepts.select("subject_id", "concept", "present", "suspected")
-    write(_presence(present, questions))
-    write(_suspicion(present, questions))
-    write(_qualified(facts, present, questions))
-    write(_same_site(facts, present, questions))
-    write(_flags(facts.labs, questions))
-    write(_limits(facts.labs, questions))
+    present = facts.concepts.lazy().select("subject_id", "concept", "present", "suspected")
+    labs = facts.labs.lazy()
+    answers = pl.concat(
+        [
+            _presence(present, questions),
+            _suspicion(present, questions),
+            _qualified(facts, present, questions),
+            _same_site(facts, present, questions),
+            _flags(labs, questions),
+            _limits(labs, questions),
+        ]
+    )
+    # the plan is written as it should run; the optimiser would cost more than one patient's answers do
+    placed = answers.join(rows.lazy(), on="subject_id").select("leaf", "row", "truth").collect(optimizations=pl.QueryOptFlags.none())
+    values[placed["leaf"].to_numpy(), placed["row"].to_numpy()] = placed["truth"].to_numpy()
     age = subjects["age_years"].fill_null(np.nan).to_numpy()
     sex = subjects["sex"].fill_null("").to_numpy()
     for j, leaf in questions.person:
         values[j] = _person(leaf, age, sex)
     closed = questions.closed(closed_world) if closed_world else {}
-    spoken = present.filter(pl.col("concept").is_in(list(closed))).join(rows, on="subject_id")  # also if only suspected
+    spoken = facts.concepts.filter(pl.col("concept").is_in(list(closed))).join(rows, on="subject_id")  # also if only suspected
     for concept, asked in closed.items():
         silent = np.ones(subjects.height, dtype=np.bool_)
         silent[spoken.filter(pl.col("concept") == concept)["row"].to_numpy()] = False
@@ -218,38 +220,35 @@ def _truth(value: pl.Expr) -> pl.Expr:
     return (value.cast(pl.Int8) * 2).fill_null(1).alias("truth")
 
 
-def _presence(present: pl.DataFrame, questions: Questions) -> pl.DataFrame:
+def _presence(present: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
     return (
         present.filter(pl.col("present").is_not_null())
-        .join(questions.presence, on="concept")
+        .join(questions.presence.lazy(), on="concept")
         .select("subject_id", "leaf", _truth(pl.col("present")))
     )
 
 
-def _suspicion(present: pl.DataFrame, questions: Questions) -> pl.DataFrame:
-    if questions.suspicion.is_empty():
-        return pl.DataFrame(schema=_ANSWERS)
-    asked = present.join(questions.suspicion, on="concept").filter(pl.col("suspected") | pl.col("present").is_not_null())
+def _suspicion(present: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
+    asked = present.join(questions.suspicion.lazy(), on="concept").filter(pl.col("suspected") | pl.col("present").is_not_null())
     return asked.select("subject_id", "leaf", _truth(pl.col("suspected") & pl.col("present").is_null()))
 
 
-def _qualified(facts: Facts, present: pl.DataFrame, questions: Questions) -> pl.DataFrame:
-    if questions.qualified.is_empty():
-        return pl.DataFrame(schema=_ANSWERS)
-    plain = questions.qualified.select("concept", "leaf").unique()
+def _qualified(facts: Facts, present: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
+    plain = questions.qualified.lazy().select("concept", "leaf").unique()
     absent = present.filter(~pl.col("present")).join(plain, on="concept").select("subject_id", "leaf", _truth(pl.lit(False)))
     asked = (
-        facts.mentions.join(questions.qualified, left_on="concept", right_on="shown_by")
-        .join(facts.subjects.select("subject_id", "index_time"), on="subject_id")
+        facts.mentions.lazy()
+        .join(questions.qualified.lazy(), left_on="concept", right_on="shown_by")
+        .join(facts.subjects.lazy().select("subject_id", "index_time"), on="subject_id")
         .with_row_index("mention")
+        .collect(optimizations=pl.QueryOptFlags.none())  # numbered once: both branches below read it
+        .lazy()
     )
-    if asked.is_empty():
-        return absent
     at_sites = (
         asked.filter(pl.col("at").is_not_null() & (pl.col("sites").list.len() > 0))
         .select("mention", "at", pl.col("sites").alias("site"))
         .explode("site")
-        .join(questions.site_ancestors, on="site", how="left")
+        .join(questions.site_ancestors.lazy(), on="site", how="left")
         .group_by("mention")
         .agg((pl.col("within_site") == pl.col("at")).any().alias("at_site"))
     )
@@ -270,17 +269,16 @@ def _qualified(facts: Facts, present: pl.DataFrame, questions: Questions) -> pl.
     return pl.concat([absent, met])
 
 
-def _same_site(facts: Facts, present: pl.DataFrame, questions: Questions) -> pl.DataFrame:
-    if questions.same_site.is_empty():
-        return pl.DataFrame(schema=_ANSWERS)
+def _same_site(facts: Facts, present: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
     missing = present.filter(~pl.col("present")).select("subject_id", "concept")
-    pairs = questions.same_site
+    pairs = questions.same_site.lazy()
     absent = pl.concat(
         [missing.join(pairs, left_on="concept", right_on=side).select("subject_id", "leaf") for side in ("first", "second")]
     ).unique()
     sited = (
-        facts.mentions.filter(pl.col("sites").list.len() > 0)
-        .join(questions.same_site_shown_by, left_on="concept", right_on="shown_by")
+        facts.mentions.lazy()
+        .filter(pl.col("sites").list.len() > 0)
+        .join(questions.same_site_shown_by.lazy(), left_on="concept", right_on="shown_by")
         .select("subject_id", "leaf", "side", pl.col("sites").alias("site"))
         .explode("site")
         .unique()
@@ -288,12 +286,12 @@ def _same_site(facts: Facts, present: pl.DataFrame, questions: Questions) -> pl.
     first = sited.filter(pl.col("side") == "first").select("subject_id", "leaf", "site")
     second = sited.filter(pl.col("side") == "second").select("subject_id", "leaf", pl.col("site").alias("within_site"))
     both = first.join(second, on=["subject_id", "leaf"])
-    shared = both.join(questions.related_sites.with_columns(pl.lit(True).alias("related")), on=["site", "within_site"], how="left")
+    shared = both.join(questions.related_sites.lazy().with_columns(pl.lit(True).alias("related")), on=["site", "within_site"], how="left")
     met = shared.group_by("subject_id", "leaf").agg(_truth(pl.col("related").fill_null(False).any()))
     return pl.concat([absent.with_columns(_truth(pl.lit(False))), met])
 
 
-def _moments(labs: pl.DataFrame) -> pl.DataFrame:
+def _moments(labs: pl.LazyFrame) -> pl.LazyFrame:
     """The two deciding measurements of each analyte as rows: subject_id, concept, moment, value, comparator, flag."""
     at_index = labs.select("subject_id", "concept", pl.lit("index").alias("moment"), "value", "comparator", "flag")
     now = labs.select(
@@ -303,18 +301,14 @@ def _moments(labs: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([at_index, now])
 
 
-def _flags(labs: pl.DataFrame, questions: Questions) -> pl.DataFrame:
-    if labs.is_empty():
-        return pl.DataFrame(schema=_ANSWERS)
+def _flags(labs: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
     deciding = _moments(labs).select("subject_id", "concept", "moment", "flag").drop_nulls()
     ever = labs.select("subject_id", "concept", pl.lit("ever").alias("moment"), pl.col("ever").alias("flag")).explode("flag").drop_nulls()
-    return pl.concat([deciding, ever]).join(questions.flags, on=["concept", "moment", "flag"]).select("subject_id", "leaf", "truth")
+    return pl.concat([deciding, ever]).join(questions.flags.lazy(), on=["concept", "moment", "flag"]).select("subject_id", "leaf", "truth")
 
 
-def _limits(labs: pl.DataFrame, questions: Questions) -> pl.DataFrame:
-    if labs.is_empty():
-        return pl.DataFrame(schema=_ANSWERS)
-    asked = _moments(labs).filter(pl.col("value").is_not_null()).join(questions.limits, on=["concept", "moment"])
+def _limits(labs: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
+    asked = _moments(labs).filter(pl.col("value").is_not_null()).join(questions.limits.lazy(), on=["concept", "moment"])
     value, comparator = pl.col("value"), pl.col("comparator").fill_null("=")
     below = comparator.is_in(["<", "<="])  # the true value lies at or under ``value``
     above = comparator.is_in([">", ">="])

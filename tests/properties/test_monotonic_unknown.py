@@ -1,8 +1,8 @@
 """Taking a fact away changes a status only if that fact was named: what supports may not hide, what speaks against may not hide.
 
 Every event of every published case is removed on its own, and all events of every concept together; each of these records is assessed as
-a patient of its own. When the status of a type rises, the removed fact must have stood in what spoke against the type, in the rule that
-decided, or among the reasons of another type or mimic. When it falls, it must have stood among the type's own reasons.
+a patient of its own. When the status of a type rises, the removed fact must have stood in what spoke against the type, or in the rule
+that held it down. When it falls, it must have stood among the type's own reasons.
 
 Removing an event can also move the index date, and with it every window; such records are counted but not judged.
 """
@@ -88,10 +88,7 @@ def shown_by(concepts: Iterable[tuple[str, str]], knowledge: Knowledge) -> froze
 def named(answer: Assessment, type_key: str, *, rises: bool) -> set[str]:
     """The concepts of all facts that may explain why the type stands higher (lower) without them."""
     mine = next(t for t in answer.types if t.type == type_key)
-    reasons = [*mine.reasons, *mine.against] if rises else list(mine.reasons)
-    if rises:
-        reasons += [r for other in answer.types if other.type != type_key for r in other.reasons]
-        reasons += [r for mimic in answer.mimics for r in mimic.reasons]
+    reasons = [*mine.reasons[:1], *mine.against] if rises else mine.reasons  # the first reason is the rule that decided
     return {fact.concept for reason in reasons for fact in reason.facts}
 
 

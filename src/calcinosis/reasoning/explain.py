@@ -46,6 +46,9 @@ REASON_SCHEMA: Final[Schema] = {
 }
 
 
+_COMMON = [name for name in REASON_SCHEMA if name not in ("facts", "unknown")]
+
+
 def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
     """Reasons for every hypothesis, alarm, disease and form of the given patients.
 
@@ -58,15 +61,14 @@ def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
     plan = evaluation.plan
     shown = [*(c for criteria in plan.shown.values() for c in criteria), *(c for c in plan.other if c.kind != "test")]
     true, missing = _decided(evaluation, shown)
-    leaf_values = _leaf_values(evaluation)
-    leaf_facts = _leaf_facts(leaf_values, facts, plan)
-    fired = pl.concat([_deciding_rules(evaluation), true], how="diagonal")
-    reasons = _attach_facts(fired, leaf_facts, plan)
-    reasons = _never_without_a_fact(reasons, facts)
-    gaps = _unknown_leaves(missing, leaf_values, facts, plan)
-    columns = list(REASON_SCHEMA)
-    return pl.concat([reasons.select(columns[:-1]), gaps.select([c for c in columns if c != "facts"])], how="diagonal").select(
-        [pl.col(name).cast(dtype) for name, dtype in REASON_SCHEMA.items()]
+    leaf_values = _leaf_values(evaluation).lazy()
+    fired = pl.concat([_deciding_rules(evaluation), true], how="diagonal").lazy()
+    reasons = _never_without_a_fact(_attach_facts(fired, _leaf_facts(leaf_values, facts, plan), plan), facts)
+    gaps = _unknown_leaves(missing.lazy(), leaf_values, facts, plan)
+    everything = pl.concat([reasons.select(*_COMMON, "facts"), gaps.select(*_COMMON, "unknown")], how="diagonal")
+    # the plan is written as it should run; the optimiser would cost more than one patient's reasons do
+    return everything.select([pl.col(name).cast(dtype) for name, dtype in REASON_SCHEMA.items()]).collect(
+        optimizations=pl.QueryOptFlags.none()
     )
 
 
@@ -131,18 +133,18 @@ def _leaf_values(evaluation: Evaluation) -> pl.DataFrame:
     )
 
 
-def _leaf_facts(leaf_values: pl.DataFrame, facts: Facts, plan: Plan) -> pl.DataFrame:
+def _leaf_facts(leaf_values: pl.LazyFrame, facts: Facts, plan: Plan) -> pl.LazyFrame:
     """One fact per patient and known leaf: subject_id, leaf, leaf value, fact (struct)."""
-    asked = leaf_values.rename({"value": "leaf_value"}).join(plan.leaf_subjects, on="leaf")
+    asked = leaf_values.rename({"value": "leaf_value"}).join(plan.leaf_subjects.lazy(), on="leaf")
     on = ["subject_id", "concept"]
     word = pl.when("present").then(pl.lit("present")).when(~pl.col("present")).then(pl.lit("absent")).otherwise(pl.lit("suspected"))
-    recorded = facts.concepts.select(*on, "said", word.alias("fact_value"), "time", "first_time", "last_time", "source", "n")
-    labs = facts.labs.select(*on, "said", pl.col("flag").alias("fact_value"), "time", "first_time", "last_time", "source", "n")
-    now = facts.labs.select(
+    recorded = facts.concepts.lazy().select(*on, "said", word.alias("fact_value"), "time", "first_time", "last_time", "source", "n")
+    labs = facts.labs.lazy().select(*on, "said", pl.col("flag").alias("fact_value"), "time", "first_time", "last_time", "source", "n")
+    now = facts.labs.lazy().select(
         *on, pl.col("now_said").alias("said"), pl.col("now_flag").alias("fact_value"), pl.col("now_time").alias("time"),
         "first_time", "last_time", pl.col("now_source").alias("source"), "n",
     )  # fmt: skip
-    person = facts.subjects.select(
+    person = facts.subjects.lazy().select(
         "subject_id",
         pl.lit("").alias("concept"),
         pl.concat_str(
@@ -176,11 +178,11 @@ def _leaf_facts(leaf_values: pl.DataFrame, facts: Facts, plan: Plan) -> pl.DataF
     )
 
 
-def _attach_facts(reasons: pl.DataFrame, leaf_facts: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+def _attach_facts(reasons: pl.LazyFrame, leaf_facts: pl.LazyFrame, plan: Plan) -> pl.LazyFrame:
     """To each criterion, the facts of its leaves whose value argues for its truth."""
     argued = (
         reasons.select("subject_id", "id")
-        .join(plan.criterion_leaves, on="id", maintain_order="left")
+        .join(plan.criterion_leaves.lazy(), on="id", maintain_order="left")
         .join(leaf_facts, on=["subject_id", "leaf", "positive"], maintain_order="left")
         .group_by("subject_id", "id", maintain_order=True)
         .agg(pl.col("fact").unique(maintain_order=True).alias("facts"))
@@ -188,15 +190,14 @@ def _attach_facts(reasons: pl.DataFrame, leaf_facts: pl.DataFrame, plan: Plan) -
     return reasons.join(argued, on=["subject_id", "id"], how="left", maintain_order="left")
 
 
-def _never_without_a_fact(reasons: pl.DataFrame, facts: Facts) -> pl.DataFrame:
+def _never_without_a_fact(reasons: pl.LazyFrame, facts: Facts) -> pl.LazyFrame:
     """A status that rests on what is missing names the lesion it is about, or failing that the patient record itself."""
-    lesion = facts.concepts.filter(
-        pl.col("concept").is_in(["calcification", "chalky_discharge", "skin_lesion"]) & pl.col("present")
-    ).select(
+    concepts = facts.concepts.lazy()
+    lesion = concepts.filter(pl.col("concept").is_in(["calcification", "chalky_discharge", "skin_lesion"]) & pl.col("present")).select(
         "subject_id",
         pl.struct("concept", "said", pl.lit("present").alias("value"), "time", "first_time", "last_time", "source", "n").alias("fact"),
     )
-    anything = facts.concepts.sort("concept").group_by("subject_id", maintain_order=True).agg(
+    anything = concepts.sort("concept").group_by("subject_id", maintain_order=True).agg(
         pl.struct(
             "concept", "said",
             pl.when("present").then(pl.lit("present")).when(~pl.col("present")).then(pl.lit("absent")).otherwise(pl.lit("suspected")).alias("value"),
@@ -211,13 +212,15 @@ def _never_without_a_fact(reasons: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     return joined.with_columns(pl.when(lacks).then("_fallback").otherwise("facts").alias("facts")).drop("_fallback")
 
 
-def _unknown_leaves(missing: pl.DataFrame, leaf_values: pl.DataFrame, facts: Facts, plan: Plan) -> pl.DataFrame:
+def _unknown_leaves(missing: pl.LazyFrame, leaf_values: pl.LazyFrame, facts: Facts, plan: Plan) -> pl.LazyFrame:
     """To each unknown criterion, the concepts nobody recorded, and why they are unknown."""
-    measured = facts.labs.select("subject_id", "concept", pl.lit(True).alias("_measured"))
-    suspected = facts.concepts.filter("suspected").select("subject_id", "concept", pl.lit(True).alias("_suspected"))
-    derived = pl.DataFrame([(made, base) for made, bases in DERIVED_FROM.items() for base in bases], schema=["made", "concept"], orient="row")
-    unusable = facts.rejects.select("subject_id", "concept")
-    through = unusable.join(derived, on="concept").select("subject_id", pl.col("made").alias("concept"))
+    measured = facts.labs.lazy().select("subject_id", "concept", pl.lit(True).alias("_measured"))
+    suspected = facts.concepts.lazy().filter("suspected").select("subject_id", "concept", pl.lit(True).alias("_suspected"))
+    derived = pl.DataFrame(
+        [(made, base) for made, bases in DERIVED_FROM.items() for base in bases], schema=["made", "concept"], orient="row"
+    )
+    unusable = facts.rejects.lazy().select("subject_id", "concept")
+    through = unusable.join(derived.lazy(), on="concept").select("subject_id", pl.col("made").alias("concept"))
     unusable = pl.concat([unusable, through]).unique().with_columns(pl.lit(True).alias("_unusable"))
     because = (
         pl.when(pl.col("source_kind").str.starts_with("lab") & pl.col("_measured").fill_null(False))
@@ -232,9 +235,9 @@ def _unknown_leaves(missing: pl.DataFrame, leaf_values: pl.DataFrame, facts: Fac
     )
     unknown = (
         missing.select("subject_id", "id")
-        .join(plan.criterion_leaves.select("id", "leaf"), on="id", maintain_order="left")
+        .join(plan.criterion_leaves.lazy().select("id", "leaf"), on="id", maintain_order="left")
         .join(leaf_values, on=["subject_id", "leaf"], how="anti")
-        .join(plan.leaf_subjects, on="leaf", maintain_order="left")
+        .join(plan.leaf_subjects.lazy(), on="leaf", maintain_order="left")
         .join(measured, on=["subject_id", "concept"], how="left", maintain_order="left")
         .join(suspected, on=["subject_id", "concept"], how="left", maintain_order="left")
         .join(unusable, on=["subject_id", "concept"], how="left", maintain_order="left")

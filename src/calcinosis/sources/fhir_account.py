@@ -99,10 +99,10 @@ class Account:
             self._reject(taken, "unknown_resource_type")
         self.ignored += sum(rows for kind, rows, *_ in counts if kind not in READ_TYPES and kind not in unknown)
         if any(rows > ids for _, rows, ids, *_ in read):
-            self._number(tables, "id IS NULL", "id IS NULL")
+            self._number(tables, "id IS NULL")
         if any(ids > different for _, _, ids, different, *_ in read):
             tables.find_duplicates()
-            self._number(tables, "(rt, id) IN (FROM duplicate)", "(resourceType, id) IN (FROM duplicate)")
+            self._number(tables, "(rt, id) IN (FROM duplicate)")
             self._reject(tables.take_duplicates(), "duplicate_id")
         if any(missing for kind, _, _, _, missing, _ in read if kind not in NEEDS_NO_SUBJECT):
             self._reject(tables.take("rt = 'Patient' AND sid IS NULL"), "no_id")
@@ -115,11 +115,11 @@ class Account:
         if any(kind == "Medication" for kind, *_ in read):
             tables.name_medications()
 
-    def _number(self, tables: FhirTables, flat_condition: str, source_condition: str) -> None:
-        for number in tables.unplaced_files(flat_condition):
+    def _number(self, tables: FhirTables, condition: str) -> None:
+        for number in tables.unplaced_files(condition):
             file = self.files[number]
             if file.numbering is Numbering.ORDINAL:
-                tables.number_rows(number, file.path, file.gzipped, flat_condition, source_condition)
+                tables.number_rows(number, file.path, file.gzipped, condition)
 
     def _reject(self, rows: pl.DataFrame, category: str) -> None:
         self.rejected += rows.height

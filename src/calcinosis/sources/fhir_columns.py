@@ -138,6 +138,7 @@ def _attachments(name: str, shape: Shape) -> str:
     return f"CASE WHEN length({name}) <= {MAX_BASE64} THEN {name} ELSE to_json(list_transform({parsed}, lambda x: {fields})) END"
 
 
+_ID: Final = "CASE WHEN id[1] NOT IN ('{', '[') THEN id END"  # an object or list is no id
 _REF: Final = "coalesce(subject.reference, patient.reference)"
 
 # Fields that would make many distinct values without saying more, and are packed only when they do.
@@ -152,8 +153,9 @@ COMPONENT_K: Final = _pack(["status", *(f'c."{name}"' for name in RESULT)])
 # A reference to a Patient, down to the id. Anything else ("Group/1") gives NULL.
 _SUBJECT_ID: Final = f"""CASE
     WHEN starts_with({_REF}, 'Patient/') AND NOT contains({_REF}, '/_history/') THEN nullif(substr({_REF}, 9), '')
-    WHEN resourceType = 'Patient' THEN id
-    WHEN {_REF}[1] = '#' THEN concat(resourceType, '/', id, {_REF})
+    WHEN resourceType = 'Patient' THEN {_ID}
+    WHEN {_REF}[1] IN ('{{', '[') THEN NULL
+    WHEN {_REF}[1] = '#' THEN concat(resourceType, '/', {_ID}, {_REF})
     WHEN starts_with({_REF}, 'urn:') THEN nullif(split_part({_REF}, ':', -1), '')
     WHEN contains({_REF}, '?') THEN CASE WHEN regexp_matches({_REF}, '(^|/)Patient[?]') THEN nullif(split_part({_REF}, '?', 2), '') END
     WHEN regexp_matches({_REF}, '(^|/)[A-Z][A-Za-z]+/[^/]+(/_history/[^/]*)?$')
@@ -176,6 +178,6 @@ def _first(paths: Sequence[str]) -> str:
 
 def projection(file: str, pos: str) -> str:
     """The SELECT list from ``COLUMNS`` to the flat table."""
-    return f"""{file} AS file, {pos} AS pos, resourceType AS rt, id, {_SUBJECT_ID} AS sid,
+    return f"""{file} AS file, {pos} AS pos, resourceType AS rt, {_ID} AS id, {_SUBJECT_ID} AS sid,
         {_first(START)} AS t, {_first(END)} AS e, CASE resourceType {_K} END AS k, valueQuantity AS v,
         CASE WHEN resourceType = 'Observation' THEN component END AS components"""

@@ -73,7 +73,7 @@ class Remembered:
 def flat_rows(entries: Iterable[Entry]) -> Iterator[Row]:
     """The counterpart of :func:`calcinosis.sources.fhir_columns.projection`."""
     for place, resource in ((entry.place, entry.resource) for entry in entries):
-        kind, key = str(resource["resourceType"]), _varchar(resource.get("id"))
+        kind, key = str(resource["resourceType"]), _simple(resource.get("id"))
         reference = _reference(resource)
         components = resource.get("component") if kind == "Observation" else None
         yield Row(
@@ -88,12 +88,12 @@ def settle(rows: Iterable[Row], account: Account, file: int) -> list[Row]:
     seen: set[tuple[str, str]] = set()
     for row in rows:
         category = _unusable(row, seen)
+        if row.id is not None:
+            seen.add((row.kind, row.id))
         if category:
             account.add_row_reject(file, row.place, row.kind, row.id, category)
             continue
         account.read += 1
-        if row.id is not None:
-            seen.add((row.kind, row.id))
         if row.kind not in PACKED or (row.kind == "Device" and row.subject is None):
             account.ignored += 1
         else:
@@ -108,29 +108,28 @@ def settle(rows: Iterable[Row], account: Account, file: int) -> list[Row]:
 
 
 def typed_rows(rows: list[Row], remembered: Remembered, account: Account, file: int) -> tuple[pl.DataFrame, Drafts]:
-    """The rows with dates and numbers read, numbered by what they mean."""
+    """The rows that say something, with dates and numbers read, numbered by what they mean."""
+    said = [(row, orjson.dumps(row.parts, option=orjson.OPT_SORT_KEYS)) for row in rows if row.kind != "Patient"]
+    counts = Counter((row.kind, packed) for row, packed in said)
     drafts = Drafts()
-    order: dict[tuple[str, bytes], int] = {}
-    counts: Counter[int] = Counter()
-    meanings: list[tuple[str, Meaning]] = []
+    kept: dict[tuple[str, bytes], int] = {}
     values: list[tuple[Any, ...]] = []
-    for row in rows:
-        if row.kind == "Patient":
-            continue
-        packed = orjson.dumps(row.parts, option=orjson.OPT_SORT_KEYS)
-        number = order.setdefault((row.kind, packed), len(order))
-        if number == len(meanings):
-            meanings.append((row.kind, remembered(row.kind, row.parts, packed)))
-            drafts.add(number, meanings[number][1])
-        counts[number] += 1
-        time, end = read_moment(row.start), read_moment(row.end)
-        values.append((
-            file, row.place, row.kind, row.id, row.subject, time, end, *_quantity(row.quantity),
-            row.start is not None and time is None, row.end is not None and end is None,
-            row.quantity is not None and _number(row.quantity) is None, number,
-        ))  # fmt: skip
-    for number, (kind, meaning) in enumerate(meanings):
-        account.add_meaning(number, kind, meaning, counts[number])
+    seen: set[tuple[str, bytes]] = set()
+    for row, packed in said:
+        key = (row.kind, packed)
+        if key not in seen:
+            seen.add(key)
+            meaning = remembered(row.kind, row.parts, packed)
+            if account.add_meaning(len(seen), row.kind, meaning, counts[key]) or meaning.drafts:
+                kept[key] = len(seen)
+                drafts.add(len(seen), meaning)
+        if key in kept:
+            time, end = read_moment(row.start), read_moment(row.end)
+            values.append((
+                file, row.place, row.kind, row.id, row.subject, time, end, *_quantity(row.quantity),
+                row.start is not None and time is None, row.end is not None and end is None,
+                row.quantity is not None and _number(row.quantity) is None, kept[key],
+            ))  # fmt: skip
     return pl.DataFrame(values, schema=ROWS, orient="row"), drafts
 
 
@@ -173,6 +172,11 @@ def _varchar(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else orjson.dumps(value).decode()
 
 
+def _simple(value: Any) -> str | None:
+    """A text or number; an object or list is no id and no reference."""
+    return None if isinstance(value, (dict, list)) else _varchar(value)
+
+
 def _inside(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, dict) else None
 
@@ -188,8 +192,8 @@ def _first(resource: Mapping[str, Any], paths: tuple[str, ...]) -> str | None:
 
 
 def _reference(resource: Mapping[str, Any]) -> str | None:
-    subject = _varchar(_inside(resource.get("subject"), "reference"))
-    return subject if subject is not None else _varchar(_inside(resource.get("patient"), "reference"))
+    subject = _inside(resource.get("subject"), "reference")
+    return _simple(subject if subject is not None else _inside(resource.get("patient"), "reference"))
 
 
 def _subject(kind: str, key: str | None, reference: str | None) -> str | None:

@@ -73,8 +73,8 @@ _MEDICATIONS: Final = f"""UPDATE flat SET k = flat.k || drug.code
       AND regexp_extract(json_extract_string(nullif(split_part(flat.k, chr(31), 2), ''), '$.reference'),
                          '([^/:#]+)(?:/_history/[^/]*)?$', 1) = drug.id"""
 
-_COUNTS: Final = """SELECT rt, count(*), count(id), count(DISTINCT hash(id)), count(*) - count(sid), count(components) FROM flat
-    GROUP BY rt"""
+_COUNTS: Final = """SELECT rt, count(*), count(id), count(DISTINCT hash(id)) FILTER (id IS NOT NULL), count(*) - count(sid),
+    count(components) FROM flat GROUP BY rt"""
 _PATIENTS: Final = """
     SELECT sid AS subject_id, born(birth(t)) AS birth_date, 'Patient/' || id AS source, file, pos, true AS found,
         CASE k WHEN '"female"' THEN 'female' WHEN '"male"' THEN 'male' END AS sex,
@@ -139,14 +139,14 @@ class FhirTables:
         )
         return {(kind, key): number for number, kind, key in found}
 
-    def number_rows(self, file: int, path: Path, gzipped: bool, flat_condition: str, source_condition: str) -> None:
+    def number_rows(self, file: int, path: Path, gzipped: bool, condition: str) -> None:
         """Give some rows of a file their places in it, which reading in parallel does not, by reading them again in order."""
         source = self._source([path], gzipped)
-        self.con.execute(f"DELETE FROM flat WHERE file = {file} AND pos IS NULL AND rt IN {_READ} AND {flat_condition}")
+        self.con.execute(f"DELETE FROM flat WHERE file = {file} AND pos IS NULL AND rt IN {_READ} AND {condition}")
         self.con.execute("SET preserve_insertion_order = true")
         self.con.execute(
-            f"INSERT INTO flat SELECT {projection(str(file), 'n')} FROM (SELECT *, row_number() OVER () AS n FROM {source})"
-            f" WHERE resourceType IN {_READ} AND {source_condition}"
+            f"INSERT INTO flat SELECT * FROM (SELECT {projection(str(file), 'n')} FROM (SELECT *, row_number() OVER () AS n FROM {source}))"
+            f" WHERE rt IN {_READ} AND {condition}"
         )
         self.con.execute("SET preserve_insertion_order = false")
 
