@@ -48,6 +48,7 @@ DERIVED_FROM = {
     "calcium_phosphate_product": ("calcium_total", "calcium_albumin_corrected", "phosphate"),
     "egfr": ("creatinine",),
 }
+FLAG_DECIDES = {"calcium_ionised": "calcium_adjusted"}  # the flag of the first is the flag of the second
 MG_DL_PER_UMOL_L_CREATININE = 113.12 / 10_000  # chemistry: molar mass of creatinine
 
 _MEASURED = [

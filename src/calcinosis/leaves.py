@@ -22,7 +22,7 @@ from calcinosis.knowledge.model import AgeIs, Has, LabIs, LabValue, SameSite, Se
 from calcinosis.truth import FALSE, TRUE, UNKNOWN, Truth, from_bool
 from calcinosis.units import conversion_factor
 
-_MEANS = {  # asked -> (flags that say yes, flags that say no); any other flag leaves it unknown
+FLAG_MEANS = {  # asked -> (flags that say yes, flags that say no); any other flag leaves it unknown
     "high": (("high",), ("low", "normal")),
     "low": (("low",), ("high", "normal")),
     "normal": (("normal", "negative"), ("low", "high", "abnormal", "positive")),
@@ -130,7 +130,7 @@ class Questions:
         rows = []
         for j, (leaf, now) in enumerate(self.leaves):
             if isinstance(leaf, LabIs):
-                yes, no = _MEANS[leaf.is_]
+                yes, no = FLAG_MEANS[leaf.is_]
                 moment = "ever" if leaf.ever else "now" if now else "index"
                 rows += [(leaf.lab, moment, flag, j, int(TRUE)) for flag in yes]
                 if not leaf.ever:  # one normal value does not show that it was never otherwise

@@ -40,7 +40,8 @@ def named(answer: Assessment) -> str | None:
     return answer.leading_mimic if answer.leading == "mimic" else answer.leading
 
 
-def wanted(vignette: dict[str, Any]) -> str:
+def wanted(vignette: dict[str, Any]) -> str | None:
+    """The answer of the authors; None for a control, of whom nothing should be said."""
     expect = vignette["expect"]
     return expect["mimic"] if expect["leading"] == "mimic" else expect["leading"]
 
@@ -49,10 +50,11 @@ def dangers(vignette: dict[str, Any], answer: Assessment) -> list[str]:
     """What would harm a patient, whatever the answer."""
     calciphylaxis = next(each for each in answer.types if each.type == "calciphylaxis")
     found = []
+    explained = named(answer) == wanted(vignette) and answer.leading_status in (Status.PROBABLE, Status.CONFIRMED)
     if calciphylaxis.status is Status.EXCLUDED:
         found.append("calciphylaxis is excluded")
-    if vignette.get("ischaemic") and not answer.alarms:
-        found.append("an ischaemic lesion raises no alarm")
+    if vignette.get("ischaemic") and not answer.alarms and not explained:
+        found.append("an ischaemic lesion without an explanation raises no alarm")
     if wanted(vignette) == "calciphylaxis" and calciphylaxis.status.rank < Status.POSSIBLE.rank:
         found.append(f"calciphylaxis is {calciphylaxis.status}")
     return found
@@ -73,7 +75,7 @@ def test_vignette(vignette: dict[str, Any]) -> None:
     assert not dangers(vignette, answer)
     if vignette.get("undecidable"):
         return
-    right = named(answer) == wanted(vignette)
+    right = named(answer) == wanted(vignette) or (wanted(vignette) is None and answer.leading_status is Status.POSSIBLE)
     if vignette["id"] in MISSES:
         assert not right, "this one passes now: take it out of known_misses.txt"
         pytest.xfail(MISSES[vignette["id"]].strip())

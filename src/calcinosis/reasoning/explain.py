@@ -74,8 +74,9 @@ def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
 
 def _decided(evaluation: Evaluation, shown: list[PlannedCriterion]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The true criteria, and the unknown supports and points against of the types: subject_id and the columns of ``plan.criteria``."""
-    values = np.vstack([criterion.truth(evaluation.columns) for criterion in shown])
-    may_miss = np.array([c.kind == "type" and c.role in ("supports", "against") for c in shown])
+    nothing = np.zeros((0, evaluation.subjects.height), dtype=np.int8)
+    values = np.vstack([nothing, *(criterion.truth(evaluation.columns) for criterion in shown)])
+    may_miss = np.array([c.kind == "type" and c.role in ("supports", "against") for c in shown], dtype=np.bool_)
     which, row = np.nonzero((values == TRUE) | ((values == UNKNOWN) & may_miss[:, None]))
     ids = np.array([c.id for c in shown], dtype=np.int32)
     decided = pl.DataFrame({"id": ids[which], "row": row, "truth": values[which, row] == TRUE})

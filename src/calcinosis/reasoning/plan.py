@@ -81,6 +81,7 @@ def make_plan(knowledge: Knowledge) -> Plan:
 
 
 def _compile(knowledge: Knowledge) -> Plan:
+    nodes = _order(knowledge)  # first: it refuses circles, which nothing below would survive
     rules: dict[str, tuple[PlannedCriterion, ...]] = {}
     shown: dict[str, tuple[PlannedCriterion, ...]] = {}
     owners: list[tuple[PlannedCriterion, Criterion, bool]] = []
@@ -132,7 +133,7 @@ def _compile(knowledge: Knowledge) -> Plan:
     return Plan(
         knowledge=knowledge,
         questions=questions,
-        nodes=_order(knowledge),
+        nodes=nodes,
         findings={f"finding:{key}": compile_criterion(finding.when) for key, finding in knowledge.findings.items()},
         rules=rules,
         shown=shown,

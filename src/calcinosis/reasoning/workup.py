@@ -14,12 +14,11 @@ import polars as pl
 
 from calcinosis.findings import is_plain, leaf_id
 from calcinosis.knowledge.model import Has, LabIs, LabValue, Outcome, Test
-from calcinosis.leaves import LeafMatrix
+from calcinosis.labs import FLAG_DECIDES
+from calcinosis.leaves import FLAG_MEANS, LeafMatrix
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
 from calcinosis.reasoning.plan import Plan
 from calcinosis.truth import FALSE, TRUE, UNKNOWN
-
-_YES = {"high": {"high"}, "low": {"low"}, "normal": {"normal"}, "positive": {"positive", "high"}, "negative": {"negative", "normal"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +46,15 @@ def _scenario(plan: Plan, test: Test, outcome: Outcome, index: int) -> _Scenario
     knowledge = plan.knowledge
     assigns: dict[str, np.int8] = {}
     known: list[str] = []
+    flags = {**{FLAG_DECIDES[lab]: flag for lab, flag in outcome.labs.items() if lab in FLAG_DECIDES}, **outcome.labs}
     for leaf, now in plan.questions.leaves:
         name = leaf_id(leaf, now=now)
-        if isinstance(leaf, LabIs) and leaf.lab in outcome.labs:
-            known.append(name)
-            assigns[name] = _flag_truth(leaf, outcome.labs[leaf.lab])
+        if isinstance(leaf, LabIs) and leaf.lab in flags:
+            if leaf.lab in outcome.labs:
+                known.append(name)
+            truth = _flag_truth(leaf, flags[leaf.lab])
+            if not leaf.ever or truth == TRUE:  # a new result takes nothing back that was seen before
+                assigns[name] = truth
         elif isinstance(leaf, LabValue) and leaf.value in outcome.labs:
             known.append(name)
         elif isinstance(leaf, Has):
@@ -66,9 +69,8 @@ def _scenario(plan: Plan, test: Test, outcome: Outcome, index: int) -> _Scenario
 
 
 def _flag_truth(leaf: LabIs, flag: str) -> np.int8:
-    if flag in _YES[leaf.is_]:
-        return TRUE
-    return UNKNOWN if leaf.ever else FALSE
+    yes, no = FLAG_MEANS[leaf.is_]
+    return TRUE if flag in yes else FALSE if flag in no and not leaf.ever else UNKNOWN
 
 
 def missing_tests(evaluation: Evaluation) -> dict[str, npt.NDArray[np.intp]]:

@@ -82,7 +82,7 @@ _PATIENTS: Final = """
     FROM flat WHERE rt = 'Patient' AND {part}
     UNION ALL
     SELECT DISTINCT sid, NULL, NULL, NULL, NULL, false, NULL, false
-    FROM flat ANTI JOIN (SELECT sid FROM flat WHERE rt = 'Patient') USING (sid) WHERE sid IS NOT NULL AND {part}"""
+    FROM flat ANTI JOIN (SELECT sid FROM flat WHERE rt = 'Patient') USING (sid) WHERE sid IS NOT NULL AND k IS NOT NULL AND {part}"""
 _READ: Final = "(" + ", ".join(quoted(kind) for kind in READ_TYPES) + ")"
 
 

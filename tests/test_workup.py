@@ -1,0 +1,176 @@
+"""Work-up: which tests are missing, and what each result would change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+from hand_made import (
+    INDEX,
+    batch_of,
+    day,
+    evaluated,
+    event,
+    knowledge_of,
+    lab,
+    leading_of,
+    patient,
+    type_of,
+    workup_of,
+)
+
+from calcinosis.assessment import assess_batch, evaluate_batch
+from calcinosis.events import EVENT_SCHEMA, FLAGS, Batch
+from calcinosis.contract import TestOut as MissingTest
+from calcinosis.knowledge import Knowledge
+from calcinosis.reasoning.workup import missing_tests, what_tests_would_change
+
+LESION = event("calcinosis_cutis", INDEX)
+PHOSPHATE = workup_of("phosphate", {"labs": {"phosphate": "high"}}, {"labs": {"phosphate": "normal"}})
+
+
+def small(**more: Any) -> Knowledge:
+    types = [
+        type_of("calciphylaxis", ("possible", {"has": "skin_ulcer"}), urgency=1),
+        type_of("metastatic", ("probable", {"lab": "phosphate", "is": "high"}), ("unlikely", {"lab": "phosphate", "is": "normal"}), urgency=2),
+        type_of("dystrophic", ("possible", {"has": "ctd"}), urgency=3),
+    ]
+    findings = {"lesion_present": {"has": "skin_lesion"}, "mineral_shown": {"has": "calcification"}} | more.pop("findings", {})
+    return knowledge_of(findings=findings, types=types, **({"tests": [PHOSPHATE]} | more))
+
+
+def asked(knowledge: Knowledge, events: list[dict[str, Any]]) -> dict[str, MissingTest]:
+    (answer,) = assess_batch(batch_of(events), knowledge)
+    return {test.test: test for test in answer.workup}
+
+
+def test_a_test_is_missing_until_one_of_its_results_is_known() -> None:
+    assert set(asked(small(), [LESION])) == {"phosphate"}
+    for flag in ("high", "normal", "low"):
+        assert not asked(small(), [LESION, lab("phosphate", flag=flag)])
+
+
+def test_a_result_out_of_the_window_leaves_the_test_missing() -> None:
+    assert set(asked(small(), [LESION, lab("phosphate", 2.0, "mmol/L", day(-400))])) == {"phosphate"}
+
+
+def test_only_a_lesion_asks_for_a_work_up() -> None:
+    assert not asked(small(), [event("ctd")])
+
+
+def test_each_result_says_what_it_would_change() -> None:
+    test = asked(small(), [LESION, event("ctd")])["phosphate"]
+    assert test.would_change
+    high, normal = test.outcomes
+    assert (high.leading, high.changes) == ("metastatic", {"metastatic": "probable"})
+    assert (normal.leading, normal.changes) == ("dystrophic", {"metastatic": "unlikely"})
+
+
+def test_a_test_that_changes_nothing_says_so_and_comes_last() -> None:
+    idle = workup_of("biopsy", {"concepts": {"biopsy": True}}, {"concepts": {"biopsy": False}})
+    knowledge = small(tests=[idle, PHOSPHATE], findings={"biopsied": {"has": "biopsy"}})
+    tests = asked(knowledge, [LESION])
+    assert list(tests) == ["phosphate", "biopsy"]
+    assert [test.would_change for test in tests.values()] == [True, False]
+
+
+def test_a_condition_rules_a_test_out_or_leaves_it_when_unknown() -> None:
+    gated = PHOSPHATE | {"when": {"has": "ckd"}}
+    for unknown in (True, False):
+        knowledge = small(tests=[gated | {"ask_when_unknown": unknown}])
+        assert bool(asked(knowledge, [LESION])) is unknown
+        assert asked(knowledge, [LESION, event("esrd")])
+        assert not asked(knowledge, [LESION, event("ckd", certainty="negated")])
+
+
+def test_a_finding_present_shows_its_parents_and_absent_denies_its_children() -> None:
+    both = workup_of("biopsy", {"concepts": {"skin_ulcer": True}}, {"concepts": {"skin_ulcer": False}})
+    knowledge = small(tests=[both], findings={"parent": {"has": "skin_lesion"}, "child": {"has": "digital_ulcer"}, "placed": {"has": "skin_ulcer", "at": "arm"}})
+    evaluation = evaluated(batch_of([LESION]), knowledge)
+    present, absent = what_tests_would_change(evaluation, missing_tests(evaluation)).sort("outcome").to_dicts()
+    assert present["rank:calciphylaxis"] == 3  # possible
+    assert absent["rank:calciphylaxis"] == 2  # not assessed: no rule speaks
+    assert present["leading"] == "calciphylaxis"
+    assert absent["leading"] is None
+
+
+@pytest.mark.parametrize("flag", ["high", "low", "normal", "positive", "negative"])
+@pytest.mark.parametrize("ever", [False, True])
+def test_a_counterfactual_flag_means_what_the_measured_flag_means(flag: str, ever: bool) -> None:
+    assert flag in FLAGS
+    asks = ("high", "low", "normal", "positive", "negative")
+    questions = [{"lab": "phosphate", "is": each, "ever": ever} for each in asks]
+    findings = {f"q{n}": question for n, question in enumerate(questions)}
+    types = [type_of(f"t{n}", ("possible", question), ("unlikely", {"not": question}), urgency=n) for n, question in enumerate(questions)]
+    knowledge = knowledge_of(
+        findings=findings | {"lesion_present": {"has": "skin_lesion"}, "mineral_shown": {"has": "calcification"}},
+        types=[*types, type_of("calciphylaxis", ("possible", {"has": "pain"}))],
+        tests=[workup_of("t", {"labs": {"phosphate": flag}})],
+    )
+    evaluation = evaluated(batch_of([LESION]), knowledge)
+    (supposed,) = what_tests_would_change(evaluation, missing_tests(evaluation)).to_dicts()
+    measured = evaluated(batch_of([LESION, lab("phosphate", flag=flag)]), knowledge)
+    for n, each in enumerate(asks):
+        assert supposed[f"rank:t{n}"] == measured.rank(f"t{n}")[0], f"{flag} asked for {each}"
+
+
+def test_supposing_changes_nothing_in_the_evaluation() -> None:
+    evaluation = evaluated(batch_of([LESION]), small())
+    before = {name: column.copy() for name, column in evaluation.columns.items()}
+    what_tests_would_change(evaluation, missing_tests(evaluation))
+    assert all((before[name] == column).all() for name, column in evaluation.columns.items())
+
+
+# --- with the shipped knowledge --------------------------------------------------------------------
+
+
+def test_a_missing_calcium_changes_metastatic(knowledge: Knowledge) -> None:
+    """Calcified mass at a joint, kidney failure, phosphate not known: calcium and phosphate are asked for, and a high one would be metastatic."""
+    events = [event("periarticular_calcification", sites=["hip"]), event("esrd", day(-900))]
+    (answer,) = assess_batch(batch_of(events, patient()), knowledge)
+    tests = {test.test: test for test in answer.workup}
+    for key in ("adjusted_calcium", "phosphate"):
+        assert tests[key].would_change
+        assert any("metastatic" in outcome.changes for outcome in tests[key].outcomes), key
+    events.append(lab("calcium_total", 2.4, "mmol/L"))
+    (answer,) = assess_batch(batch_of(events, patient()), knowledge)
+    assert "adjusted_calcium" not in {test.test for test in answer.workup}
+
+
+def test_a_normal_calcium_is_never_said_to_make_calciphylaxis_less_likely(knowledge: Knowledge, published_cases: Batch) -> None:
+    order = ["excluded", "unlikely", "not_assessed", "possible", "probable", "confirmed"]
+    for answer in assess_batch(published_cases, knowledge):
+        stands = next(each.status for each in answer.types if each.type == "calciphylaxis")
+        for test in answer.workup:
+            if test.test in ("adjusted_calcium", "ionised_calcium", "phosphate", "pth", "kidney_function"):
+                for outcome in test.outcomes:
+                    assert order.index(outcome.changes.get("calciphylaxis", stands)) >= order.index(stands), (answer.patient_id, test.test)
+
+
+def test_what_a_result_would_change_is_what_it_changes(knowledge: Knowledge, published_cases: Batch) -> None:
+    """Every outcome of every missing test of every published case, once supposed and once written into the record."""
+    evaluation = evaluate_batch(published_cases, knowledge).evaluation
+    supposed = what_tests_would_change(evaluation, missing_tests(evaluation)).with_row_index("copy").with_columns(pl.col("copy").cast(pl.String))
+    added = []
+    for copy, test, outcome in supposed.select("copy", "test", "outcome").iter_rows():
+        result = knowledge.tests[test].outcomes[outcome]
+        added += [lab(key, None, None, None, flag=flag, who=copy) for key, flag in result.labs.items()]
+        added += [event(key, None, "affirmed" if present else "negated", who=copy) for key, present in result.concepts.items()]
+    copies = supposed.select("copy", "subject_id")
+    events = copies.join(published_cases.events, on="subject_id").drop("subject_id").rename({"copy": "subject_id"})
+    people = copies.join(published_cases.patients, on="subject_id", maintain_order="left").drop("subject_id").rename({"copy": "subject_id"})
+    records = Batch(
+        patients=people.select(published_cases.patients.columns),
+        events=pl.concat([events.select(list(EVENT_SCHEMA)), pl.DataFrame(added, schema=EVENT_SCHEMA)]),
+    )
+    written = evaluate_batch(records, knowledge).evaluation
+    assert supposed.height > 1000
+    differing = {
+        (row["subject_id"], row["test"], row["outcome"], key)
+        for place, row in enumerate(supposed.to_dicts())
+        for key in knowledge.types
+        if row[f"rank:{key}"] != written.rank(key)[place]
+    }
+    assert not differing
+    assert supposed["leading"].to_list() == leading_of(written)
