@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # hand_made and reference_evaluator, also with importlib import mode
 
-from hand_made import CASES  # noqa: E402
+from hand_made import CASES
 
-from calcinosis.events import Batch  # noqa: E402
-from calcinosis.knowledge import Knowledge, load_knowledge  # noqa: E402
+from calcinosis.events import Batch
+from calcinosis.knowledge import Knowledge, load_knowledge
 
 settings.register_profile(
     "default", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

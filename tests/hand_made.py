@@ -25,6 +25,8 @@ from calcinosis.knowledge.model import (
     Setting,
     Source,
     Status,
+)
+from calcinosis.knowledge.model import (
     Test as WorkupTest,
 )
 from calcinosis.reasoning.evaluate import Evaluation
@@ -135,9 +137,7 @@ def knowledge_of(
         alarms=_by_key(Alarm, alarms),
         tests=_by_key(WorkupTest, tests),
         forms={},
-        settings={
-            key: Setting(key=key, value=value, label=key) for key, value in (SETTINGS | (settings or {})).items()
-        },
+        settings={key: Setting(key=key, value=value, label=key) for key, value in (SETTINGS | (settings or {})).items()},
         origins={},
     )
 
@@ -149,7 +149,9 @@ def type_of(key: str, *rules: tuple[str, Any], urgency: int = 1, **more: Any) ->
         "label": key,
         "urgency": urgency,
         "definition": {"text": f"what {key} is", "sources": ["book"]},
-        "rules": [{"status": status, "label": f"{key} {status} {n}", "when": when, "sources": ["book"]} for n, (status, when) in enumerate(rules)],
+        "rules": [
+            {"status": status, "label": f"{key} {status} {n}", "when": when, "sources": ["book"]} for n, (status, when) in enumerate(rules)
+        ],
     } | more
 
 
@@ -224,7 +226,9 @@ def only_patient(batch: Batch, who: str) -> Batch:
 # --- asking ----------------------------------------------------------------------------------------
 
 
-def facts_of(events: Iterable[dict[str, Any]], *patients: dict[str, Any], knowledge: Knowledge | None = None, as_of: datetime | None = None) -> Facts:
+def facts_of(
+    events: Iterable[dict[str, Any]], *patients: dict[str, Any], knowledge: Knowledge | None = None, as_of: datetime | None = None
+) -> Facts:
     return build_facts(batch_of(events, *patients), knowledge or knowledge_of(), as_of)
 
 
@@ -240,7 +244,11 @@ def concept_fact(concept: str, events: Iterable[dict[str, Any]], *patients: dict
 
 
 def answers(
-    criterion: Any, events: Iterable[dict[str, Any]], *patients: dict[str, Any], closed_world: frozenset[str] = frozenset(), as_of: datetime | None = None
+    criterion: Any,
+    events: Iterable[dict[str, Any]],
+    *patients: dict[str, Any],
+    closed_world: frozenset[str] = frozenset(),
+    as_of: datetime | None = None,
 ) -> list[bool | None]:
     """What the vectorised evaluation says of one criterion, per patient."""
     knowledge = knowledge_of(findings={"asked": criterion})

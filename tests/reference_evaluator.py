@@ -132,7 +132,9 @@ class Case:
     @cached_property
     def index(self) -> datetime | None:
         def first(root: str) -> datetime | None:
-            times = [e["time"] for e in self.events if e["certainty"] == "affirmed" and e["time"] is not None and self.is_a(e["concept"], root)]
+            times = [
+                e["time"] for e in self.events if e["certainty"] == "affirmed" and e["time"] is not None and self.is_a(e["concept"], root)
+            ]
             return min(times, default=None)
 
         return first("calcification") or first("skin_lesion") or self.now
@@ -190,7 +192,9 @@ class Case:
         return True if count["uncertain"] else None
 
     def mentions(self, concept: str) -> list[dict[str, Any]]:
-        return [e for e in self.events if e["certainty"] == "affirmed" and not self.is_lab(e["concept"]) and self.is_a(e["concept"], concept)]
+        return [
+            e for e in self.events if e["certainty"] == "affirmed" and not self.is_lab(e["concept"]) and self.is_a(e["concept"], concept)
+        ]
 
     def meets(self, leaf: Has, mention: dict[str, Any]) -> Truth:
         conditions: list[Truth] = []
@@ -268,7 +272,9 @@ class Case:
         lab = self.knowledge.concepts[e["concept"]].lab
         assert lab is not None
         scale = factor(e["unit"], lab.unit, lab.molar_mass, lab.valence) if e["numeric_value"] is not None else None
-        value, low, high = (None if scale is None or e[name] is None else e[name] * scale for name in ("numeric_value", "range_low", "range_high"))
+        value, low, high = (
+            None if scale is None or e[name] is None else e[name] * scale for name in ("numeric_value", "range_low", "range_high")
+        )
         if value is None and e["flag"] is None:
             return None
         return Measurement(e["concept"], e["time"], value, e["comparator"], e["flag"], low, high, e["source"])
@@ -279,7 +285,13 @@ class Case:
             made.append(replace(each, rank=1))
         for total in found.get("calcium_total", []):
             albumin = nearest(total, found.get("albumin", []))
-            if albumin and albumin.value is not None and albumin.comparator is None and total.value is not None and total.comparator is None:
+            if (
+                albumin
+                and albumin.value is not None
+                and albumin.comparator is None
+                and total.value is not None
+                and total.comparator is None
+            ):
                 value = total.value + self.knowledge.setting("calcium_adjustment_per_g_per_l") * (
                     self.knowledge.setting("albumin_reference") - albumin.value
                 )
@@ -326,13 +338,16 @@ class Case:
         return made
 
     def deciding(self, concept: str, now: bool, sized: bool = False) -> Measurement | None:
-        """The measurement nearest to the index date, or to now. ``sized``: of those that have a value."""
+        """The measurement nearest to the index date, or to now. ``sized``: of those with a value, at most a week further off."""
         anchor = self.now if now else self.index
         candidates = []
         for each in self.measured.get(concept, []):
             away = 0 if each.time is None or anchor is None else abs(whole_days(each.time - anchor))
-            if away <= self.knowledge.setting("lab_window_days") and (each.value is not None or not sized):
+            if away <= self.knowledge.setting("lab_window_days"):
                 candidates.append((away, each.order, each))
+        if sized:
+            nearest_of_all = min((away for away, _, _ in candidates), default=0)
+            candidates = [c for c in candidates if c[2].value is not None and c[0] <= nearest_of_all + 7]
         return min(candidates, key=lambda c: c[:2])[2] if candidates else None
 
     def lab_is(self, leaf: LabIs, now: bool) -> Truth:

@@ -30,7 +30,12 @@ def assessed(events: list[dict[str, Any]], *patients: dict[str, Any], as_of: dat
 
 
 def test_alarms_come_first_and_the_most_urgent_first() -> None:
-    alarms = [alarm_of("later", PRESENT, "urgent"), alarm_of("today", PRESENT, "same_day"), alarm_of("at_once", PRESENT, "immediate"), alarm_of("no", {"has": "pain"})]
+    alarms = [
+        alarm_of("later", PRESENT, "urgent"),
+        alarm_of("today", PRESENT, "same_day"),
+        alarm_of("at_once", PRESENT, "immediate"),
+        alarm_of("no", {"has": "pain"}),
+    ]
     answer = assessed([event("calcification")], alarms=alarms)
     assert list(Assessment.model_fields)[1] == "alarms"
     assert [alarm.key for alarm in answer.alarms] == ["at_once", "today", "later"]
@@ -74,7 +79,9 @@ def test_two_types_at_probable_are_mixed() -> None:
 
 
 def test_a_leading_mimic_is_named() -> None:
-    answer = assessed([event("nodule")], mimics=[mimic_of("gout", ("probable", {"has": "nodule"})), mimic_of("other", ("probable", {"has": "pain"}))])
+    answer = assessed(
+        [event("nodule")], mimics=[mimic_of("gout", ("probable", {"has": "nodule"})), mimic_of("other", ("probable", {"has": "pain"}))]
+    )
     assert (answer.leading, answer.leading_mimic, answer.leading_status) == ("mimic", "gout", Status.PROBABLE)
     assert [mimic.mimic for mimic in answer.mimics] == ["gout"]
     assert answer.mimics[0].tells_apart
@@ -88,8 +95,16 @@ def test_a_subtype_is_named_only_where_the_type_stands() -> None:
 
 
 def test_the_first_subtype_that_fits_is_named() -> None:
-    subtypes = [{"key": key, "label": key, "when": when, "sources": ["book"]} for key, when in (("a", {"has": "pain"}), ("b", PRESENT), ("c", PRESENT))]
-    assert assessed([event("calcification")], types=types(type_of("dystrophic", ("possible", PRESENT), subtypes=subtypes, urgency=3))).types[1].subtype == "b"
+    subtypes = [
+        {"key": key, "label": key, "when": when, "sources": ["book"]}
+        for key, when in (("a", {"has": "pain"}), ("b", PRESENT), ("c", PRESENT))
+    ]
+    assert (
+        assessed([event("calcification")], types=types(type_of("dystrophic", ("possible", PRESENT), subtypes=subtypes, urgency=3)))
+        .types[1]
+        .subtype
+        == "b"
+    )
 
 
 # --- diseases --------------------------------------------------------------------------------------
@@ -130,7 +145,9 @@ def test_the_index_date_age_and_basis_are_reported() -> None:
 
 def test_a_value_that_could_not_be_used_is_a_warning_of_its_patient() -> None:
     batch = batch_of(
-        [event("calcification", who="a"), lab("phosphate", 4, "furlong", who="a", source="Observation/7"), event("calcification", who="b")], patient("a"), patient("b")
+        [event("calcification", who="a"), lab("phosphate", 4, "furlong", who="a", source="Observation/7"), event("calcification", who="b")],
+        patient("a"),
+        patient("b"),
     )
     knowledge = knowledge_of(findings=FINDINGS, types=types())
     together = assess_batch(batch, knowledge)

@@ -69,7 +69,11 @@ def test_what_makes_a_type_more_urgent_need_not_be_read_anywhere_else() -> None:
 
 
 def test_a_hypothesis_can_be_asked_for_and_is_false_until_it_stands() -> None:
-    asks = type_of("asks", ("possible", {"hypothesis": "gout", "at_least": "probable"}), ("unlikely", {"not": {"hypothesis": "gout", "at_least": "possible"}}))
+    asks = type_of(
+        "asks",
+        ("possible", {"hypothesis": "gout", "at_least": "probable"}),
+        ("unlikely", {"not": {"hypothesis": "gout", "at_least": "possible"}}),
+    )
     for status, expected in (("confirmed", "possible"), ("probable", "possible"), ("possible", "not_assessed"), ("unlikely", "unlikely")):
         knowledge = knowledge_of(types=[asks], mimics=[mimic_of("gout", (status, PRESENT))])
         assert status_of("asks", evaluated(batch_of(EVENTS), knowledge)) == [expected]
@@ -84,7 +88,9 @@ def test_no_patient_is_no_problem() -> None:
 
 def test_taking_some_patients_takes_their_values() -> None:
     events = [event("calcification", who="b"), event("calcification", certainty="negated", who="c")]
-    evaluation = evaluated(batch_of(events, patient("a"), patient("b"), patient("c")), knowledge_of(types=[type_of("one", ("possible", PRESENT))]))
+    evaluation = evaluated(
+        batch_of(events, patient("a"), patient("b"), patient("c")), knowledge_of(types=[type_of("one", ("possible", PRESENT))])
+    )
     taken = evaluation.take(np.array([1, 2]))
     assert taken.subjects["subject_id"].to_list() == ["b", "c"]
     assert status_of("one", taken) == ["possible", "not_assessed"]
@@ -93,7 +99,8 @@ def test_taking_some_patients_takes_their_values() -> None:
 # --- with the shipped knowledge --------------------------------------------------------------------
 
 UREMIC = [
-    event("esrd"), event("haemodialysis"), event("pain", sites=["thigh"]), event("retiform_purpura", sites=["thigh"]), event("skin_necrosis", sites=["thigh"]),
+    event("esrd"), event("haemodialysis"), event("pain", sites=["thigh"]),
+    event("retiform_purpura", sites=["thigh"]), event("skin_necrosis", sites=["thigh"]),
 ]  # fmt: skip
 NORMAL_VALUES = [
     lab("calcium_total", 2.4, "mmol/L", interval=(2.2, 2.6)), lab("albumin", 42, "g/L", interval=(35, 50)),

@@ -28,12 +28,19 @@ def one(rows: list[dict[str, Any]], role: str, **more: Any) -> dict[str, Any]:
 
 def test_the_rule_that_decided_names_its_facts() -> None:
     knowledge = knowledge_of(types=[type_of("one", ("probable", {"all": [{"has": "ckd"}, {"has": "nodule"}]}))])
-    rows = reasons(knowledge, [event("esrd", day(-5), source="Condition/1", text_value="kidney failure"), event("nodule", source="Condition/2")])
+    rows = reasons(
+        knowledge, [event("esrd", day(-5), source="Condition/1", text_value="kidney failure"), event("nodule", source="Condition/2")]
+    )
     decides = one(rows, "decides")
     assert (decides["kind"], decides["owner"], decides["status"], decides["sources"]) == ("type", "one", "probable", ["book"])
     facts = {fact["concept"]: fact for fact in decides["facts"]}
     assert set(facts) == {"ckd", "nodule"}
-    assert (facts["ckd"]["source"], facts["ckd"]["said"], facts["ckd"]["value"], facts["ckd"]["time"]) == ("Condition/1", "kidney failure", "present", day(-5))
+    assert (facts["ckd"]["source"], facts["ckd"]["said"], facts["ckd"]["value"], facts["ckd"]["time"]) == (
+        "Condition/1",
+        "kidney failure",
+        "present",
+        day(-5),
+    )
 
 
 def test_only_facts_that_argue_for_the_criterion_are_named() -> None:
@@ -59,7 +66,8 @@ def test_facts_are_found_through_findings_and_other_hypotheses() -> None:
 
 def test_a_measurement_is_named_as_it_was_sent() -> None:
     knowledge = knowledge_of(
-        types=[type_of("one", ("possible", {"lab": "calcium_adjusted", "is": "high"}))], alarms=[alarm_of("now", {"lab": "calcium_adjusted", "is": "normal"})]
+        types=[type_of("one", ("possible", {"lab": "calcium_adjusted", "is": "high"}))],
+        alarms=[alarm_of("now", {"lab": "calcium_adjusted", "is": "normal"})],
     )
     events = [
         event("calcification", INDEX),
@@ -74,8 +82,12 @@ def test_a_measurement_is_named_as_it_was_sent() -> None:
     assert (latest["value"], latest["source"], latest["time"]) == ("normal", "Observation/3", day(500))
 
 
-@pytest.mark.xfail(strict=True, reason="LAB_FACT_SCHEMA keeps the flags ever seen, but not where; explain shows the deciding measurement or nothing")
-@pytest.mark.parametrize("since", [[], [lab("phosphate", 1.0, "mmol/L", INDEX, source="Observation/new")]], ids=["nothing since", "normal since"])
+@pytest.mark.xfail(
+    strict=True, reason="LAB_FACT_SCHEMA keeps the flags ever seen, but not where; explain shows the deciding measurement or nothing"
+)
+@pytest.mark.parametrize(
+    "since", [[], [lab("phosphate", 1.0, "mmol/L", INDEX, source="Observation/new")]], ids=["nothing since", "normal since"]
+)
 def test_a_result_ever_seen_is_named_although_the_deciding_one_differs(since: list[dict[str, Any]]) -> None:
     when = {"lab": "phosphate", "is": "high", "ever": True}
     events = [event("calcification", INDEX), lab("phosphate", 3.0, "mmol/L", day(-2000), source="Observation/old"), *since]
@@ -84,7 +96,9 @@ def test_a_result_ever_seen_is_named_although_the_deciding_one_differs(since: li
 
 
 def test_supports_and_points_against_are_shown_whichever_rule_decided() -> None:
-    record = type_of("one", ("possible", {"has": "nodule"}), supports=[weighed("for", {"has": "pain"})], against=[weighed("against", {"has": "ckd"})])
+    record = type_of(
+        "one", ("possible", {"has": "nodule"}), supports=[weighed("for", {"has": "pain"})], against=[weighed("against", {"has": "ckd"})]
+    )
     rows = reasons(knowledge_of(types=[record]), [event("pain"), event("ckd")])
     assert one(rows, "decides")["status"] == "not_assessed"
     assert one(rows, "supports")["label"] == "for"
@@ -95,8 +109,18 @@ def test_supports_and_points_against_are_shown_whichever_rule_decided() -> None:
     ("criterion", "events", "concept", "because"),
     [
         ({"lab": "phosphate", "is": "high"}, [], "phosphate", "never measured"),
-        ({"lab": "phosphate", "is": "high"}, [lab("phosphate", 3, "mmol/L", day(-500))], "phosphate", "measured outside the window, or without a usable result"),
-        ({"lab": "phosphate", "is": "high"}, [lab("phosphate", flag="positive")], "phosphate", "measured outside the window, or without a usable result"),
+        (
+            {"lab": "phosphate", "is": "high"},
+            [lab("phosphate", 3, "mmol/L", day(-500))],
+            "phosphate",
+            "measured outside the window, or without a usable result",
+        ),
+        (
+            {"lab": "phosphate", "is": "high"},
+            [lab("phosphate", flag="positive")],
+            "phosphate",
+            "measured outside the window, or without a usable result",
+        ),
         ({"lab": "phosphate", "is": "high"}, [lab("phosphate", 3, "furlong")], "phosphate", "unit not convertible"),
         ({"lab": "calcium_adjusted", "is": "high"}, [lab("calcium_total", 3, "furlong")], "calcium_adjusted", "unit not convertible"),
         ({"lab": "egfr", "is": "low"}, [lab("creatinine", 3, None)], "egfr", "unit not convertible"),
@@ -114,7 +138,9 @@ def test_unknown_has_a_reason(criterion: Any, events: list[dict[str, Any]], conc
 
 def test_the_reason_of_one_patient_is_not_told_of_another() -> None:
     """Patient a sent a phosphate in furlongs, patient b none at all."""
-    knowledge = knowledge_of(types=[type_of("one", ("possible", {"has": "nodule"}), supports=[weighed("wanted", {"lab": "phosphate", "is": "high"})])])
+    knowledge = knowledge_of(
+        types=[type_of("one", ("possible", {"has": "nodule"}), supports=[weighed("wanted", {"lab": "phosphate", "is": "high"})])]
+    )
     rows = reasons(knowledge, [lab("phosphate", 3, "furlong", who="a")], patient("a"), patient("b"))
     because = {row["subject_id"]: row["unknown"][0]["because"] for row in rows if row["role"] == "missing"}
     assert because == {"a": "unit not convertible", "b": "never measured"}
@@ -122,7 +148,9 @@ def test_the_reason_of_one_patient_is_not_told_of_another() -> None:
 
 def test_a_status_that_rests_on_silence_names_the_lesion() -> None:
     rule = {"not": {"known": {"has": "ckd"}}}
-    rows = reasons(knowledge_of(types=[type_of("one", ("unlikely", rule))]), [event("pain"), event("calcinosis_cutis", source="Condition/9")])
+    rows = reasons(
+        knowledge_of(types=[type_of("one", ("unlikely", rule))]), [event("pain"), event("calcinosis_cutis", source="Condition/9")]
+    )
     assert [fact["source"] for fact in one(rows, "decides")["facts"]] == ["Condition/9"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 
 import pytest
 from hand_made import INDEX, answer, batch_of, concept_fact, day, event, facts_of, knowledge_of, lab, patient
@@ -74,7 +74,10 @@ def test_the_index_date_is_the_first_mineral_then_the_first_lesion_then_now() ->
     assert index(event("nodule", day(-9)), event("skin_ulcer", day(-20)), event("pain", day(4))) == (day(-20), "lesion")
     assert index(event("pain", day(-1)), event("ckd", day(4))) == (day(4), "as_of")
     assert index(event("pain", None)) == (None, "unknown")
-    assert index(event("calcification", day(-3), "negated"), event("calcification", day(-2), "uncertain"), event("pain", day(0))) == (day(0), "as_of")
+    assert index(event("calcification", day(-3), "negated"), event("calcification", day(-2), "uncertain"), event("pain", day(0))) == (
+        day(0),
+        "as_of",
+    )
 
 
 def test_nothing_after_as_of_is_looked_at() -> None:
@@ -85,11 +88,19 @@ def test_nothing_after_as_of_is_looked_at() -> None:
     assert facts.subjects["as_of"].to_list() == [INDEX]
 
 
+def test_as_of_may_carry_a_time_zone() -> None:
+    events = [event("ckd", day(0.25)), event("pain", day(0))]
+    morning_in_vienna = datetime(2024, 6, 1, 7, 59, tzinfo=timezone(timedelta(hours=2)))  # 05:59 UTC
+    assert set(build_facts(batch_of(events), knowledge_of(), as_of=morning_in_vienna).concepts["concept"]) == {"pain"}
+
+
 def test_age_is_counted_at_the_index_date() -> None:
     events = [event("calcification", INDEX)]
     assert facts_of(events, patient(born=date(2014, 6, 1))).subjects["age_years"][0] == pytest.approx(10, abs=0.01)
     assert facts_of(events, patient(born=None)).subjects["age_years"][0] is None
-    assert facts_of(events, patient(born=date(2025, 6, 1))).subjects["age_years"][0] is None  # born after the calcification: wrong, so unknown
+    assert (
+        facts_of(events, patient(born=date(2025, 6, 1))).subjects["age_years"][0] is None
+    )  # born after the calcification: wrong, so unknown
 
 
 def test_a_patient_without_events_is_kept() -> None:

@@ -86,7 +86,15 @@ def test_absent_altogether_is_absent_at_every_site() -> None:
 
 @pytest.mark.parametrize(
     ("time", "said", "expected"),
-    [(day(-7), None, True), (day(-30), None, False), (day(5), None, False), (INDEX, None, None), (None, None, None), (day(-30), 7.0, True), (None, 60.0, False)],
+    [
+        (day(-7), None, True),
+        (day(-30), None, False),
+        (day(5), None, False),
+        (INDEX, None, None),
+        (None, None, None),
+        (day(-30), 7.0, True),
+        (None, 60.0, False),
+    ],
 )
 def test_the_lead_time_of_an_exposure_in_words_beats_its_date(time: Any, said: float | None, expected: bool | None) -> None:
     events = [event("calcification", INDEX), event("injection", time, days_before_onset=said)]
@@ -150,7 +158,9 @@ def test_a_flag_answers_what_it_can(flag: str, high: Any, low: Any, normal: Any,
         (">", 2.0, True, False), (">", 1.5, None, None), (">=", 2.0, True, False), (">=", 1.5, None, None),
     ],
 )  # fmt: skip
-def test_a_comparator_leaves_open_what_it_does_not_say(comparator: str | None, value: float, at_least_2: bool | None, below_2: bool | None) -> None:
+def test_a_comparator_leaves_open_what_it_does_not_say(
+    comparator: str | None, value: float, at_least_2: bool | None, below_2: bool | None
+) -> None:
     events = [lab("phosphate", value, "mmol/L", comparator=comparator)]
     assert answer({"value": "phosphate", "unit": "mmol/L", "at_least": 2}, events) is at_least_2
     assert answer({"value": "phosphate", "unit": "mmol/L", "below": 2}, events) is below_2
@@ -200,7 +210,8 @@ def test_every_qualifier_is_part_of_the_name_of_a_leaf() -> None:
         {"has": "pain", "days_before_onset": [0, 3]}, {"has": "pain", "at": "arm", "within_days": 3}, {"suspected": "pain"},
         {"same_site": ["pain", "nodule"]}, {"lab": "ana", "is": "positive"}, {"lab": "ana", "is": "positive", "ever": True},
         {"value": "phosphate", "unit": "mg/dL", "below": 3}, {"value": "phosphate", "unit": "mmol/L", "below": 3},
-        {"value": "phosphate", "unit": "mg/dL", "at_least": 3}, {"age": "years", "below": 3}, {"age": "years", "at_least": 3}, {"sex": "male"},
+        {"value": "phosphate", "unit": "mg/dL", "at_least": 3}, {"age": "years", "below": 3},
+        {"age": "years", "at_least": 3}, {"sex": "male"},
     ]  # fmt: skip
     names = [leaf_id(parsed(each)) for each in asked]  # type: ignore[arg-type]
     assert len(set(names)) == len(names)
@@ -210,7 +221,9 @@ def test_every_qualifier_is_part_of_the_name_of_a_leaf() -> None:
 
 def test_leaves_are_found_through_findings_and_compounds() -> None:
     knowledge = knowledge_of(findings={"inner": {"not": {"has": "pain", "at": "arm"}}})
-    tree = parsed({"at_least": 1, "of": [{"known": {"finding": "inner"}}, {"has_any": ["nodule", "ckd"]}, {"lab": "ana", "is": "positive"}]})
+    tree = parsed(
+        {"at_least": 1, "of": [{"known": {"finding": "inner"}}, {"has_any": ["nodule", "ckd"]}, {"lab": "ana", "is": "positive"}]}
+    )
     assert {leaf_id(leaf) for leaf in leaves(tree, knowledge)} == {"has:pain@arm", "has:pain", "has:nodule", "has:ckd", "lab:ana:positive"}
     assert [r.finding for r in references(tree)] == ["inner"]  # type: ignore[union-attr]
 
@@ -220,7 +233,10 @@ def test_shorthand_is_written_out_once() -> None:
     assert expand(parsed({"has": "ckd"})) == parsed({"has": "ckd"})
 
 
-@pytest.mark.parametrize("wrong", [{}, {"has": "a", "lab": "b"}, {"hass": "a"}, {"all": []}, {"at_least": 0, "of": [{"has": "a"}]}, "pain", {"has": "a", "near": "b"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{}, {"has": "a", "lab": "b"}, {"hass": "a"}, {"all": []}, {"at_least": 0, "of": [{"has": "a"}]}, "pain", {"has": "a", "near": "b"}],
+)
 def test_a_criterion_that_is_none_is_rejected(wrong: Any) -> None:
     with pytest.raises(ValidationError):
         parsed(wrong)

@@ -88,7 +88,9 @@ def test_the_limits_of_an_interval_are_normal() -> None:
         (">", 30.0, (60.0, None), None),
     ],
 )
-def test_a_comparator_decides_only_what_it_can(comparator: str, value: float, interval: tuple[float | None, float | None], expected: str | None) -> None:
+def test_a_comparator_decides_only_what_it_can(
+    comparator: str, value: float, interval: tuple[float | None, float | None], expected: str | None
+) -> None:
     assert flag("phosphate", lab("phosphate", value, "mmol/L", interval=interval, comparator=comparator)) == expected
 
 
@@ -213,6 +215,14 @@ def test_missing_calcium_is_neither_high_nor_not_high() -> None:
 def test_the_size_of_a_calcium_is_known_beside_an_ionised_flag() -> None:
     events = [lab("calcium_total", 3.6, "mmol/L"), lab("calcium_ionised", 1.9, "mmol/L")]
     assert answer({"value": "calcium_adjusted", "unit": "mmol/L", "at_least": 3.0}, events) is True
+
+
+def test_the_size_of_another_month_is_not_the_size_of_today() -> None:
+    events = [event("calcification", INDEX), lab("calcium_ionised", 1.2, "mmol/L"), lab("calcium_total", 3.6, "mmol/L", day(-60))]
+    severe = {"value": "calcium_adjusted", "unit": "mmol/L", "at_least": 3.0}
+    assert answer(severe, events) is None
+    assert answer({"lab": "calcium_adjusted", "is": "normal"}, events) is True
+    assert answer(severe, [*events[:2], lab("calcium_total", 3.6, "mmol/L", day(-3))]) is True
 
 
 # --- product ---------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from hand_made import alarm_of, knowledge_of, mimic_of, type_of, weighed, workup
 from calcinosis.knowledge import Knowledge
 from calcinosis.reasoning.plan import make_plan
 
+SOURCES = {"sources": ["book"]}
+
 
 def names(knowledge: Knowledge) -> set[str]:
     return set(make_plan(knowledge).questions.names)
@@ -18,7 +20,8 @@ def test_every_leaf_that_any_part_reads_is_asked_for() -> None:
         findings={"inner": {"has": "pain", "at": "arm"}},
         types=[
             type_of(
-                "one", ("possible", {"has": "nodule"}), supports=[weighed("s", {"has": "ckd"})], against=[weighed("a", {"suspected": "ctd"})],
+                "one", ("possible", {"has": "nodule"}), supports=[weighed("s", {"has": "ckd"})],
+                against=[weighed("a", {"suspected": "ctd"})],
                 subtypes=[{"key": "sub", "label": "sub", "when": {"sex": "male"}, "sources": ["book"]}],
                 risk_factors=[{"key": "risk", "label": "risk", "when": {"has": "warfarin"}, "sources": ["book"]}],
                 more_urgent={"when": {"has": "esrd"}, "urgency": 0},
@@ -27,7 +30,7 @@ def test_every_leaf_that_any_part_reads_is_asked_for() -> None:
         mimics=[mimic_of("other", ("possible", {"has": "biopsy"}))],
         alarms=[alarm_of("alarm", {"lab": "ana", "is": "positive"})],
         tests=[workup_of("test", {"labs": {"ana": "positive"}}, when={"has": "injection"})],
-        diseases=[{"key": "d", "label": "d", "established": {"has": "ctd"}, "suspected": {"age": "years", "below": 5}, "sources": ["book"]}],
+        diseases=[{"key": "d", "label": "d", "established": {"has": "ctd"}, "suspected": {"age": "years", "below": 5}} | SOURCES],
     )  # fmt: skip
     assert names(knowledge) >= {
         "has:nodule", "has:pain", "has:pain@arm", "has:ckd", "suspected:ctd", "sex:male", "has:warfarin", "has:esrd", "has:biopsy",

@@ -89,6 +89,13 @@ def test_parts_add_up_to_all_cases_and_the_confusion_grid_is_full() -> None:
     assert (result.complete.agreement.hits, result.complete.agreement.n) == (4, 4)
 
 
+def test_held_out_cases_are_scored_apart() -> None:
+    complete = TRUTH.with_columns(complete=pl.lit("true"))
+    parts = {part.name: part for part in score(ANSWERS, complete, held_out=frozenset("ab")).parts if part.split == "reading"}
+    assert {name: part.agreement.n for name, part in parts.items()} == {"held out": 2, "read while writing": 4}
+    assert not [part for part in score(ANSWERS, complete).parts if part.split == "reading"]
+
+
 def test_targets_say_met_not_met_or_nothing_to_judge() -> None:
     def met(truth: pl.DataFrame) -> dict[str, bool | None]:
         return {target.label: target.met for target in score(ANSWERS, truth).targets}

@@ -21,8 +21,8 @@ from hand_made import (
 )
 
 from calcinosis.assessment import assess_batch, evaluate_batch
-from calcinosis.events import EVENT_SCHEMA, FLAGS, Batch
 from calcinosis.contract import TestOut as MissingTest
+from calcinosis.events import EVENT_SCHEMA, FLAGS, Batch
 from calcinosis.knowledge import Knowledge
 from calcinosis.reasoning.workup import missing_tests, what_tests_would_change
 
@@ -33,7 +33,9 @@ PHOSPHATE = workup_of("phosphate", {"labs": {"phosphate": "high"}}, {"labs": {"p
 def small(**more: Any) -> Knowledge:
     types = [
         type_of("calciphylaxis", ("possible", {"has": "skin_ulcer"}), urgency=1),
-        type_of("metastatic", ("probable", {"lab": "phosphate", "is": "high"}), ("unlikely", {"lab": "phosphate", "is": "normal"}), urgency=2),
+        type_of(
+            "metastatic", ("probable", {"lab": "phosphate", "is": "high"}), ("unlikely", {"lab": "phosphate", "is": "normal"}), urgency=2
+        ),
         type_of("dystrophic", ("possible", {"has": "ctd"}), urgency=3),
     ]
     findings = {"lesion_present": {"has": "skin_lesion"}, "mineral_shown": {"has": "calcification"}} | more.pop("findings", {})
@@ -86,7 +88,10 @@ def test_a_condition_rules_a_test_out_or_leaves_it_when_unknown() -> None:
 
 def test_a_finding_present_shows_its_parents_and_absent_denies_its_children() -> None:
     both = workup_of("biopsy", {"concepts": {"skin_ulcer": True}}, {"concepts": {"skin_ulcer": False}})
-    knowledge = small(tests=[both], findings={"parent": {"has": "skin_lesion"}, "child": {"has": "digital_ulcer"}, "placed": {"has": "skin_ulcer", "at": "arm"}})
+    knowledge = small(
+        tests=[both],
+        findings={"parent": {"has": "skin_lesion"}, "child": {"has": "digital_ulcer"}, "placed": {"has": "skin_ulcer", "at": "arm"}},
+    )
     evaluation = evaluated(batch_of([LESION]), knowledge)
     present, absent = what_tests_would_change(evaluation, missing_tests(evaluation)).sort("outcome").to_dicts()
     assert present["rank:calciphylaxis"] == 3  # possible
@@ -126,7 +131,7 @@ def test_supposing_changes_nothing_in_the_evaluation() -> None:
 
 
 def test_a_missing_calcium_changes_metastatic(knowledge: Knowledge) -> None:
-    """Calcified mass at a joint, kidney failure, phosphate not known: calcium and phosphate are asked for, and a high one would be metastatic."""
+    """Calcified mass at a joint, kidney failure, no calcium or phosphate on file: both are asked for; a high one would be metastatic."""
     events = [event("periarticular_calcification", sites=["hip"]), event("esrd", day(-900))]
     (answer,) = assess_batch(batch_of(events, patient()), knowledge)
     tests = {test.test: test for test in answer.workup}
@@ -151,7 +156,9 @@ def test_a_normal_calcium_is_never_said_to_make_calciphylaxis_less_likely(knowle
 def test_what_a_result_would_change_is_what_it_changes(knowledge: Knowledge, published_cases: Batch) -> None:
     """Every outcome of every missing test of every published case, once supposed and once written into the record."""
     evaluation = evaluate_batch(published_cases, knowledge).evaluation
-    supposed = what_tests_would_change(evaluation, missing_tests(evaluation)).with_row_index("copy").with_columns(pl.col("copy").cast(pl.String))
+    supposed = (
+        what_tests_would_change(evaluation, missing_tests(evaluation)).with_row_index("copy").with_columns(pl.col("copy").cast(pl.String))
+    )
     added = []
     for copy, test, outcome in supposed.select("copy", "test", "outcome").iter_rows():
         result = knowledge.tests[test].outcomes[outcome]

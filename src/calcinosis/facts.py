@@ -8,7 +8,7 @@ Anything affirmed outweighs a negation elsewhere in the record (an ulcer on the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import polars as pl
@@ -93,6 +93,7 @@ def build_facts(batch: Batch, knowledge: Knowledge, as_of: datetime | None = Non
     tree = _tree(knowledge)
     events = batch.events
     if as_of is not None:
+        as_of = as_of.astimezone(UTC).replace(tzinfo=None) if as_of.tzinfo else as_of  # event times are UTC without a zone
         events = events.filter(pl.col("time").is_null() | (pl.col("time") <= as_of))
     subjects = _subjects(batch.patients, events, tree, as_of)
     is_lab = pl.col("concept").is_in(list(tree.labs))

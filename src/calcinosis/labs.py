@@ -40,7 +40,8 @@ LAB_FACT_SCHEMA: Final[Schema] = {
     "last_time": pl.Datetime("us"),
 }
 
-_SAME_SAMPLE = "7d"  # how far apart two analytes of one derived quantity may lie
+_SAME_SAMPLE_DAYS = 7  # how far apart two analytes of one derived quantity may lie
+_SAME_SAMPLE = f"{_SAME_SAMPLE_DAYS}d"
 _UNDATED = pl.datetime(1, 1, 1)
 _LAB_REJECTS = {**REJECT_SCHEMA, "subject_id": pl.String, "concept": pl.String}
 DERIVED_FROM = {
@@ -340,12 +341,15 @@ def _deciding(measured: pl.LazyFrame, window_days: float) -> pl.LazyFrame:
     from_index = (pl.col("time") - pl.col("index_time")).dt.total_days().abs()
     from_now = (pl.col("as_of") - pl.col("time")).dt.total_days()
     row = ["flag", "flag_from", "time", "source", "said"]
-    size = ["value", "comparator"]  # of the best measurement that has a size: an ionised flag has none
+    size = ["value", "comparator"]  # an ionised flag has none: then of the best measurement of the same week that has one
     at_index, recent = pl.col("_from_index") <= window_days, pl.col("_from_now") <= window_days
     sized = pl.col("value").is_not_null()
 
     def first(name: str, chosen: pl.Expr, distance: str) -> pl.Expr:
         return pl.col(name).filter(chosen).sort_by(pl.col(distance).filter(chosen), maintain_order=True).first()
+
+    def sized_near(chosen: pl.Expr, distance: str) -> pl.Expr:
+        return chosen & sized & (pl.col(distance) <= pl.col(distance).filter(chosen).min() + _SAME_SAMPLE_DAYS)
 
     return (
         measured.with_columns(from_index.fill_null(0).alias("_from_index"), from_now.fill_null(0).alias("_from_now"))
@@ -353,9 +357,9 @@ def _deciding(measured: pl.LazyFrame, window_days: float) -> pl.LazyFrame:
         .group_by("subject_id", "concept")
         .agg(
             *(first(name, at_index, "_from_index") for name in row),
-            *(first(name, at_index & sized, "_from_index") for name in size),
+            *(first(name, sized_near(at_index, "_from_index"), "_from_index") for name in size),
             *(first(name, recent, "_from_now").alias("now_" + name) for name in row if name != "flag_from"),
-            *(first(name, recent & sized, "_from_now").alias("now_" + name) for name in size),
+            *(first(name, sized_near(recent, "_from_now"), "_from_now").alias("now_" + name) for name in size),
             pl.col("flag").drop_nulls().unique().sort().alias("ever"),
             pl.len().cast(pl.UInt32).alias("n"),
             pl.col("time").min().alias("first_time"),

@@ -162,6 +162,8 @@ def predictions(assessed: Mapping[str, Assessment], types: Sequence[str]) -> pl.
 def validate_folder(folder: Path, readers: Readers | None = None) -> Score:
     """Assess every record of ``folder/bundles`` and score it against ``folder/truth.csv``; the file name is the case id.
 
+    ``folder/held_out.txt``, where present, lists the cases to score apart as held out.
+
     Raises:
         TruthError: when there is nothing sound to score against.
     """
@@ -190,18 +192,21 @@ def validate_folder(folder: Path, readers: Readers | None = None) -> Score:
         patients=pl.concat([pl.DataFrame(schema=PATIENT_SCHEMA), *patients]), events=pl.concat([pl.DataFrame(schema=EVENT_SCHEMA), *events])
     )
     answers = {answer.patient_id: answer for answer in assess_batch(together, readers.knowledge)}
-    result = score(predictions(answers, tuple(readers.knowledge.types)), truth)
+    listed = folder / "held_out.txt"
+    held_out = frozenset(listed.read_text(encoding="utf-8").split()) if listed.exists() else frozenset[str]()
+    result = score(predictions(answers, tuple(readers.knowledge.types)), truth, held_out=held_out)
     why = {case: failures.get(case, f"no file bundles/{case}.json") for case in result.without_answer}
     return result.model_copy(update={"without_answer": why})
 
 
-def score(predictions: pl.DataFrame, truth: pl.DataFrame) -> Score:
+def score(predictions: pl.DataFrame, truth: pl.DataFrame, *, held_out: frozenset[str] = frozenset()) -> Score:
     """Compare answers with published diagnoses.
 
     Args:
         predictions: ``id, leading, status_<type>...`` (null ``leading`` = undetermined) and, if known, ``alarms`` (alarm keys; those of
             calciphylaxis carry its name).
         truth: the columns ``TRUTH_COLUMNS`` as text, as :func:`read_truth` gives them.
+        held_out: cases whose text nobody read while rules and vocabulary were written; scored apart (complete cases only).
 
     Raises:
         TruthError: with the line of every row whose id is missing or double, or whose type is unknown.
@@ -232,6 +237,9 @@ def score(predictions: pl.DataFrame, truth: pl.DataFrame) -> Score:
     sets = [("all", "all", cases)]
     for split, column in (("complete", "completeness"), ("basis", "basis"), ("difficulty", "difficulty")):
         sets += [(split, name, cases.filter(pl.col(column) == name)) for name in cases[column].unique().sort()]
+    if held_out:
+        whole, unread = cases.filter(pl.col("completeness") == "complete"), pl.col("id").is_in(list(held_out))
+        sets += [("reading", "held out", whole.filter(unread)), ("reading", "read while writing", whole.filter(~unread))]
     parts = tuple(_part(split, name, rows, answers) for split, name, rows in sets)
     differing = cases.filter(~pl.col("agrees")).select(list(Disagreement.model_fields))
     return Score(

@@ -7,12 +7,28 @@ from collections import Counter
 from datetime import date, datetime
 from typing import Any
 
-from calcinosis.facts import build_facts
-from hand_made import INDEX, LABS, alarm_of, batch_of, concepts, day, evaluated, event, knowledge_of, leading_of, mimic_of, patient, truths, type_of
 import pytest
+from hand_made import (
+    INDEX,
+    LABS,
+    alarm_of,
+    batch_of,
+    concepts,
+    day,
+    evaluated,
+    event,
+    knowledge_of,
+    leading_of,
+    mimic_of,
+    patient,
+    truths,
+    type_of,
+)
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from reference_evaluator import Case
+
+from calcinosis.facts import build_facts
 
 KINDS = {key: concept.kind for key, concept in concepts().items()}
 PLAIN = [key for key, kind in KINDS.items() if kind not in ("site", "lab")]
@@ -21,7 +37,13 @@ ASKED_LABS = ["calcium_adjusted", "calcium_total", "phosphate", "albumin", "egfr
 FLAGS = ["low", "normal", "high", "positive", "negative", "abnormal"]
 # values lie on a grid that avoids the limits of every rule and interval unless unit and limit are the very same number
 UNITS: dict[str, list[tuple[str | None, list[float]]]] = {
-    "calcium_total": [("mmol/L", [1.71, 2.2, 2.43, 2.6, 2.97, 3.41]), ("mg/dL", [7.3, 9.9, 12.7]), ("meq/L", [4.9, 6.1]), ("furlong", [2.5]), (None, [2.5])],
+    "calcium_total": [
+        ("mmol/L", [1.71, 2.2, 2.43, 2.6, 2.97, 3.41]),
+        ("mg/dL", [7.3, 9.9, 12.7]),
+        ("meq/L", [4.9, 6.1]),
+        ("furlong", [2.5]),
+        (None, [2.5]),
+    ],
     "calcium_ionised": [("mmol/L", [0.93, 1.17, 1.43])],
     "calcium_albumin_corrected": [("mmol/L", [2.07, 2.39, 2.83])],
     "albumin": [("g/L", [17, 31, 43]), ("g/dL", [2.3, 4.1])],
@@ -82,7 +104,9 @@ def leaves() -> st.SearchStrategy[dict[str, Any]]:
             optional={"ever": st.booleans()},
         ),
         lab_values(),
-        st.fixed_dictionaries({"age": st.just("years")}, optional={"at_least": st.sampled_from([1, 18, 50]), "below": st.sampled_from([13, 21, 50])}),
+        st.fixed_dictionaries(
+            {"age": st.just("years")}, optional={"at_least": st.sampled_from([1, 18, 50]), "below": st.sampled_from([13, 21, 50])}
+        ),
         st.fixed_dictionaries({"sex": st.sampled_from(["female", "male"])}),
     )
 
@@ -167,7 +191,13 @@ def cohorts(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]]
     people, events = [], []
     for n in range(draw(st.integers(4, 8))):
         who = f"p{n}"
-        people.append(patient(who, draw(st.sampled_from([None, date(1950, 3, 1), date(1990, 1, 1), date(2016, 7, 1), date(2023, 11, 1)])), draw(st.sampled_from([None, "female", "male"]))))
+        people.append(
+            patient(
+                who,
+                draw(st.sampled_from([None, date(1950, 3, 1), date(1990, 1, 1), date(2016, 7, 1), date(2023, 11, 1)])),
+                draw(st.sampled_from([None, "female", "male"])),
+            )
+        )
         for made in draw(st.lists(st.one_of(plain_events(), lab_events(), lab_events()), max_size=10)):
             events.append(made | {"subject_id": who})
     for n, made in enumerate(events):

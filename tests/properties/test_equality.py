@@ -32,7 +32,11 @@ def generated_patients(knowledge: Knowledge, n: int, seed: int) -> Batch:
             more: dict[str, Any] = {"who": who, "source": f"Record/{who}-{place // 2}"}
             if draw.random() < 0.35:
                 unit = draw.choice(list(UNITS))
-                more |= {"numeric_value": round(draw.uniform(*UNITS[unit]), 2), "unit": unit, "flag": draw.choice([None, None, "high", "normal"])}
+                more |= {
+                    "numeric_value": round(draw.uniform(*UNITS[unit]), 2),
+                    "unit": unit,
+                    "flag": draw.choice([None, None, "high", "normal"]),
+                }
                 events.append(event(draw.choice(labs), when, **more))
             else:
                 more["sites"] = draw.choice([None, [draw.choice(sites)]])

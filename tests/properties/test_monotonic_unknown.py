@@ -45,7 +45,8 @@ class Violation:
         return self.type, f"{self.before} -> {self.after}", self.removal.name.split("#")[0]
 
     def __str__(self) -> str:
-        return f"{self.removal.case}: without {self.removal.name}, {self.type} {self.before} -> {self.after}; not named: {sorted(self.concepts)}"
+        change = f"{self.type} {self.before} -> {self.after}"
+        return f"{self.removal.case}: without {self.removal.name}, {change}; not named: {sorted(self.concepts)}"
 
 
 def removals(events: pl.DataFrame) -> Iterator[Removal]:
@@ -63,7 +64,9 @@ def without(batch: Batch, chosen: list[Removal]) -> Batch:
     events = batch.events.with_row_index("row")
     copies = pl.DataFrame({"copy": [str(n) for n in range(len(chosen))], "subject_id": [r.case for r in chosen]})
     gone = pl.DataFrame(
-        [(str(n), row) for n, r in enumerate(chosen) for row in r.rows], schema={"copy": pl.String, "row": events.schema["row"]}, orient="row"
+        [(str(n), row) for n, r in enumerate(chosen) for row in r.rows],
+        schema={"copy": pl.String, "row": events.schema["row"]},
+        orient="row",
     )
     kept = copies.join(events, on="subject_id", maintain_order="left").join(gone, on=["copy", "row"], how="anti")
     people = copies.join(batch.patients, on="subject_id", maintain_order="left")

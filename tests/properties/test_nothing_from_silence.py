@@ -24,7 +24,9 @@ def without(batch: Batch, concepts: set[str]) -> Batch:
     return Batch(patients=batch.patients, events=batch.events.filter(~pl.col("concept").is_in(list(concepts))))
 
 
-@pytest.mark.parametrize("closed_world", [frozenset(), frozenset({"disease", "drug", "procedure", "finding", "lab"})], ids=["open", "closed"])
+@pytest.mark.parametrize(
+    "closed_world", [frozenset(), frozenset({"disease", "drug", "procedure", "finding", "lab"})], ids=["open", "closed"]
+)
 def test_calcium_high_and_calcium_not_high_are_never_both_answered_without_a_calcium(
     knowledge: Knowledge, published_cases: Batch, closed_world: frozenset[str]
 ) -> None:
@@ -55,7 +57,9 @@ def test_no_measurement_at_all_answers_no_question_about_one(knowledge: Knowledg
     st.sampled_from([None, "low", "normal", "high", "abnormal", "positive", "negative"]),
     st.sampled_from(["mmol/L", "mg/dL", "furlong", None]),
 )
-def test_high_and_not_high_are_answered_together_or_not_at_all(value: float | None, comparator: str | None, flag: str | None, unit: str | None) -> None:
+def test_high_and_not_high_are_answered_together_or_not_at_all(
+    value: float | None, comparator: str | None, flag: str | None, unit: str | None
+) -> None:
     events = [lab("calcium_total", value, unit, comparator=comparator, flag=flag)]
     high = answer({"lab": "calcium_adjusted", "is": "high"}, events)
     not_high = answer({"not": {"lab": "calcium_adjusted", "is": "high"}}, events)

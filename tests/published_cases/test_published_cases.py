@@ -64,7 +64,10 @@ def test_every_reason_names_a_fact_with_its_source_and_a_citation(answers: list[
     for answer in answers:
         shown = [(each.type, reason) for each in answer.types for reason in [*each.reasons, *each.against]]
         shown += [(each.mimic, reason) for each in answer.mimics for reason in [*each.reasons, *each.against]]
-        shown += [(each.key, Reason(label=each.label, facts=each.facts, citations=each.citations)) for each in [*answer.alarms, *answer.calciphylaxis_risk]]
+        shown += [
+            (each.key, Reason(label=each.label, facts=each.facts, citations=each.citations))
+            for each in [*answer.alarms, *answer.calciphylaxis_risk]
+        ]
         shown += [(each.disease, Reason(label=each.label, facts=each.facts, citations=each.citations)) for each in answer.diseases]
         silent |= {
             f"{answer.patient_id} {owner}: {reason.label}"
@@ -82,7 +85,13 @@ def test_every_source_is_a_resource_of_this_patient(answers: list[Assessment], r
 
 
 def test_every_missing_criterion_says_what_is_unknown_and_why(answers: list[Assessment]) -> None:
-    why = {"never measured", "measured outside the window, or without a usable result", "unit not convertible", "only suspected", "source silent"}
+    why = {
+        "never measured",
+        "measured outside the window, or without a usable result",
+        "unit not convertible",
+        "only suspected",
+        "source silent",
+    }
     for answer in answers:
         for each in answer.types:
             for gap in each.missing:
@@ -92,7 +101,9 @@ def test_every_missing_criterion_says_what_is_unknown_and_why(answers: list[Asse
 
 
 def test_every_citation_can_be_followed(answers: list[Assessment]) -> None:
-    cited = {citation.key: citation for answer in answers for each in answer.types for reason in each.reasons for citation in reason.citations}
+    cited = {
+        citation.key: citation for answer in answers for each in answer.types for reason in each.reasons for citation in reason.citations
+    }
     assert cited
     assert all(citation.text and citation.url and citation.url.startswith("http") for citation in cited.values())
 
