@@ -98,7 +98,8 @@ def build_facts(batch: Batch, knowledge: Knowledge, as_of: datetime | None = Non
     subjects = _subjects(batch.patients, events, tree, as_of)
     is_lab = pl.col("concept").is_in(list(tree.labs))
     labs, rejects = lab_facts(events.filter(is_lab & (pl.col("certainty") == "affirmed")), subjects, knowledge)
-    recorded = events.filter(~is_lab & (pl.col("certainty") != "family"))
+    read = ["subject_id", "concept", "certainty", "time", "sites", "days_before_onset", "source", "text_value", "code"]
+    recorded = events.select(read).filter(~is_lab & (pl.col("certainty") != "family"))
     concepts = _concept_facts(recorded, subjects, tree)
     mentions = recorded.filter(pl.col("certainty") == "affirmed").select("subject_id", "concept", "time", "sites", "days_before_onset")
     return Facts(subjects=subjects, concepts=concepts, labs=labs, mentions=mentions, rejects=rejects)

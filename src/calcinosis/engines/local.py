@@ -114,8 +114,8 @@ def screen_batches(
 ) -> Cohort:
     """Assess a stream of batches and write ``assessments``, ``reasons``, ``rejects``, ``unmapped`` and ``summary`` to ``folder``.
 
-    Reasons are written for patients with a recorded lesion, an alarm or a high risk of calciphylaxis; for all others every
-    status is ``not_assessed`` and there is nothing to explain.
+    Reasons are written for patients in whom a type or mimic is at least possible, calcium is shown, an alarm fires or the risk of
+    calciphylaxis is high; for all others there is nothing to explain but what nobody recorded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     summary = Summary(
@@ -227,7 +227,13 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         .join(_warnings(batch, facts.rejects), on="subject_id", how="left", maintain_order="left")
         .with_columns(pl.col("n_warnings").fill_null(0))
     )
-    interesting = evaluation.true("lesion_present") | evaluation.true("calciphylaxis_at_risk") | np.any(list(alarms.values()), axis=0)
+    standing_at_all = np.any([evaluation.rank(key) >= Status.POSSIBLE.rank for key in plan.hypotheses], axis=0)
+    interesting = (
+        standing_at_all
+        | evaluation.true("mineral_shown")
+        | evaluation.true("calciphylaxis_at_risk")
+        | np.any(list(alarms.values()), axis=0)
+    )
     chosen = np.flatnonzero(interesting)
     reasons = explain(evaluation.take(chosen), facts) if len(chosen) else pl.DataFrame(schema=REASON_SCHEMA)
     return rows.select(list(assessment_schema(knowledge))), reasons
@@ -285,5 +291,6 @@ def _subtype(evaluation: Evaluation, key: str) -> pl.Series:
 def _warnings(batch: Batch, unit_rejects: pl.DataFrame) -> pl.DataFrame:
     """Warnings per patient: records read in part, and values whose unit could not be used."""
     records = pl.concat([batch.rejects.select("record"), unit_rejects.select("record")]).drop_nulls()
-    owners = batch.events.select("subject_id", pl.col("source").alias("record")).unique()
+    concerned = batch.events.filter(pl.col("source").is_in(records["record"].implode())) if records.height else batch.events.clear()
+    owners = concerned.select("subject_id", pl.col("source").alias("record")).unique()
     return records.join(owners, on="record").group_by("subject_id").agg(pl.len().cast(pl.UInt32).alias("n_warnings"))

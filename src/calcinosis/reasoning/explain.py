@@ -136,7 +136,7 @@ def _leaf_values(evaluation: Evaluation) -> pl.DataFrame:
 
 def _leaf_facts(leaf_values: pl.LazyFrame, facts: Facts, plan: Plan) -> pl.LazyFrame:
     """One fact per patient and known leaf: subject_id, leaf, leaf value, fact (struct)."""
-    asked = leaf_values.rename({"value": "leaf_value"}).join(plan.leaf_subjects.lazy(), on="leaf")
+    asked = leaf_values.rename({"value": "leaf_value"}).join(plan.leaf_subjects.lazy(), on="leaf", maintain_order="left_right")
     on = ["subject_id", "concept"]
     word = pl.when("present").then(pl.lit("present")).when(~pl.col("present")).then(pl.lit("absent")).otherwise(pl.lit("suspected"))
     recorded = facts.concepts.lazy().select(*on, "said", word.alias("fact_value"), "time", "first_time", "last_time", "source", "n")
@@ -162,7 +162,7 @@ def _leaf_facts(leaf_values: pl.LazyFrame, facts: Facts, plan: Plan) -> pl.LazyF
         pl.lit(1, dtype=pl.UInt32).alias("n"),
     )
     parts = [
-        asked.filter(pl.col("source_kind") == kind).join(frame, on=on)
+        asked.filter(pl.col("source_kind") == kind).join(frame, on=on, maintain_order="left")
         for kind, frame in (("concept", recorded), ("lab", labs), ("lab_now", now), ("patient", person))
     ]
     return (
@@ -184,7 +184,7 @@ def _attach_facts(reasons: pl.LazyFrame, leaf_facts: pl.LazyFrame, plan: Plan) -
     argued = (
         reasons.select("subject_id", "id")
         .join(plan.criterion_leaves.lazy(), on="id", maintain_order="left")
-        .join(leaf_facts, on=["subject_id", "leaf", "positive"], maintain_order="left")
+        .join(leaf_facts, on=["subject_id", "leaf", "positive"], maintain_order="left_right")
         .group_by("subject_id", "id", maintain_order=True)
         .agg(pl.col("fact").unique(maintain_order=True).alias("facts"))
     )
@@ -194,7 +194,8 @@ def _attach_facts(reasons: pl.LazyFrame, leaf_facts: pl.LazyFrame, plan: Plan) -
 def _never_without_a_fact(reasons: pl.LazyFrame, facts: Facts) -> pl.LazyFrame:
     """A status that rests on what is missing names the lesion it is about, or failing that the patient record itself."""
     concepts = facts.concepts.lazy()
-    lesion = concepts.filter(pl.col("concept").is_in(["calcification", "chalky_discharge", "skin_lesion"]) & pl.col("present")).select(
+    named = pl.col("concept").is_in(["calcification", "chalky_discharge", "skin_lesion"])
+    lesion = concepts.filter(named & pl.col("present")).sort("concept").select(
         "subject_id",
         pl.struct("concept", "said", pl.lit("present").alias("value"), "time", "first_time", "last_time", "source", "n").alias("fact"),
     )
@@ -237,8 +238,9 @@ def _unknown_leaves(missing: pl.LazyFrame, leaf_values: pl.LazyFrame, facts: Fac
     unknown = (
         missing.select("subject_id", "id")
         .join(plan.criterion_leaves.lazy().select("id", "leaf"), on="id", maintain_order="left")
-        .join(leaf_values, on=["subject_id", "leaf"], how="anti")
-        .join(plan.leaf_subjects.lazy(), on="leaf", maintain_order="left")
+        .join(leaf_values, on=["subject_id", "leaf"], how="left", maintain_order="left")
+        .filter(pl.col("value").is_null())
+        .join(plan.leaf_subjects.lazy(), on="leaf", maintain_order="left_right")
         .join(measured, on=["subject_id", "concept"], how="left", maintain_order="left")
         .join(suspected, on=["subject_id", "concept"], how="left", maintain_order="left")
         .join(unusable, on=["subject_id", "concept"], how="left", maintain_order="left")
