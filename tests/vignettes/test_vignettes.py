@@ -80,3 +80,29 @@ def test_vignette(vignette: dict[str, Any]) -> None:
         assert not right, "this one passes now: take it out of known_misses.txt"
         pytest.xfail(MISSES[vignette["id"]].strip())
     assert right, f"{named(answer)} ({answer.leading_status}), not {wanted(vignette)}"
+
+
+OTHER_NAMES = (
+    "pyoderma gangrenosum", "cutaneous vasculitis", "livedoid vasculopathy", "warfarin-induced skin necrosis", "cholesterol embolism",
+    "heparin skin necrosis", "cryoglobulinaemia", "necrotising fasciitis", "oxalate vasculopathy", "purpura fulminans", "cellulitis",
+    "antiphospholipid syndrome", "venous ulcer", "diabetic foot ulcer", "Martorell ulcer", "brown recluse spider bite",
+    "levamisole vasculopathy", "hydroxyurea ulcer", "ecthyma gangrenosum", "arterial ulcer", "nephrogenic systemic fibrosis",
+    "Buerger disease",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("said", ["{}", "possible {}", "consistent with {}"])
+@pytest.mark.parametrize("name", OTHER_NAMES)
+def test_another_name_without_tissue_keeps_calciphylaxis_open(name: str, said: str) -> None:
+    answer = assess(
+        {
+            "conditions": [
+                {"text": "painful necrotic ulcer", "sites": ["thigh"]},
+                {"text": "end-stage renal disease on haemodialysis"},
+                {"text": said.format(name)},
+            ]
+        }
+    )
+    calciphylaxis = next(each for each in answer.types if each.type == "calciphylaxis")
+    assert calciphylaxis.status.rank >= (Status.POSSIBLE if said == "{}" else Status.PROBABLE).rank
+    assert answer.alarms

@@ -98,7 +98,7 @@ def settle(rows: Iterable[Row], account: Account, file: int) -> list[Row]:
             account.ignored += 1
         else:
             kept.append(row)
-    drugs = {row.id: row.parts["code"] for row in reversed(kept) if row.kind == "Medication" and row.parts.get("code") is not None}
+    drugs = {row.id: row.parts["code"] for row in kept if row.kind == "Medication" and row.id and row.parts.get("code") is not None}
     for row in list(kept):
         if drugs and row.kind in MEDICATION_TYPES and "medicationCodeableConcept" not in row.parts:
             drug = drugs.get(_reference_id(row.parts.get("medicationReference")))
