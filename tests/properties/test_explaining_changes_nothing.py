@@ -74,7 +74,7 @@ def test_the_rows_of_a_screen_agree_with_the_assessments(knowledge: Knowledge, p
         assert row["n_warnings"] == len(answer.warnings), who
         assert (row["index_time"], row["index_basis"]) == (answer.index_date, answer.index_basis), who
         assert sorted(row["missing_tests"]) == sorted(test.test for test in answer.workup), who
-        if row["lesion_present"] or answer.alarms:
+        if row["leading"] or row["mineral_shown"] or answer.alarms:  # those there is something to say about
             assert who in with_reasons
 
 
