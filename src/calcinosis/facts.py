@@ -17,6 +17,7 @@ from calcinosis.ages import years_between
 from calcinosis.events import Batch, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.labs import lab_facts
+from calcinosis.plans import run
 
 CONCEPT_FACT_SCHEMA: Final[Schema] = {
     "subject_id": pl.String,
@@ -118,7 +119,7 @@ def _subjects(patients: pl.DataFrame, events: pl.DataFrame, tree: _Tree, as_of: 
     )
     last = events.lazy().group_by("subject_id").agg(pl.col("time").max().alias("_last"))
     now = pl.lit(as_of, dtype=pl.Datetime("us")) if as_of is not None else pl.col("_last")
-    return (
+    return run(
         patients.lazy()
         .select("subject_id", "birth_date", "sex")
         .unique("subject_id", keep="first", maintain_order=True)
@@ -138,7 +139,6 @@ def _subjects(patients: pl.DataFrame, events: pl.DataFrame, tree: _Tree, as_of: 
         )
         .with_columns(years_between("birth_date", "index_time").alias("age_years"))
         .select("subject_id", "birth_date", "sex", "age_years", "index_time", "index_basis", "as_of")
-        .collect()
     )
 
 
@@ -164,9 +164,9 @@ def _concept_facts(events: pl.DataFrame, subjects: pl.DataFrame, tree: _Tree) ->
         .unique(key, keep="first", maintain_order=True)
         .select(*key, "time", "source", "said")
     )
-    recorded = counted.join(nearest, on=key).collect().lazy()
+    recorded = run(counted.join(nearest, on=key)).lazy()
     affirmed, denied, unsure = (pl.col("certainty") == word for word in ("affirmed", "negated", "uncertain"))
-    return (
+    return run(
         pl.concat([recorded.filter(~denied).join(tree.up.lazy(), on="concept"), recorded.filter(denied).join(tree.down.lazy(), on="concept")])
         .with_columns(pl.when(affirmed).then(0).when(denied).then(1).otherwise(2).alias("weight"))
         .sort("weight", "distance", "source", "time", "said")
@@ -187,5 +187,4 @@ def _concept_facts(events: pl.DataFrame, subjects: pl.DataFrame, tree: _Tree) ->
             pl.when(pl.col("yes") > 0).then("no").otherwise(0).cast(pl.UInt32).alias("n_conflicting"),
             "suspected", "first_time", "last_time", "said", "source", "time",
         )
-        .collect()
     )  # fmt: skip

@@ -16,6 +16,7 @@ import polars as pl
 from calcinosis.ages import years_between
 from calcinosis.events import REJECT_SCHEMA, Schema
 from calcinosis.knowledge import Knowledge
+from calcinosis.plans import run
 from calcinosis.units import UnknownUnit, canonical_factor
 
 LAB_FACT_SCHEMA: Final[Schema] = {
@@ -69,15 +70,13 @@ def lab_facts(events: pl.DataFrame, subjects: pl.DataFrame, knowledge: Knowledge
     factors, rejects = _conversions(events, knowledge)
     intervals = _intervals(knowledge)
     measured = _with_person(_canonical(events.lazy(), factors.lazy()), subjects.lazy())
-    # Collected between the steps, as each is read several times by the next (and row numbers must not change in between). The plans
-    # are written as they should run, and the optimiser would cost more than one patient's measurements do.
-    as_written = pl.QueryOptFlags.none()
-    measured = measured.collect(optimizations=as_written).lazy()
-    measured = _flagged(measured, intervals).collect(optimizations=as_written).lazy()
-    derived = pl.concat([_adjusted_calcium(measured, knowledge), _egfr(measured)]).collect(optimizations=as_written).lazy()
-    derived = pl.concat([derived, _product(derived, measured)]).collect(optimizations=as_written).lazy()
+    # Collected between the steps, as each is read several times by the next (and row numbers must not change in between).
+    measured = run(measured).lazy()
+    measured = run(_flagged(measured, intervals)).lazy()
+    derived = run(pl.concat([_adjusted_calcium(measured, knowledge), _egfr(measured)])).lazy()
+    derived = run(pl.concat([derived, _product(derived, measured)])).lazy()
     everything = pl.concat([measured, _flagged(derived, intervals)])
-    return _deciding(everything, knowledge.setting("lab_window_days")).collect(optimizations=as_written), rejects
+    return run(_deciding(everything, knowledge.setting("lab_window_days"))), rejects
 
 
 def _conversions(events: pl.DataFrame, knowledge: Knowledge) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -19,6 +19,7 @@ from calcinosis.facts import Facts
 from calcinosis.findings import Leaf, is_plain, leaf_id
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import AgeIs, Has, LabIs, LabValue, SameSite, SexIs, Suspected
+from calcinosis.plans import run
 from calcinosis.truth import FALSE, TRUE, UNKNOWN, Truth, from_bool
 from calcinosis.units import conversion_factor
 
@@ -198,8 +199,7 @@ def ask(facts: Facts, questions: Questions, closed_world: frozenset[str] = froze
             _limits(labs, questions),
         ]
     )
-    # the plan is written as it should run; the optimiser would cost more than one patient's answers do
-    placed = answers.join(rows.lazy(), on="subject_id").select("leaf", "row", "truth").collect(optimizations=pl.QueryOptFlags.none())
+    placed = run(answers.join(rows.lazy(), on="subject_id").select("leaf", "row", "truth"))
     values[placed["leaf"].to_numpy(), placed["row"].to_numpy()] = placed["truth"].to_numpy()
     age = subjects["age_years"].fill_null(np.nan).to_numpy()
     sex = subjects["sex"].fill_null("").to_numpy()
@@ -236,14 +236,13 @@ def _suspicion(present: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
 def _qualified(facts: Facts, present: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
     plain = questions.qualified.lazy().select("concept", "leaf").unique()
     absent = present.filter(~pl.col("present")).join(plain, on="concept").select("subject_id", "leaf", _truth(pl.lit(False)))
-    asked = (
+    numbered = (
         facts.mentions.lazy()
         .join(questions.qualified.lazy(), left_on="concept", right_on="shown_by")
         .join(facts.subjects.lazy().select("subject_id", "index_time"), on="subject_id")
         .with_row_index("mention")
-        .collect(optimizations=pl.QueryOptFlags.none())  # numbered once: both branches below read it
-        .lazy()
     )
+    asked = run(numbered).lazy()  # numbered once: both branches below read it
     at_sites = (
         asked.filter(pl.col("at").is_not_null() & (pl.col("sites").list.len() > 0))
         .select("mention", "at", pl.col("sites").alias("site"))

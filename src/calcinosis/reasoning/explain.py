@@ -14,6 +14,7 @@ from calcinosis.events import Schema
 from calcinosis.facts import Facts
 from calcinosis.knowledge.model import Status
 from calcinosis.labs import DERIVED_FROM
+from calcinosis.plans import run
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.plan import Plan, PlannedCriterion
 from calcinosis.truth import TRUE, UNKNOWN
@@ -66,10 +67,7 @@ def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
     reasons = _never_without_a_fact(_attach_facts(fired, _leaf_facts(leaf_values, facts, plan), plan), facts)
     gaps = _unknown_leaves(missing.lazy(), leaf_values, facts, plan)
     everything = pl.concat([reasons.select(*_COMMON, "facts"), gaps.select(*_COMMON, "unknown")], how="diagonal")
-    # the plan is written as it should run; the optimiser would cost more than one patient's reasons do
-    return everything.select([pl.col(name).cast(dtype) for name, dtype in REASON_SCHEMA.items()]).collect(
-        optimizations=pl.QueryOptFlags.none()
-    )
+    return run(everything.select([pl.col(name).cast(dtype) for name, dtype in REASON_SCHEMA.items()]))
 
 
 def _decided(evaluation: Evaluation, shown: list[PlannedCriterion]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -195,9 +193,13 @@ def _never_without_a_fact(reasons: pl.LazyFrame, facts: Facts) -> pl.LazyFrame:
     """A status that rests on what is missing names the lesion it is about, or failing that the patient record itself."""
     concepts = facts.concepts.lazy()
     named = pl.col("concept").is_in(["calcification", "chalky_discharge", "skin_lesion"])
-    lesion = concepts.filter(named & pl.col("present")).sort("concept").select(
-        "subject_id",
-        pl.struct("concept", "said", pl.lit("present").alias("value"), "time", "first_time", "last_time", "source", "n").alias("fact"),
+    lesion = (
+        concepts.filter(named & pl.col("present"))
+        .sort("concept")
+        .select(
+            "subject_id",
+            pl.struct("concept", "said", pl.lit("present").alias("value"), "time", "first_time", "last_time", "source", "n").alias("fact"),
+        )
     )
     anything = concepts.sort("concept").group_by("subject_id", maintain_order=True).agg(
         pl.struct(

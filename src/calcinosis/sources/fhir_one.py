@@ -101,7 +101,7 @@ def settle(rows: Iterable[Row], account: Account, file: int) -> list[Row]:
     drugs = {row.id: row.parts["code"] for row in kept if row.kind == "Medication" and row.id and row.parts.get("code") is not None}
     for row in list(kept):
         if drugs and row.kind in MEDICATION_TYPES and "medicationCodeableConcept" not in row.parts:
-            drug = drugs.get(_reference_id(row.parts.get("medicationReference")))
+            drug = drugs.get(_reference_id(row.parts.get("medicationReference")) or "")
             row.parts.update({} if drug is None else {"medicationCodeableConcept": drug})
         kept += [_component(row, component) for component in row.components or ()]
     return kept
