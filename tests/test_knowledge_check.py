@@ -203,31 +203,25 @@ def test_an_unverified_statement_may_rest_on_a_low_grade_source(edited: Edit) ->
     assert check(folder) == []
 
 
-@pytest.mark.xfail(strict=True, reason="check.py: `drives` asks for a field named `when`; a disease has `established` and `suspected`")
 def test_a_disease_is_never_established_on_low_grade_sources_alone(edited: Edit) -> None:
     folder = edited_source(edited, "diseases/sclerosis.yaml", "sources: [book]", "sources: [leaflet]")
     assert [p for p in check(folder) if p.category == "low_grade_rule"]
-
-
-NOT_YET = pytest.mark.xfail(strict=True, reason="check.py looks for circles of concepts only, and not before _reach walks the tree")
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
         ("concepts/all.yaml", "kind: finding, synonyms: [lesion]", "kind: finding, parents: [nodule], synonyms: [lesion]"),
-        pytest.param("concepts/all.yaml", "kind: finding, synonyms: [lesion]", "kind: finding, parents: [nodule]", marks=NOT_YET),
-        pytest.param(
+        ("concepts/all.yaml", "kind: finding, synonyms: [lesion]", "kind: finding, parents: [nodule]"),
+        (
             "findings/all.yaml",
             "when: {value: phosphate, unit: mg/dL, at_least: limit}",
             "when: {not: {finding: phosphate_high}}",
-            marks=NOT_YET,
         ),
-        pytest.param(
+        (
             "types/dystrophic.yaml",
             "{finding: phosphate_high}",
             "{hypothesis: gout, at_least: possible}, {finding: phosphate_high}",
-            marks=NOT_YET,
         ),
     ],
     ids=["concepts", "concepts without words", "findings", "hypotheses"],

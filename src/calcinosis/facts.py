@@ -146,12 +146,12 @@ def _concept_facts(events: pl.DataFrame, subjects: pl.DataFrame, tree: _Tree) ->
     """Presence of every concept: events are first counted per concept as recorded, then that count is spread over the tree."""
     key = ["subject_id", "concept", "certainty"]
     distance = (pl.col("time") - pl.col("index_time")).abs().dt.total_microseconds().fill_null(0)
-    placed = (
+    placed = run(
         events.lazy()
         .select(*key, "time", "source", pl.coalesce("text_value", pl.col("code").str.strip_prefix("text/")).alias("said"))
         .join(subjects.lazy().select("subject_id", "index_time"), on="subject_id")
         .with_columns(distance.alias("distance"))
-    )
+    ).lazy()
     counted = placed.group_by(key).agg(
         pl.len().alias("n"),
         pl.col("time").min().alias("first_time"),
@@ -167,7 +167,12 @@ def _concept_facts(events: pl.DataFrame, subjects: pl.DataFrame, tree: _Tree) ->
     recorded = run(counted.join(nearest, on=key)).lazy()
     affirmed, denied, unsure = (pl.col("certainty") == word for word in ("affirmed", "negated", "uncertain"))
     return run(
-        pl.concat([recorded.filter(~denied).join(tree.up.lazy(), on="concept"), recorded.filter(denied).join(tree.down.lazy(), on="concept")])
+        pl.concat(
+            [
+                recorded.filter(~denied).join(tree.up.lazy(), on="concept"),
+                recorded.filter(denied).join(tree.down.lazy(), on="concept"),
+            ]
+        )
         .with_columns(pl.when(affirmed).then(0).when(denied).then(1).otherwise(2).alias("weight"))
         .sort("weight", "distance", "source", "time", "said")
         .group_by("subject_id", "target", maintain_order=True)

@@ -9,7 +9,6 @@ NumPy was chosen over Polars expressions by measurement: about 1,100 criteria ov
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -22,12 +21,12 @@ UNKNOWN: Final = np.int8(1)
 TRUE: Final = np.int8(2)
 
 
-def all_of(parts: Sequence[Truth]) -> Truth:
-    return reduce(np.minimum, parts)
+def all_of(one: Truth, other: Truth) -> Truth:
+    return np.minimum(one, other)
 
 
-def any_of(parts: Sequence[Truth]) -> Truth:
-    return reduce(np.maximum, parts)
+def any_of(one: Truth, other: Truth) -> Truth:
+    return np.maximum(one, other)
 
 
 def not_(part: Truth) -> Truth:

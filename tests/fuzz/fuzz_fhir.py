@@ -83,7 +83,8 @@ def main() -> int:
     for number in range(-(-given.resources // LINES_PER_FILE)):
         seed = given.seed * 1_000_000 + number
         rng = random.Random(seed)
-        lines = [mutate(rng.choice(pool), rng) for _ in range(LINES_PER_FILE)]
+        # the first line stays whole: a file that opens with a UTF-16 mark is refused as one thing, with its reason
+        lines = [json.dumps(pool[0]).encode(), *(mutate(rng.choice(pool), rng) for _ in range(LINES_PER_FILE - 1))]
         thrown = sum(1 for line in lines if line.strip())
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "mutated.ndjson"

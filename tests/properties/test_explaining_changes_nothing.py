@@ -6,7 +6,6 @@ from copy import deepcopy
 
 import numpy as np
 import polars as pl
-import pytest
 from hand_made import batch_of, lab, patient
 
 from calcinosis.assessment import assess_batch, evaluate_batch, in_words
@@ -83,7 +82,6 @@ def test_the_json_of_an_assessment_reads_back_as_the_same(knowledge: Knowledge, 
         assert type(answer).model_validate_json(answer.model_dump_json()) == answer
 
 
-@pytest.mark.xfail(strict=True, reason="engines/local._warnings joins on the record name alone, which two patients may share")
 def test_a_warning_is_counted_for_its_own_patient(knowledge: Knowledge) -> None:
     events = [
         lab("phosphate", 4, "furlong", who="a", source="Observation/7"),

@@ -290,7 +290,8 @@ def _subtype(evaluation: Evaluation, key: str) -> pl.Series:
 
 def _warnings(batch: Batch, unit_rejects: pl.DataFrame) -> pl.DataFrame:
     """Warnings per patient: records read in part, and values whose unit could not be used."""
-    records = pl.concat([batch.rejects.select("record"), unit_rejects.select("record")]).drop_nulls()
-    concerned = batch.events.filter(pl.col("source").is_in(records["record"].implode())) if records.height else batch.events.clear()
+    read = batch.rejects.filter(pl.col("level") == "warning").select("record").drop_nulls()
+    concerned = batch.events.filter(pl.col("source").is_in(read["record"].implode())) if read.height else batch.events.clear()
     owners = concerned.select("subject_id", pl.col("source").alias("record")).unique()
-    return records.join(owners, on="record").group_by("subject_id").agg(pl.len().cast(pl.UInt32).alias("n_warnings"))
+    everyone = pl.concat([read.join(owners, on="record").select("subject_id"), unit_rejects.select("subject_id")])
+    return everyone.group_by("subject_id").agg(pl.len().cast(pl.UInt32).alias("n_warnings"))

@@ -17,9 +17,12 @@ from calcinosis.knowledge.loader import CONTENT, Knowledge, KnowledgeError, Orig
 from calcinosis.knowledge.model import (
     AgeIs,
     Closed,
+    Disease,
+    Finding,
     FindingRef,
     Has,
     HasAny,
+    Hypothesis,
     HypothesisAtLeast,
     LabIs,
     LabValue,
@@ -47,7 +50,9 @@ def check(folder: Path | None = None) -> list[Problem]:
         knowledge = load_knowledge(folder)
     except KnowledgeError as error:
         return error.problems
-    return [*_sources(knowledge), *_references(knowledge), *_codes(knowledge), *_units(knowledge), *_reach(knowledge)]
+    circles = list(_circles(knowledge))
+    reach = [] if circles else _reach(knowledge)  # which walks the tree
+    return [*_sources(knowledge), *_references(knowledge), *_codes(knowledge), *_units(knowledge), *circles, *reach]
 
 
 def _records(knowledge: Knowledge) -> Iterator[tuple[Closed, Origin]]:
@@ -79,7 +84,7 @@ def _sources(knowledge: Knowledge) -> Iterator[Problem]:
             for key in keys:
                 if key not in knowledge.sources:
                     yield Problem(origin, "unknown_source", f"source {key!r} does not resolve")
-            drives = hasattr(part, "when") or isinstance(part, Outcome)
+            drives = hasattr(part, "when") or isinstance(part, Outcome | Disease)
             grades = {knowledge.sources[key].grade for key in keys if key in knowledge.sources}
             if drives and keys and grades == {"low"}:
                 yield Problem(
@@ -111,10 +116,45 @@ def _references(knowledge: Knowledge) -> Iterator[Problem]:
                     yield from _known_concept(knowledge, concept, origin)
             elif isinstance(part, _CRITERIA):
                 yield from _criterion(knowledge, part, origin)
-    try:
-        _ = knowledge.ancestors
-    except ValueError as error:
-        yield Problem(Origin("concepts", 1), "circle", str(error))
+
+
+def _circles(knowledge: Knowledge) -> Iterator[Problem]:
+    """Concepts that are their own ancestors, and findings or hypotheses that rest on themselves."""
+    below: dict[tuple[str, str], list[tuple[str, str]]] = {
+        ("Concept", key): [("Concept", parent) for parent in concept.parents] for key, concept in knowledge.concepts.items()
+    }
+    rules: list[tuple[str, Finding | Hypothesis]] = [*knowledge.findings.items(), *knowledge.types.items(), *knowledge.mimics.items()]
+    for key, record in rules:
+        parts = [record.when] if isinstance(record, Finding) else [rule.when for rule in record.rules]
+        below[type(record).__name__, key] = [
+            ("Finding", part.finding) if isinstance(part, FindingRef) else (_hypothesis_kind(knowledge, part.hypothesis), part.hypothesis)
+            for when in parts
+            for part in _walk(when)
+            if isinstance(part, FindingRef | HypothesisAtLeast)
+        ]
+    done: set[tuple[str, str]] = set()
+    for start in below:
+        if start in done:
+            continue
+        path, stack = [start], [(start, iter(below[start]))]
+        while stack:
+            node, rest = stack[-1]
+            step = next((each for each in rest if each in below and each not in done), None)
+            if step is None:
+                done.add(node)
+                stack.pop()
+                path.pop()
+            elif step in path:
+                names = " -> ".join(key for _, key in [*path[path.index(step) :], step])
+                yield Problem(knowledge.origins[step], "circle", f"{step[0].lower()}s rest on themselves: {names}")
+                done.add(step)
+            else:
+                stack.append((step, iter(below[step])))
+                path.append(step)
+
+
+def _hypothesis_kind(knowledge: Knowledge, key: str) -> str:
+    return "CalcificationType" if key in knowledge.types else "Mimic"
 
 
 def _criterion(knowledge: Knowledge, part: Any, origin: Origin) -> Iterator[Problem]:

@@ -60,7 +60,9 @@ def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
         ``REASON_SCHEMA``; one row per patient and criterion that is true, or (role "missing") unknown.
     """
     plan = evaluation.plan
-    shown = [*(c for criteria in plan.shown.values() for c in criteria), *(c for c in plan.other if c.kind != "test")]
+    # what is said for and against a mimic is shown only where one of its rules fired
+    judged = [key for key in plan.hypotheses if key in plan.knowledge.types or (evaluation.fired[key] >= 0).any()]
+    shown = [*(c for key in judged for c in plan.shown[key]), *(c for c in plan.other if c.kind != "test")]
     true, missing = _decided(evaluation, shown)
     leaf_values = _leaf_values(evaluation).lazy()
     fired = pl.concat([_deciding_rules(evaluation), true], how="diagonal").lazy()

@@ -73,6 +73,20 @@ def _flag_truth(leaf: LabIs, flag: str) -> np.int8:
     return TRUE if flag in yes else FALSE if flag in no and not leaf.ever else UNKNOWN
 
 
+_known: dict[str, dict[str, tuple[str, ...]]] = {}
+
+
+def _answers(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Test -> the columns any of which, if known, answers it; built once per knowledge version."""
+    version = plan.knowledge.version
+    if version not in _known:
+        answers: dict[str, dict[str, None]] = {}
+        for each in scenarios(plan):
+            answers.setdefault(each.test.key, {}).update(dict.fromkeys(each.known))
+        _known[version] = {key: tuple(names) for key, names in answers.items()}
+    return _known[version]
+
+
 def missing_tests(evaluation: Evaluation) -> dict[str, npt.NDArray[np.intp]]:
     """Test -> rows of the patients with a lesion for whom it is missing.
 
@@ -81,9 +95,10 @@ def missing_tests(evaluation: Evaluation) -> dict[str, npt.NDArray[np.intp]]:
     plan, columns = evaluation.plan, evaluation.columns
     lesion = evaluation.true("lesion_present")
     when = {c.owner: c.truth for c in plan.other if c.kind == "test"}
+    answers = _answers(plan)
     missing = {}
     for test in plan.knowledge.tests.values():
-        known = sorted({name for each in scenarios(plan) if each.test.key == test.key for name in each.known})
+        known = answers.get(test.key)
         if not known:
             continue
         lacking = lesion & reduce(np.logical_and, (columns[name] == UNKNOWN for name in known))

@@ -43,6 +43,8 @@ _SPOOL: Final = 64 * 1024 * 1024  # bytes of spooled resources that one statemen
 _PAGE: Final = 5_000  # distinct sayings interpreted at a time
 _EVENTS_PER_BATCH: Final = 1_000_000
 
+_ODD: Final = "file IS NOT NULL AND pos IS NULL AND (rt IS NULL OR rt = 'Bundle')"  # among the rows that DuckDB read by itself
+
 _Progress = Callable[[int, int], None]
 
 
@@ -202,8 +204,8 @@ class _Run:
 
     def _read_odd_lines(self) -> None:
         """Lines that are no resource, or a whole Bundle."""
-        odd = self.tables.rows("SELECT DISTINCT file FROM flat WHERE rt IS NULL OR rt = 'Bundle' ORDER BY file")
-        self.tables.take("rt IS NULL OR rt = 'Bundle'")
+        odd = self.tables.rows(f"SELECT DISTINCT file FROM flat WHERE {_ODD} ORDER BY file")
+        self.tables.take(_ODD)
         self._write(item for (number,) in odd for item in self._odd(number))
 
     def _odd(self, number: int) -> Iterator[tuple[int, Entry | Reject]]:
@@ -236,24 +238,33 @@ class _Run:
 
     def _write(self, items: Iterator[tuple[int, Entry | Reject]]) -> None:
         """Hand resources to DuckDB by way of the spool."""
-        waiting: list[bytes] = []
+        waiting: list[tuple[int, bytes]] = []
         size = 0
         for number, item in items:
             line = to_line(item, number) if isinstance(item, Entry) else item
             if isinstance(line, Reject):
                 self.account.add_reject(number, line)
                 continue
-            waiting.append(line)
+            waiting.append((number, line))
             size += len(line)
             if size > _SPOOL:
                 self._flush(waiting)
                 waiting, size = [], 0
-        if waiting:
-            self._flush(waiting)
+        self._flush(waiting)
 
-    def _flush(self, lines: list[bytes]) -> None:
-        self._spool.write_bytes(b"\n".join(lines))
-        self.tables.read_spool(self._spool)
+    def _flush(self, lines: list[tuple[int, bytes]]) -> None:
+        """Let DuckDB read spooled lines; if it cannot, find the line that it cannot read."""
+        if not lines:
+            return
+        self._spool.write_bytes(b"".join(line + b"\n" for _, line in lines))
+        try:
+            self.tables.read_spool(self._spool, max(len(line) for _, line in lines))
+        except duckdb.Error:
+            if len(lines) == 1:
+                self.account.add_reject(lines[0][0], Reject("unreadable", "a resource that DuckDB cannot read"))
+            else:
+                self._flush(lines[: len(lines) // 2])
+                self._flush(lines[len(lines) // 2 :])
 
 
 def _unreadable(error: BaseException) -> Reject:

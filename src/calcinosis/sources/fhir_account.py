@@ -14,7 +14,7 @@ import polars as pl
 from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch
 from calcinosis.sources.fhir_columns import COMPONENT, NEEDS_NO_SUBJECT, READ_TYPES, RESOURCE_TYPES, quoted
 from calcinosis.sources.fhir_meaning import Meaning
-from calcinosis.sources.fhir_tables import FhirTables
+from calcinosis.sources.fhir_tables import WITHOUT_ID, FhirTables
 from calcinosis.sources.fhir_values import read_birth_date
 from calcinosis.sources.spool import READ_ERRORS, Reject, numbered_lines
 
@@ -23,6 +23,7 @@ _PENDING: Final = pl.Schema({
     "file": pl.Int32, "pos": pl.Int64, "rt": pl.String, "id": pl.String, "level": pl.String, "category": pl.String, "reason": pl.String,
 })  # fmt: skip
 _REASONS: Final = {
+    "malformed_json": "DuckDB cannot read it as JSON",
     "unknown_resource_type": "resourceType is not a resource of FHIR R4",
     "duplicate_id": "another resource of this type and id was read first",
     "no_id": "a Patient without id",
@@ -95,11 +96,12 @@ class Account:
         if unknown:
             condition = "rt IS NULL" if None in unknown else "false"
             names = ", ".join(quoted(kind) for kind in unknown if kind is not None)
-            taken = tables.take(f"{condition} OR rt IN ({names})" if names else condition)
-            self._reject(taken, "unknown_resource_type")
+            condition = f"{condition} OR rt IN ({names})" if names else condition
+            self._number(tables, condition)
+            self._reject(tables.take(condition), "unknown_resource_type")
         self.ignored += sum(rows for kind, rows, *_ in counts if kind not in READ_TYPES and kind not in unknown)
         if any(rows > ids for _, rows, ids, *_ in read):
-            self._number(tables, "id IS NULL")
+            self._number(tables, WITHOUT_ID)
         if any(ids > different for _, _, ids, different, *_ in read):
             tables.find_duplicates()
             self._number(tables, "(rt, id) IN (FROM duplicate)")
@@ -199,7 +201,9 @@ class Account:
     def _resolved(self, tables: FhirTables | None) -> Iterable[pl.DataFrame]:
         if not self._pending:
             return
-        pending = pl.concat(self._pending).unique(maintain_order=True)
+        pending = pl.concat(self._pending)
+        is_warning = pl.col("level") == "warning"  # one record may give the same warning twice; every error is a record of its own
+        pending = pl.concat([pending.filter(~is_warning), pending.filter(is_warning).unique(maintain_order=True)])
         for (number,), rows in pending.group_by("file", maintain_order=True):
             file = None if number is None else self.files[int(str(number))]
             placed = rows.with_columns(pl.lit(None, dtype=pl.Int64).alias("line"))

@@ -84,6 +84,7 @@ _PATIENTS: Final = """
     SELECT DISTINCT sid, NULL, NULL, NULL, NULL, false, NULL, false
     FROM flat ANTI JOIN (SELECT sid FROM flat WHERE rt = 'Patient') USING (sid) WHERE sid IS NOT NULL AND k IS NOT NULL AND {part}"""
 _READ: Final = "(" + ", ".join(quoted(kind) for kind in READ_TYPES) + ")"
+WITHOUT_ID: Final = f"id IS NULL AND rt IN {_READ}"  # of the types that are read
 
 
 class FhirTables:
@@ -114,9 +115,9 @@ class FhirTables:
         numbers = "[" + ", ".join(str(number) for number, _ in files) + "][(file_index + 1)::BIGINT]"
         self.con.execute(f"INSERT INTO flat SELECT {projection(numbers, 'NULL')} FROM {source}")
 
-    def read_spool(self, path: Path) -> None:
+    def read_spool(self, path: Path, longest: int) -> None:
         """Read lines that carry their own file and place."""
-        source = self._source([path], gzipped=False, own=True)
+        source = self._source([path], gzipped=False, own=True, longest=max(longest, _MAX_OBJECT))
         self.con.execute(f"INSERT INTO flat SELECT {projection('_file', '_pos')} FROM {source}")
 
     def odd_lines(self, path: Path, gzipped: bool) -> list[int]:
@@ -142,11 +143,11 @@ class FhirTables:
     def number_rows(self, file: int, path: Path, gzipped: bool, condition: str) -> None:
         """Give some rows of a file their places in it, which reading in parallel does not, by reading them again in order."""
         source = self._source([path], gzipped)
-        self.con.execute(f"DELETE FROM flat WHERE file = {file} AND pos IS NULL AND rt IN {_READ} AND {condition}")
+        self.con.execute(f"DELETE FROM flat WHERE file = {file} AND pos IS NULL AND ({condition})")
         self.con.execute("SET preserve_insertion_order = true")
         self.con.execute(
             f"INSERT INTO flat SELECT * FROM (SELECT {projection(str(file), 'n')} FROM (SELECT *, row_number() OVER () AS n FROM {source}))"
-            f" WHERE rt IN {_READ} AND {condition}"
+            f" WHERE {condition}"
         )
         self.con.execute("SET preserve_insertion_order = false")
 
@@ -165,7 +166,7 @@ class FhirTables:
 
     def unplaced_files(self, condition: str) -> list[int]:
         """The files with such rows that have no place yet."""
-        return [file for (file,) in self.rows(f"SELECT DISTINCT file FROM flat WHERE pos IS NULL AND rt IN {_READ} AND {condition}")]
+        return [file for (file,) in self.rows(f"SELECT DISTINCT file FROM flat WHERE pos IS NULL AND ({condition})")]
 
     def take(self, condition: str) -> pl.DataFrame:
         """Remove rows, and say which they were."""
@@ -218,14 +219,20 @@ class FhirTables:
     def contained_subjects(self) -> list[tuple[str, Any]]:
         """(subject id, contained resources) of resources that carry their patient inside."""
         found = self.rows("SELECT DISTINCT sid, rt, k FROM flat WHERE contains(sid, '#')")
-        return [(subject, unpacked(kind, packed).get("contained")) for subject, kind, packed in found]
+        subjects = []
+        for subject, kind, packed in found:
+            try:
+                subjects.append((subject, unpacked(kind, packed).get("contained")))
+            except ValueError:  # not standard JSON (NaN): the record itself is rejected where its meaning is read
+                continue
+        return subjects
 
     # --- helpers -------------------------------------------------------------------------------------------
 
-    def _source(self, paths: Sequence[Path], gzipped: bool, *, own: bool = False) -> str:
+    def _source(self, paths: Sequence[Path], gzipped: bool, *, own: bool = False, longest: int = _MAX_OBJECT) -> str:
         files = ", ".join(quoted(str(path)) for path in paths)
         return (
-            f"read_ndjson([{files}], columns = {columns_sql(own=own)}, ignore_errors = true, maximum_object_size = {_MAX_OBJECT},"
+            f"read_ndjson([{files}], columns = {columns_sql(own=own)}, ignore_errors = true, maximum_object_size = {longest},"
             f" compression = '{'gzip' if gzipped else 'none'}')"
         )
 
