@@ -102,9 +102,8 @@ def main() -> None:
     counted, best = min(run["seconds"] for run in counts), min(reads, key=lambda run: run["seconds"])
     print(f"input            {size / 1e9:6.2f} GB, {best['records']:,.0f} records, {best['patients']:,.0f} patients")
     print(f"DuckDB counts    {counted:6.2f} s, best of {arguments.repeat}")
-    print(
-        f"read_fhir        {best['seconds']:6.2f} s, best of {arguments.repeat}; {best['events']:,.0f} events in {best['batches']:.0f} batches"
-    )
+    events = f"{best['events']:,.0f} events in {best['batches']:.0f} batches"
+    print(f"read_fhir        {best['seconds']:6.2f} s, best of {arguments.repeat}; {events}")
     print(f"ratio            {best['seconds'] / counted:6.2f}")
     print(f"peak memory      {max(run['peak_gb'] for run in reads):6.2f} GB")
 

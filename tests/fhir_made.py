@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 from collections.abc import Sequence
@@ -90,6 +91,19 @@ def status(word: str) -> Resource:
     return {"coding": [{"code": word}]}
 
 
+def quantity(value: Any, unit: str = "mg/dL", **fields: Any) -> Resource:
+    return {"value": value, "unit": unit, "system": UCUM, "code": unit, **fields}
+
+
+def attached(text: str, kind: str = "text/plain") -> Resource:
+    return {"contentType": kind, "data": base64.b64encode(text.encode()).decode()}
+
+
+CALCINOSIS = coded("Calcinosis cutis", ICD10CM, "L94.2")
+PHOSPHATE = coded("Phosphate", LOINC, "2777-1")
+WARFARIN = coded("warfarin 5 MG Oral Tablet", RXNORM, "11289")
+
+
 # --- reading -------------------------------------------------------------------------------------------
 
 
@@ -145,8 +159,8 @@ def write_bundle(path: Path, resources: Sequence[Any]) -> Path:
 
 def write_lines(path: Path, resources: Sequence[Any], *, gzipped: bool = False) -> Path:
     """NDJSON; bytes and strings are written as they are."""
-    lines = [item if isinstance(item, bytes) else item.encode() if isinstance(item, str) else json.dumps(item).encode() for item in resources]
-    data = b"\n".join(lines) + b"\n"
+    texts = [item if isinstance(item, (bytes, str)) else json.dumps(item) for item in resources]
+    data = b"".join((text.encode() if isinstance(text, str) else text) + b"\n" for text in texts)
     path.write_bytes(gzip.compress(data) if gzipped else data)
     return path
 
