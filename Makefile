@@ -13,9 +13,9 @@ $(STAMP): pyproject.toml
 	touch $(STAMP)
 
 demo: $(STAMP)  ## screen the published cases and score them against their authors
+	$(BIN)/calcinosis assess examples/published_cases/bundles/b090.json
 	$(BIN)/calcinosis screen examples/published_cases/bundles --out demo-output
 	$(BIN)/calcinosis validate examples/published_cases --html demo-output/validation.html
-	$(BIN)/calcinosis assess examples/published_cases/bundles/b090.json
 	@echo "Population report: demo-output/report.html"
 	@echo "Validation report: demo-output/validation.html"
 

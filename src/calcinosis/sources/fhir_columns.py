@@ -126,7 +126,7 @@ def quoted(text: str) -> str:
 
 
 def _pack(parts: Sequence[str]) -> str:
-    return "concat(" + ", chr(31), ".join(parts) + ")"
+    return "concat(" + f", {quoted(SEPARATOR)}, ".join(parts) + ")"
 
 
 def _attachments(name: str, shape: Shape) -> str:
@@ -143,7 +143,8 @@ _REF: Final = "coalesce(subject.reference, patient.reference)"
 
 # Fields that would make many distinct values without saying more, and are packed only when they do.
 _SPECIAL: Final = {
-    "contained": f"""CASE WHEN {_REF}[1] = '#' OR json_extract_string(medicationReference, '$.reference')[1] = '#' THEN contained END""",
+    "contained": f"""CASE WHEN contained IS NOT NULL
+        AND ({_REF}[1] = '#' OR json_extract_string(medicationReference, '$.reference')[1] = '#') THEN contained END""",
     "content": _attachments("content", {"attachment": _ATTACHMENT}),
     "presentedForm": _attachments("presentedForm", _ATTACHMENT),
 }
