@@ -16,6 +16,7 @@ import duckdb
 from calcinosis.events import Batch
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir_account import Account, Numbering
+from calcinosis.sources.fhir_columns import LAYOUTS, RESOURCE_TYPES
 from calcinosis.sources.fhir_events import FhirMapper
 from calcinosis.sources.fhir_frames import Drafts, events_frame, patients_frame
 from calcinosis.sources.fhir_one import Remembered, as_json, contained_subjects, flat_rows, patient_rows, settle, typed_rows
@@ -111,8 +112,8 @@ class _Run:
 
     def read(self, files: Sequence[Path], named: frozenset[Path], on_progress: _Progress | None) -> None:
         groups: list[list[int]] = []
+        filling: dict[tuple[bool, str | None], tuple[list[int], int]] = {}  # (gzipped, kind) -> (group, bytes in it)
         documents: list[int] = []
-        size = 0
         for path in files:
             number = self._sorted_in(path, path in named)
             if number is None:
@@ -121,14 +122,15 @@ class _Run:
             if file.numbering is Numbering.ENTRY:
                 documents.append(number)
                 continue
-            if not groups or size > _GROUP or self.account.files[groups[-1][0]].gzipped != file.gzipped:
-                groups.append([])
-                size = 0
-            groups[-1].append(number)
-            size += path.stat().st_size
+            group, size = filling.get((file.gzipped, file.kind), ([], _GROUP))
+            if size >= _GROUP:
+                group, size = [], 0
+                groups.append(group)
+            group.append(number)
+            filling[file.gzipped, file.kind] = group, size + path.stat().st_size
         done = 0
         for group in groups:
-            self._read_lines(group)
+            self._read_group(group)
             done += len(group)
             if on_progress:
                 on_progress(done, len(files))
@@ -175,12 +177,12 @@ class _Run:
         """Number a file that can be read; account for one that cannot."""
         try:
             gzipped = is_gzip(path)
-            shape = shape_of(path, gzipped)
+            shape, kind = shape_of(path, gzipped)
         except READ_ERRORS as error:
             number = self.account.add_file(path, False, Numbering.LINE)
             self.account.add_reject(number, _unreadable(error))
             return None
-        number = self.account.add_file(path, gzipped, Numbering.ENTRY if shape == "document" else Numbering.ORDINAL)
+        number = self.account.add_file(path, gzipped, Numbering.ENTRY if shape == "document" else Numbering.ORDINAL, kind=kind)
         if shape == "empty":
             self.account.add_reject(number, Reject("empty_file", "the file is empty"))
         elif shape == "other":
@@ -188,6 +190,42 @@ class _Run:
         else:
             return number
         return None
+
+    def _read_group(self, numbers: list[int]) -> None:
+        """Read NDJSON files that begin with the same resource type: most hold no other, and then few columns need reading."""
+        kind, gzipped = self.account.files[numbers[0]].kind, self.account.files[numbers[0]].gzipped
+        files = [(number, self.account.files[number].path) for number in numbers]
+        if kind in LAYOUTS:
+            rest = self._read_one_kind(files, gzipped, kind)
+        elif kind in RESOURCE_TYPES:
+            rest = self._count_one_kind(files, gzipped, kind)
+        else:
+            rest = numbers
+        if rest:
+            self._read_lines(rest)
+
+    def _read_one_kind(self, files: list[tuple[int, Path]], gzipped: bool, kind: str) -> list[int]:
+        """Read files of one resource type; returns those that hold others too, or that DuckDB cannot read."""
+        for strict in (True, False):
+            try:
+                self.tables.read_lines(files, gzipped, kind, strict=strict)
+            except duckdb.Error:
+                continue
+            strays = self.tables.strays(files, kind)
+            for number in strays:
+                self.tables.forget(number)
+            return strays
+        return [number for number, _ in files]
+
+    def _count_one_kind(self, files: list[tuple[int, Path]], gzipped: bool, kind: str) -> list[int]:
+        """Count files of a resource type that no rule reads; returns those that hold others too."""
+        try:
+            counts = self.tables.count_kinds(files, gzipped)
+        except duckdb.Error:
+            return [number for number, _ in files]
+        rest = {number for number, found, _ in counts if found != kind}
+        self.account.add_ignored(sum(lines for number, _, lines in counts if number not in rest))
+        return sorted(rest)
 
     def _read_lines(self, numbers: list[int]) -> None:
         """Let DuckDB read NDJSON files; one that it cannot read is read line by line instead."""
@@ -205,8 +243,9 @@ class _Run:
     def _read_odd_lines(self) -> None:
         """Lines that are no resource, or a whole Bundle."""
         odd = self.tables.rows(f"SELECT DISTINCT file FROM flat WHERE {_ODD} ORDER BY file")
-        self.tables.take(_ODD)
-        self._write(item for (number,) in odd for item in self._odd(number))
+        if odd:
+            self.tables.take(_ODD)
+            self._write(item for (number,) in odd for item in self._odd(number))
 
     def _odd(self, number: int) -> Iterator[tuple[int, Entry | Reject]]:
         file = self.account.files[number]

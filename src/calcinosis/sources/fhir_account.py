@@ -46,6 +46,7 @@ class File:
     gzipped: bool
     numbering: Numbering
     shown: str
+    kind: str | None = None  # the resource type of its first line
 
 
 class Account:
@@ -65,9 +66,14 @@ class Account:
     def paths(self) -> list[str]:
         return [file.shown for file in self.files]
 
-    def add_file(self, path: Path, gzipped: bool, numbering: Numbering, shown: str | None = None) -> int:
-        self.files.append(File(path, gzipped, numbering, str(path) if shown is None else shown))
+    def add_file(self, path: Path, gzipped: bool, numbering: Numbering, shown: str | None = None, kind: str | None = None) -> int:
+        self.files.append(File(path, gzipped, numbering, str(path) if shown is None else shown, kind))
         return len(self.files) - 1
+
+    def add_ignored(self, rows: int) -> None:
+        """Records of a type that no rule reads."""
+        self.read += rows
+        self.ignored += rows
 
     def add_reject(self, file: int, reject: Reject) -> None:
         """A record (or a whole file, which counts as one) that never became a row."""
@@ -93,10 +99,10 @@ class Account:
         self.read += sum(rows for _, rows, *_ in counts)
         read = [row for row in counts if row[0] in READ_TYPES]
         unknown = [kind for kind, *_ in counts if kind not in RESOURCE_TYPES]
-        if unknown:
-            condition = "rt IS NULL" if None in unknown else "false"
-            names = ", ".join(quoted(kind) for kind in unknown if kind is not None)
-            condition = f"{condition} OR rt IN ({names})" if names else condition
+        if None in unknown:  # a spooled line that DuckDB could not parse
+            self._reject(tables.take("rt IS NULL"), "malformed_json")
+        if any(unknown):
+            condition = "rt IN (" + ", ".join(quoted(kind) for kind in unknown if kind is not None) + ")"
             self._number(tables, condition)
             self._reject(tables.take(condition), "unknown_resource_type")
         self.ignored += sum(rows for kind, rows, *_ in counts if kind not in READ_TYPES and kind not in unknown)

@@ -7,39 +7,65 @@ distinct string and not once per row; numbers and dates have columns of their ow
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 MEDICATION_TYPES: Final = ("MedicationRequest", "MedicationStatement", "MedicationAdministration", "MedicationDispense")
 VALUES: Final = ("valueInteger", "valueString", "valueCodeableConcept", "valueBoolean", "valueRatio")
 RESULT: Final = ("code", *VALUES, "interpretation", "dataAbsentReason", "referenceRange")
+
+
+class Layout(NamedTuple):
+    """What is read of a resource type."""
+
+    packed: tuple[str, ...]  # fields interpreted once per distinct value
+    start: tuple[str, ...] = ()  # dates, the best first
+    end: tuple[str, ...] = ()
+
+
 # medicationCodeableConcept stands last, so that the code of a referenced Medication can be put there
 _MEDICATION: Final = (
     "status", "medicationReference", "contained", "dosageInstruction", "dosage", "note", "doNotPerform", "medicationCodeableConcept",
 )  # fmt: skip
+_EFFECTIVE: Final = ("effectiveDateTime", "effectivePeriod.start")
 
-# Resources that some rule reads, each with the fields that are interpreted once per distinct value.
-# Every other resource of FHIR R4 is counted as ignored.
-PACKED: Final[dict[str, tuple[str, ...]]] = {
-    "Patient": ("gender",),
-    "Condition": ("code", "verificationStatus", "clinicalStatus", "bodySite", "note", "contained"),
-    "Observation": ("status", *RESULT, "bodySite", "note", "contained"),
-    "Procedure": ("status", "code", "bodySite", "note", "contained"),
-    "DiagnosticReport": ("status", "code", "category", "conclusion", "conclusionCode", "presentedForm", "contained"),
-    "DocumentReference": ("status", "description", "content", "contained"),
-    "AllergyIntolerance": ("code", "verificationStatus", "clinicalStatus", "note", "contained"),
-    "FamilyMemberHistory": ("status", "condition", "note", "contained"),
-    "Device": ("status", "type", "note", "contained"),
-    "Medication": ("status", "code"),
-    **dict.fromkeys(MEDICATION_TYPES, _MEDICATION),
+# Resources that some rule reads. Every other resource of FHIR R4 is counted as ignored.
+LAYOUTS: Final[dict[str, Layout]] = {
+    "Patient": Layout(("gender",), ("birthDate",)),
+    "Condition": Layout(
+        ("code", "verificationStatus", "clinicalStatus", "bodySite", "note", "contained"),
+        ("onsetDateTime", "onsetPeriod.start", "recordedDate"),
+        ("abatementDateTime", "abatementPeriod.end", "abatementPeriod.start"),
+    ),
+    "Observation": Layout(
+        ("status", *RESULT, "bodySite", "note", "contained"), (*_EFFECTIVE, "effectiveInstant", "issued"), ("effectivePeriod.end",)
+    ),
+    "Procedure": Layout(
+        ("status", "code", "bodySite", "note", "contained"), ("performedDateTime", "performedPeriod.start"), ("performedPeriod.end",)
+    ),
+    "DiagnosticReport": Layout(
+        ("status", "code", "category", "conclusion", "conclusionCode", "presentedForm", "contained"),
+        (*_EFFECTIVE, "issued"),
+        ("effectivePeriod.end",),
+    ),
+    "DocumentReference": Layout(("status", "description", "content", "contained"), ("date",)),
+    "AllergyIntolerance": Layout(
+        ("code", "verificationStatus", "clinicalStatus", "note", "contained"), ("onsetDateTime", "onsetPeriod.start", "recordedDate")
+    ),
+    "FamilyMemberHistory": Layout(("status", "condition", "note", "contained"), ("date",)),
+    "Device": Layout(("status", "type", "note", "contained")),
+    "Medication": Layout(("status", "code")),
+    "MedicationRequest": Layout(_MEDICATION, ("authoredOn",), ("dispenseRequest.validityPeriod.end",)),
+    "MedicationStatement": Layout(_MEDICATION, (*_EFFECTIVE, "dateAsserted"), ("effectivePeriod.end",)),
+    "MedicationAdministration": Layout(_MEDICATION, _EFFECTIVE, ("effectivePeriod.end",)),
+    "MedicationDispense": Layout(_MEDICATION, ("whenHandedOver", "whenPrepared")),
 }
 COMPONENT: Final = "Component"  # our name for a part of an Observation that has a result of its own
-FIELDS: Final[dict[str, tuple[str, ...]]] = {**PACKED, COMPONENT: ("status", *RESULT)}
+FIELDS: Final[dict[str, tuple[str, ...]]] = {**{kind: layout.packed for kind, layout in LAYOUTS.items()}, COMPONENT: ("status", *RESULT)}
 SEPARATOR: Final = "\x1f"  # between packed fields; JSON writes control characters in another way
-READ_TYPES: Final = tuple(PACKED)
+READ_TYPES: Final = tuple(LAYOUTS)
 DAYS_AHEAD: Final = 366  # a planned date may lie in the future, not further
 NEEDS_NO_SUBJECT: Final = frozenset({"Medication", "Device"})
 
@@ -78,15 +104,6 @@ _REFERENCE = {"reference": _TEXT}
 _PERIOD = {"start": _TEXT, "end": _TEXT}
 _ATTACHMENT = {"contentType": _TEXT, "data": _TEXT, "url": _TEXT}
 
-# Several of a resource type's dates, the best first. No two types share a field with different meaning.
-START: Final = (
-    "effectiveDateTime", "effectivePeriod.start", "effectiveInstant", "onsetDateTime", "onsetPeriod.start", "performedDateTime",
-    "performedPeriod.start", "authoredOn", "whenHandedOver", "whenPrepared", "recordedDate", "dateAsserted", "issued", "date", "birthDate",
-)  # fmt: skip
-END: Final = (
-    "abatementDateTime", "abatementPeriod.end", "abatementPeriod.start", "effectivePeriod.end", "performedPeriod.end",
-    "dispenseRequest.validityPeriod.end",
-)  # fmt: skip
 # A FHIR date, dateTime or instant (R4 datatypes), of a year, a month, a day or a moment.
 DATE_PATTERN: Final = (
     r"^[0-9]{4}(-(0[1-9]|1[0-2])(-[0-3][0-9](T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]+)?)?"
@@ -96,13 +113,22 @@ NUMBER_PATTERN: Final = r"^-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?$"
 
 Shape = str | Mapping[str, "Shape"] | Sequence["Shape"]
 
-COLUMNS: Final[dict[str, Shape]] = {
+_SHAPES: Final[dict[str, Shape]] = {  # of the fields that are not kept as sent
     "resourceType": _TEXT, "id": _TEXT, "subject": _REFERENCE, "patient": _REFERENCE,
-    **{name: _RAW for names in PACKED.values() for name in names},
-    "valueQuantity": _RAW, "component": [dict.fromkeys((*RESULT, "valueQuantity"), _RAW)],
+    "component": [dict.fromkeys((*RESULT, "valueQuantity"), _RAW)],
+    "content": [{"attachment": _ATTACHMENT}], "presentedForm": [_ATTACHMENT],
     "dispenseRequest": {"validityPeriod": _PERIOD},
-    **{path.split(".")[0]: _PERIOD if "." in path else _TEXT for path in (*START, *END) if not path.startswith("dispense")},
 }  # fmt: skip
+
+
+def _columns_of(kind: str) -> dict[str, Shape]:
+    layout = LAYOUTS[kind]
+    dates = {path.split(".")[0]: _PERIOD if "." in path else _TEXT for path in (*layout.start, *layout.end)}
+    names = ["resourceType", "id", "subject", "patient", *layout.packed, *(("valueQuantity", "component") if kind == "Observation" else ())]
+    return {name: _SHAPES.get(name, dates.get(name, _RAW)) for name in (*names, *dates)}
+
+
+COLUMNS: Final[dict[str, Shape]] = {name: shape for kind in LAYOUTS for name, shape in _columns_of(kind).items()}
 _OWN_COLUMNS: Final[dict[str, Shape]] = {"_file": "INTEGER", "_pos": "BIGINT"}  # added by us to what we spool
 
 
@@ -114,9 +140,9 @@ def _sql_type(shape: Shape) -> str:
     return f"{_sql_type(shape[0])}[]"
 
 
-def columns_sql(*, own: bool) -> str:
-    """The ``columns`` argument of ``read_ndjson``."""
-    shapes = {**COLUMNS, **_OWN_COLUMNS} if own else COLUMNS
+def columns_sql(*, own: bool = False, kind: str | None = None) -> str:
+    """The ``columns`` argument of ``read_ndjson``; of one resource type, if only that is expected."""
+    shapes = {**(COLUMNS if kind is None else _columns_of(kind)), **(_OWN_COLUMNS if own else {})}
     return "{" + ", ".join(f"'{name}': '{_sql_type(shape)}'" for name, shape in shapes.items()) + "}"
 
 
@@ -129,26 +155,22 @@ def _pack(parts: Sequence[str]) -> str:
     return "concat(" + f", {quoted(SEPARATOR)}, ".join(parts) + ")"
 
 
-def _attachments(name: str, shape: Shape) -> str:
-    """As sent while it is short; else without the data, of which only the size is kept."""
-    x = "x.attachment" if isinstance(shape, Mapping) and "attachment" in shape else "x"
-    short = f"CASE WHEN length({x}.data) <= {MAX_BASE64} THEN {x}.data END"
-    fields = f"{{'contentType': {x}.contentType, 'url': {x}.url, 'size': length({x}.data), 'data': {short}}}"
-    parsed = f"from_json({name}, '{json.dumps([shape])}')"
-    return f"CASE WHEN length({name}) <= {MAX_BASE64} THEN {name} ELSE to_json(list_transform({parsed}, lambda x: {fields})) END"
+def _attachments(name: str, inner: str = "") -> str:
+    """Type and size of each attachment, and its data when it is short."""
+    x = f"x{inner}"
+    short = f"CASE WHEN strlen({x}.data) <= {MAX_BASE64} THEN {x}.data END"
+    fields = f"{{'contentType': {x}.contentType, 'url': {x}.url, 'size': strlen({x}.data), 'data': {short}}}"
+    return f"to_json(list_transform({name}, lambda x: {fields}))"
 
 
 _ID: Final = "CASE WHEN id[1] NOT IN ('{', '[') THEN id END"  # an object or list is no id
 _REF: Final = "coalesce(subject.reference, patient.reference)"
 
 # Fields that would make many distinct values without saying more, and are packed only when they do.
-_SPECIAL: Final = {
-    "contained": f"""CASE WHEN contained IS NOT NULL
-        AND ({_REF}[1] = '#' OR json_extract_string(medicationReference, '$.reference')[1] = '#') THEN contained END""",
-    "content": _attachments("content", {"attachment": _ATTACHMENT}),
-    "presentedForm": _attachments("presentedForm", _ATTACHMENT),
-}
-_K: Final = " ".join(f"WHEN {quoted(kind)} THEN {_pack([_SPECIAL.get(name, name) for name in names])}" for kind, names in PACKED.items())
+_CONTAINED: Final = f"CASE WHEN contained IS NOT NULL AND {_REF}[1] = '#' THEN contained END"
+_CONTAINED_DRUG: Final = f"""CASE WHEN contained IS NOT NULL
+    AND ({_REF}[1] = '#' OR json_extract_string(medicationReference, '$.reference')[1] = '#') THEN contained END"""
+_SPECIAL: Final = {"content": _attachments("content", ".attachment"), "presentedForm": _attachments("presentedForm")}
 COMPONENT_K: Final = _pack(["status", *(f'c."{name}"' for name in RESULT)])
 
 # A reference to a Patient, down to the id. Anything else ("Group/1") gives NULL.
@@ -174,11 +196,25 @@ def unpacked(kind: str, packed: str) -> dict[str, Any]:
 
 
 def _first(paths: Sequence[str]) -> str:
-    return "coalesce(" + ", ".join(".".join(f'"{name}"' for name in path.split(".")) for path in paths) + ")"
+    return "coalesce(" + ", ".join(".".join(f'"{name}"' for name in path.split(".")) for path in paths) + ")" if paths else "NULL"
 
 
-def projection(file: str, pos: str) -> str:
-    """The SELECT list from ``COLUMNS`` to the flat table."""
+def _packed_sql(kind: str) -> str:
+    contained = _CONTAINED_DRUG if kind in MEDICATION_TYPES else _CONTAINED
+    return _pack([contained if name == "contained" else _SPECIAL.get(name, name) for name in LAYOUTS[kind].packed])
+
+
+def _by_kind(expression: Callable[[str], str]) -> str:
+    arms: dict[str, list[str]] = {}
+    for kind in LAYOUTS:
+        arms.setdefault(expression(kind), []).append(quoted(kind))
+    return "CASE " + " ".join(f"WHEN resourceType IN ({', '.join(kinds)}) THEN {sql}" for sql, kinds in arms.items()) + " END"
+
+
+def projection(file: str, pos: str, kind: str | None = None) -> str:
+    """The SELECT list from the columns (of one resource type, or of all) to the flat table."""
+    pick = _by_kind if kind is None else lambda expression: expression(kind)
+    v, components = ("valueQuantity", "component") if kind in (None, "Observation") else ("NULL", "NULL")
     return f"""{file} AS file, {pos} AS pos, resourceType AS rt, {_ID} AS id, {_SUBJECT_ID} AS sid,
-        {_first(START)} AS t, {_first(END)} AS e, CASE resourceType {_K} END AS k, valueQuantity AS v,
-        CASE WHEN resourceType = 'Observation' THEN component END AS components"""
+        {pick(lambda each: _first(LAYOUTS[each].start))} AS t, {pick(lambda each: _first(LAYOUTS[each].end))} AS e,
+        {pick(_packed_sql)} AS k, {v} AS v, CASE WHEN resourceType = 'Observation' THEN {components} END AS components"""

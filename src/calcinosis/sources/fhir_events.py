@@ -177,7 +177,7 @@ class FhirMapper:
         read = [self.read.text(fields.string("conclusion"), context, meaning)]
         for item in fields.objects("conclusionCode"):
             read.append(self.read.coded(fields.as_coded(item, "conclusionCode"), context, meaning))
-        read += self._attachments(fields.objects("presentedForm"), context, fields, meaning)
+        read += self._attachments(fields.objects("presentedForm"), context, meaning)
         said = joined(read)
         if coded is None and all(fields.values.get(name) is None for name in ("conclusion", "conclusionCode", "presentedForm")):
             return _no_code(fields, "code", meaning)
@@ -187,23 +187,20 @@ class FhirMapper:
 
     def _document(self, fields: Fields, _kind: str, meaning: Meaning) -> None:
         read = [self.read.text(fields.string("description"), Context.NOTE, meaning)]
-        read += self._attachments(fields.objects("content"), Context.NOTE, fields, meaning)
+        read += self._attachments(fields.objects("content"), Context.NOTE, meaning)
         meaning.drafts = joined(read).drafts
 
-    def _attachments(self, attachments: Iterable[dict[str, Any]], context: Context, fields: Fields, meaning: Meaning) -> list[Concepts]:
+    def _attachments(self, attachments: Iterable[dict[str, Any]], context: Context, meaning: Meaning) -> list[Concepts]:
         read = []
-        for item in attachments:
-            attachment = fields.typed(item.get("attachment", item), dict, "attachment") or {}
-            kind = fields.typed(attachment.get("contentType"), str, "attachment.contentType") or ""
-            data = fields.typed(attachment.get("data"), str, "attachment.data")
-            if kind.split(";")[0].strip().lower() != "text/plain":
+        for attachment in attachments:
+            if (attachment["contentType"] or "").split(";")[0].strip().lower() != "text/plain":
                 meaning.not_read["attachment that is not plain text"] += 1
-            elif (len(data) if data else attachment.get("size") or 0) > MAX_BASE64:
+            elif (attachment["size"] or 0) > MAX_BASE64:
                 meaning.not_read[LONG_TEXT] += 1
-            elif not data:
+            elif not attachment["data"]:
                 meaning.not_read["attachment without data"] += 1
             else:
-                text = decode_text(data)
+                text = decode_text(attachment["data"])
                 if text is None:
                     meaning.problems.append("attachment.data: not base64 of UTF-8 text")
                 else:

@@ -18,14 +18,14 @@ import polars as pl
 from calcinosis.sources.fhir_account import Account
 from calcinosis.sources.fhir_columns import (
     COMPONENT,
-    END,
+    LAYOUTS,
+    MAX_BASE64,
     MEDICATION_TYPES,
     NEEDS_NO_SUBJECT,
     NUMBER_PATTERN,
-    PACKED,
     RESOURCE_TYPES,
     RESULT,
-    START,
+    Layout,
 )
 from calcinosis.sources.fhir_events import FhirMapper
 from calcinosis.sources.fhir_frames import PATIENT_ROWS, ROWS, Drafts
@@ -34,6 +34,7 @@ from calcinosis.sources.fhir_values import UCUM, read_birth_date, read_moment
 from calcinosis.sources.spool import Entry, Reject
 
 _REMEMBERED: Final = 20_000  # distinct sayings whose meaning is kept
+_NOTHING: Final = Layout(())
 _NUMBER: Final = re.compile(NUMBER_PATTERN)
 _CONDITIONAL: Final = re.compile(r"(?:^|/)Patient[?]")
 _TYPED_REFERENCE: Final = re.compile(r"(?:^|/)([A-Z][A-Za-z]+)/([^/]+)(?:/_history/[^/]*)?$")
@@ -75,10 +76,12 @@ def flat_rows(entries: Iterable[Entry]) -> Iterator[Row]:
     for place, resource in ((entry.place, entry.resource) for entry in entries):
         kind, key = str(resource["resourceType"]), _simple(resource.get("id"))
         reference = _reference(resource)
+        layout = LAYOUTS.get(kind, _NOTHING)
         components = resource.get("component") if kind == "Observation" else None
         yield Row(
-            place, kind, key, _subject(kind, key, reference), _first(resource, START), _first(resource, END),
-            _packed(kind, resource, reference), resource.get("valueQuantity"), components if isinstance(components, list) else None,
+            place, kind, key, _subject(kind, key, reference), _first(resource, layout.start), _first(resource, layout.end),
+            _packed(layout.packed, resource, reference), resource.get("valueQuantity") if kind == "Observation" else None,
+            components if isinstance(components, list) else None,
         )  # fmt: skip
 
 
@@ -94,7 +97,7 @@ def settle(rows: Iterable[Row], account: Account, file: int) -> list[Row]:
             account.add_row_reject(file, row.place, row.kind, row.id, category)
             continue
         account.read += 1
-        if row.kind not in PACKED or (row.kind == "Device" and row.subject is None):
+        if row.kind not in LAYOUTS or (row.kind == "Device" and row.subject is None):
             account.ignored += 1
         else:
             kept.append(row)
@@ -158,7 +161,7 @@ def _unusable(row: Row, seen: set[tuple[str, str]]) -> str | None:
     """The category of a row that must be rejected."""
     if row.kind not in RESOURCE_TYPES:
         return "unknown_resource_type"
-    if row.kind not in PACKED:
+    if row.kind not in LAYOUTS:
         return None
     if row.id is not None and (row.kind, row.id) in seen:
         return "duplicate_id"
@@ -222,13 +225,28 @@ def _reference_id(reference: Any) -> str | None:
     return found[1] if found else None
 
 
-def _packed(kind: str, resource: Mapping[str, Any], reference: str | None) -> dict[str, Any]:
-    parts = {name: resource[name] for name in PACKED.get(kind, ()) if resource.get(name) is not None}
+def _packed(names: tuple[str, ...], resource: Mapping[str, Any], reference: str | None) -> dict[str, Any]:
+    parts = {name: resource[name] for name in names if resource.get(name) is not None}
     if "contained" in parts:
         drug = _inside(parts.get("medicationReference"), "reference")
         if not (reference or "").startswith("#") and not (isinstance(drug, str) and drug.startswith("#")):
             del parts["contained"]
+    for name, inner in (("content", "attachment"), ("presentedForm", None)):
+        if name in parts:
+            parts[name] = _attachments(parts[name], inner)
     return parts
+
+
+def _attachments(value: Any, inner: str | None) -> list[dict[str, Any]] | None:
+    if not isinstance(value, list):
+        return None
+    found = []
+    for item in value:
+        attachment = _inside(item, inner) if inner else item
+        kind, url, data = (_varchar(_inside(attachment, name)) for name in ("contentType", "url", "data"))
+        size = None if data is None else len(data.encode())
+        found.append({"contentType": kind, "url": url, "size": size, "data": data if size is not None and size <= MAX_BASE64 else None})
+    return found
 
 
 def _component(row: Row, component: Any) -> Row:

@@ -51,6 +51,7 @@ CREATE TABLE flat (
         "valueRatio" JSON, interpretation JSON, "dataAbsentReason" JSON, "referenceRange" JSON, "valueQuantity" JSON)[]);
 """.format(date=quoted(DATE_PATTERN), number=quoted(NUMBER_PATTERN), days=DAYS_AHEAD)
 
+_KEYS: Final = "{resourceType: 'VARCHAR', id: 'VARCHAR'}"  # (one column alone would be read by a slower path)
 _QUANTITY: Final = """'{"value": "VARCHAR", "comparator": "VARCHAR", "unit": "VARCHAR", "system": "VARCHAR", "code": "VARCHAR"}'"""
 # The columns of a row that the event needs beside its meaning. ``bad_*``: which of them could not be read.
 _TYPED: Final = """file, pos, rt, id, sid, believable(moment(t)) AS time, believable(moment(e)) AS end_time,
@@ -109,15 +110,30 @@ class FhirTables:
 
     # --- filling -------------------------------------------------------------------------------------------
 
-    def read_lines(self, files: Sequence[tuple[int, Path]], gzipped: bool) -> None:
-        """Read NDJSON files; a line that is not a JSON object becomes a row without ``rt``."""
-        source = self._source([path for _, path in files], gzipped)
-        numbers = "[" + ", ".join(str(number) for number, _ in files) + "][(file_index + 1)::BIGINT]"
-        self.con.execute(f"INSERT INTO flat SELECT {projection(numbers, 'NULL')} FROM {source}")
+    def read_lines(self, files: Sequence[tuple[int, Path]], gzipped: bool, kind: str | None = None, *, strict: bool = False) -> None:
+        """Read NDJSON files; with ``kind``, only the columns of that resource type.
+
+        A line that is not a JSON object becomes a row without ``rt``. With ``strict`` it is an error, which reads faster.
+        """
+        source = self._source([path for _, path in files], gzipped, columns_sql(kind=kind), strict=strict)
+        self.con.execute(f"INSERT INTO flat SELECT {projection(_numbers(files), 'NULL', kind)} FROM {source}")
+
+    def count_kinds(self, files: Sequence[tuple[int, Path]], gzipped: bool) -> list[tuple[int, str | None, int]]:
+        """(file, resource type, lines) of NDJSON files; a line that is not a JSON object is an error."""
+        source = self._source([path for _, path in files], gzipped, _KEYS, strict=True)
+        return self.rows(f"SELECT {_numbers(files)} AS file, resourceType, count(*) FROM {source} GROUP BY ALL")
+
+    def strays(self, files: Sequence[tuple[int, Path]], kind: str) -> list[int]:
+        """The files that hold other resource types too."""
+        numbers = ", ".join(str(number) for number, _ in files)
+        return [file for (file,) in self.rows(f"SELECT DISTINCT file FROM flat WHERE rt <> {quoted(kind)} AND file IN ({numbers})")]
+
+    def forget(self, file: int) -> None:
+        self.con.execute(f"DELETE FROM flat WHERE file = {file}")
 
     def read_spool(self, path: Path, longest: int) -> None:
         """Read lines that carry their own file and place."""
-        source = self._source([path], gzipped=False, own=True, longest=max(longest, _MAX_OBJECT))
+        source = self._source([path], False, columns_sql(own=True), longest=max(longest, _MAX_OBJECT))
         self.con.execute(f"INSERT INTO flat SELECT {projection('_file', '_pos')} FROM {source}")
 
     def odd_lines(self, path: Path, gzipped: bool) -> list[int]:
@@ -125,7 +141,7 @@ class FhirTables:
         return [
             number
             for (number,) in self._in_order(
-                f"SELECT n FROM (SELECT row_number() OVER () AS n, resourceType AS rt FROM {self._keys(path, gzipped)})"
+                f"SELECT n FROM (SELECT row_number() OVER () AS n, resourceType AS rt FROM {self._source([path], gzipped, _KEYS)})"
                 " WHERE rt IS NULL OR rt = 'Bundle'"
             )
         ]
@@ -135,14 +151,14 @@ class FhirTables:
         self.con.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT unnest($1::VARCHAR[]) AS rt, unnest($2::VARCHAR[]) AS id",
                          [[kind for kind, _ in keys], [key for _, key in keys]])  # fmt: skip
         found = self._in_order(
-            f"SELECT min(n), rt, id FROM (SELECT row_number() OVER () AS n, resourceType AS rt, id FROM {self._keys(path, gzipped)})"
+            f"SELECT min(n), rt, id FROM (SELECT row_number() OVER () AS n, resourceType AS rt, id FROM {self._source([path], gzipped, _KEYS)})"
             " JOIN wanted USING (rt, id) GROUP BY rt, id"
         )
         return {(kind, key): number for number, kind, key in found}
 
     def number_rows(self, file: int, path: Path, gzipped: bool, condition: str) -> None:
         """Give some rows of a file their places in it, which reading in parallel does not, by reading them again in order."""
-        source = self._source([path], gzipped)
+        source = self._source([path], gzipped, columns_sql())
         self.con.execute(f"DELETE FROM flat WHERE file = {file} AND pos IS NULL AND ({condition})")
         self.con.execute("SET preserve_insertion_order = true")
         self.con.execute(
@@ -229,17 +245,11 @@ class FhirTables:
 
     # --- helpers -------------------------------------------------------------------------------------------
 
-    def _source(self, paths: Sequence[Path], gzipped: bool, *, own: bool = False, longest: int = _MAX_OBJECT) -> str:
+    def _source(self, paths: Sequence[Path], gzipped: bool, columns: str, *, strict: bool = False, longest: int = _MAX_OBJECT) -> str:
         files = ", ".join(quoted(str(path)) for path in paths)
         return (
-            f"read_ndjson([{files}], columns = {columns_sql(own=own)}, ignore_errors = true, maximum_object_size = {longest},"
+            f"read_ndjson([{files}], columns = {columns}, ignore_errors = {not strict}, maximum_object_size = {longest},"
             f" compression = '{'gzip' if gzipped else 'none'}')"
-        )
-
-    def _keys(self, path: Path, gzipped: bool) -> str:
-        return (
-            f"read_ndjson([{quoted(str(path))}], columns = {{resourceType: 'VARCHAR', id: 'VARCHAR'}}, ignore_errors = true,"
-            f" maximum_object_size = {_MAX_OBJECT}, compression = '{'gzip' if gzipped else 'none'}')"
         )
 
     def _in_order(self, sql: str) -> list[tuple[Any, ...]]:
@@ -249,3 +259,8 @@ class FhirTables:
             return self.rows(sql)
         finally:
             self.con.execute("SET preserve_insertion_order = false")
+
+
+def _numbers(files: Sequence[tuple[int, Path]]) -> str:
+    """Our number of the file that DuckDB is reading."""
+    return "[" + ", ".join(str(number) for number, _ in files) + "][(file_index + 1)::BIGINT]"

@@ -23,6 +23,7 @@ MAX_DOCUMENT: Final = 512 * 1024 * 1024  # bytes of one Bundle; larger ones belo
 _HEAD: Final = 256 * 1024
 _JSON_NAME: Final = re.compile(r"\.(?:json|ndjson|jsonl)(?:\.gz)?$", re.IGNORECASE)
 _BUNDLE: Final = re.compile(rb'"resourceType"\s*:\s*"Bundle"')
+_KIND: Final = re.compile(rb'"resourceType"\s*:\s*"([A-Za-z]+)"')
 _GZIP: Final = b"\x1f\x8b"
 _BOMS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _DEEPEST_BUNDLE: Final = 5
@@ -68,17 +69,24 @@ def open_file(path: Path, gzipped: bool) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(path, "rb")) if gzipped else path.open("rb")
 
 
-def shape_of(path: Path, gzipped: bool) -> Shape:
-    """Whether DuckDB can read the file line by line, or it is one document. "other": not JSON, and not named as such."""
+def shape_of(path: Path, gzipped: bool) -> tuple[Shape, str | None]:
+    """Whether DuckDB can read the file line by line, or it is one document; and the resource type that stands first.
+
+    "other" is a file that is not JSON, and not named as such.
+    """
     with open_file(path, gzipped) as stream:
-        head = stream.read(_HEAD)
-    text = head.lstrip()
+        text = stream.read(_HEAD).lstrip()
+    kind = _KIND.search(text.partition(b"\n")[0])
+    return _shape(text, path.name), kind[1].decode() if kind else None
+
+
+def _shape(text: bytes, name: str) -> Shape:
     if not text:
         return "empty"
     if text[:3] in _BOMS or text[:2] in _BOMS:
         return "document"
     if text[:1] not in (b"{", b"["):
-        return "lines" if _JSON_NAME.search(path.name) else "other"
+        return "lines" if _JSON_NAME.search(name) else "other"
     first, newline, rest = text.partition(b"\n")
     if not newline or (_is_json(first) and not rest.strip()):  # all on one line
         return "document" if _BUNDLE.search(first) or first[:1] == b"[" else "lines"
