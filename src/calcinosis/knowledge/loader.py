@@ -134,7 +134,6 @@ class Knowledge:
         return self.setting(limit) if isinstance(limit, str) else limit
 
 
-@lru_cache(maxsize=4)
 def load_knowledge(folder: Path | None = None) -> Knowledge:
     """Load and validate the knowledge base (``folder`` defaults to the content shipped with the package).
 
@@ -144,6 +143,7 @@ def load_knowledge(folder: Path | None = None) -> Knowledge:
     return _load(folder or CONTENT)
 
 
+@lru_cache(maxsize=4)
 def _load(content: Path) -> Knowledge:
     problems: list[Problem] = []
     origins: dict[tuple[str, str], Origin] = {}
