@@ -17,6 +17,7 @@ from calcinosis.knowledge.loader import CONTENT, Knowledge, KnowledgeError, Orig
 from calcinosis.knowledge.model import (
     AgeIs,
     Closed,
+    Current,
     Disease,
     Finding,
     FindingRef,
@@ -41,7 +42,7 @@ SHIPPABLE_LICENCES = frozenset(
 _LOINC_WITHOUT_CHECK_DIGIT = frozenset({"5895-7"})
 # read by the mechanism itself: what makes a patient interesting, what makes an answer provisional, who is at risk
 FINDINGS_READ_BY_CODE = frozenset({"lesion_present", "mineral_shown", "labelled", "calciphylaxis_at_risk"})
-_CRITERIA = (Has, HasAny, Suspected, SameSite, LabIs, LabValue, AgeIs, SexIs, FindingRef, HypothesisAtLeast)
+_CRITERIA = (Has, HasAny, Current, Suspected, SameSite, LabIs, LabValue, AgeIs, SexIs, FindingRef, HypothesisAtLeast)
 
 
 def check(folder: Path | None = None) -> list[Problem]:
@@ -52,13 +53,13 @@ def check(folder: Path | None = None) -> list[Problem]:
         return error.problems
     circles = list(_circles(knowledge))
     reach = [] if circles else _reach(knowledge)  # which walks the tree
-    return [*_sources(knowledge), *_references(knowledge), *_codes(knowledge), *_units(knowledge), *circles, *reach]
+    return [*_sources(knowledge), *_references(knowledge), *_treatments(knowledge), *_codes(knowledge), *_units(knowledge), *circles, *reach]
 
 
 def _records(knowledge: Knowledge) -> Iterator[tuple[Closed, Origin]]:
     for table in (
         knowledge.concepts, knowledge.findings, knowledge.types, knowledge.diseases, knowledge.mimics,
-        knowledge.alarms, knowledge.tests, knowledge.forms, knowledge.settings,
+        knowledge.alarms, knowledge.tests, knowledge.forms, knowledge.settings, knowledge.treatments, knowledge.reviews,
     ):  # fmt: skip
         for key, record in table.items():
             yield record, knowledge.origins[type(record).__name__, key]
@@ -84,7 +85,7 @@ def _sources(knowledge: Knowledge) -> Iterator[Problem]:
             for key in keys:
                 if key not in knowledge.sources:
                     yield Problem(origin, "unknown_source", f"source {key!r} does not resolve")
-            drives = hasattr(part, "when") or isinstance(part, Outcome | Disease)
+            drives = isinstance(part, Outcome | Disease) or getattr(part, "when", None) is not None or getattr(part, "always", False)
             grades = {knowledge.sources[key].grade for key in keys if key in knowledge.sources}
             if drives and keys and grades == {"low"}:
                 yield Problem(
@@ -94,6 +95,10 @@ def _sources(knowledge: Knowledge) -> Iterator[Problem]:
                 )
             if isinstance(part, Statement) and part.verified and grades == {"low"}:
                 yield Problem(origin, "low_grade_statement", f"{part.text[:60]!r} rests on low-grade sources only; mark it verified: false")
+    for study in knowledge.studies:
+        used.add(study.study)
+        if study.study not in knowledge.sources:
+            yield Problem(knowledge.origins["Study", study.row], "unknown_source", f"source {study.study!r} does not resolve")
     for key in knowledge.sources:
         if key not in used:
             yield Problem(knowledge.origins["Source", key], "unused_source", f"source {key!r} is cited nowhere", level="warning")
@@ -116,6 +121,60 @@ def _references(knowledge: Knowledge) -> Iterator[Problem]:
                     yield from _known_concept(knowledge, concept, origin)
             elif isinstance(part, _CRITERIA):
                 yield from _criterion(knowledge, part, origin)
+
+
+def _treatments(knowledge: Knowledge) -> Iterator[Problem]:
+    """Names that treatments and studies give to each other, to types and to diseases."""
+    for treatment in knowledge.treatments.values():
+        origin = knowledge.origins["Treatment", treatment.key]
+        keys = [rule.key for rule in treatment.safety]
+        for key in sorted({key for key in keys if keys.count(key) > 1}):
+            yield Problem(origin, "duplicate_key", f"{treatment.key}: safety rule {key!r} stands twice")
+        for concept in treatment.concepts:
+            yield from _known_concept(knowledge, concept, origin)
+        for use in treatment.uses:
+            yield from (Problem(origin, "unknown_type", f"type {key!r} does not exist") for key in use.types if key not in knowledge.types)
+            yield from _known_diseases(knowledge, use.diseases, origin)
+    for review in knowledge.reviews.values():
+        for concept in review.concepts:
+            yield from _known_concept(knowledge, concept, knowledge.origins["CurrentDrugReview", review.key])
+    rows = {study.row: study for study in knowledge.studies}
+    studied = {key for study in knowledge.studies for key in study.treatments}
+    for study in knowledge.studies:
+        origin = knowledge.origins["Study", study.row]
+        for key in study.treatments:
+            if key not in knowledge.treatments:
+                yield Problem(origin, "unknown_treatment", f"treatment {key!r} does not exist")
+        yield from _known_diseases(knowledge, study.diseases, origin)
+        other = rows.get(study.comparator_row or "")
+        if study.comparator_row and (other is None or other.arm != "comparator"):
+            yield Problem(origin, "unknown_row", f"comparator row {study.comparator_row!r} is no comparator row of this file")
+        elif other is not None and other.unit != study.unit:
+            yield Problem(origin, "unit_of_analysis", f"{study.unit} are compared with {other.unit}")
+    yield from _overlaps(knowledge)
+    for key in knowledge.treatments:
+        if key not in studied:
+            yield Problem(
+                knowledge.origins["Treatment", key], "unstudied_treatment", f"treatment {key!r} has no row in studies.csv, not even 'no data'"
+            )
+
+
+def _known_diseases(knowledge: Knowledge, keys: Iterable[str], origin: Origin) -> Iterator[Problem]:
+    yield from (Problem(origin, "unknown_disease", f"disease {key!r} does not exist") for key in keys if key not in knowledge.diseases)
+
+
+def _overlaps(knowledge: Knowledge) -> Iterator[Problem]:
+    """Patients reported twice may be pooled once."""
+    pooled: dict[tuple[str, tuple[str, ...], str], str] = {}
+    for study in knowledge.studies:
+        if study.pool and study.overlap:
+            place = study.overlap, study.treatments, study.outcome
+            if place in pooled:
+                yield Problem(
+                    knowledge.origins["Study", study.row], "overlap",
+                    f"{study.row} and {pooled[place]} describe the same patients (overlap {study.overlap!r}); pool one of them",
+                )  # fmt: skip
+            pooled[place] = study.row
 
 
 def _circles(knowledge: Knowledge) -> Iterator[Problem]:
@@ -168,6 +227,8 @@ def _criterion(knowledge: Knowledge, part: Any, origin: Origin) -> Iterator[Prob
                 yield from _known_concept(knowledge, concept, origin)
             if part.at:
                 yield from _known_site(knowledge, part.at, origin)
+        case Current():
+            yield from _known_concept(knowledge, part.current, origin)
         case Suspected():
             yield from _known_concept(knowledge, part.suspected, origin)
         case SameSite():

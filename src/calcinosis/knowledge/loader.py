@@ -26,12 +26,14 @@ from calcinosis.knowledge.model import (
     Source,
     Test,
 )
+from calcinosis.knowledge.studies import Study
+from calcinosis.knowledge.treatments import CurrentDrugReview, Treatment
 
 CONTENT = Path(__file__).parent / "content"
 
 # folder or file -> (model, key of the list in the file; None when the file is the record itself)
 _LAYOUT: dict[str, tuple[type[BaseModel], str | None]] = {
-    "sources.yaml": (Source, "sources"),
+    "sources": (Source, "sources"),
     "concepts": (Concept, "concepts"),
     "findings": (Finding, "findings"),
     "types": (CalcificationType, None),
@@ -39,6 +41,8 @@ _LAYOUT: dict[str, tuple[type[BaseModel], str | None]] = {
     "mimics": (Mimic, None),
     "alarms": (Alarm, "alarms"),
     "workup": (Test, "tests"),
+    "treatments": (Treatment, None),
+    "current_drugs.yaml": (CurrentDrugReview, "reviews"),
     "forms.yaml": (ClinicalForm, "forms"),
     "settings.yaml": (Setting, "settings"),
 }
@@ -90,6 +94,9 @@ class Knowledge:
     mimics: Mapping[str, Mimic]
     alarms: Mapping[str, Alarm]
     tests: Mapping[str, Test]
+    treatments: Mapping[str, Treatment]
+    reviews: Mapping[str, CurrentDrugReview]
+    studies: tuple[Study, ...]
     forms: Mapping[str, ClinicalForm]
     settings: Mapping[str, Setting]
     origins: Mapping[tuple[str, str], Origin]
@@ -158,11 +165,12 @@ def _load(content: Path) -> Knowledge:
                 origins[model.__name__, record.key] = origin
                 tables[name][record.key] = record
     codes = _codes(content / "concepts" / "codes.csv", content, origins, problems)
+    studies = _studies(content, origins, problems)
     if problems:
         raise KnowledgeError(problems)
     return Knowledge(
         version=_version(content),
-        sources=tables["sources.yaml"],
+        sources=tables["sources"],
         concepts=tables["concepts"],
         codes=codes,
         findings=tables["findings"],
@@ -171,6 +179,9 @@ def _load(content: Path) -> Knowledge:
         mimics=tables["mimics"],
         alarms=tables["alarms"],
         tests=tables["workup"],
+        treatments=tables["treatments"],
+        reviews=tables["current_drugs.yaml"],
+        studies=studies,
         forms=tables["forms.yaml"],
         settings=tables["settings.yaml"],
         origins=origins,
@@ -245,23 +256,42 @@ def _line_of(node: yaml.Node, location: tuple[int | str, ...]) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _codes(path: Path, content: Path, origins: dict[tuple[str, str], Origin], problems: list[Problem]) -> tuple[Code, ...]:
+def _rows(path: Path, content: Path, model: type[BaseModel], problems: list[Problem]) -> Iterator[tuple[Any, Origin]]:
+    """The rows of a CSV file as records; an empty cell is None."""
     if not path.exists():
-        return ()
-    codes = []
+        return
     file = path.relative_to(content).as_posix()
     with path.open(encoding="utf-8", newline="") as stream:
-        for line, row in enumerate(csv.DictReader(stream), start=2):
-            origin = Origin(file, line)
+        reader = csv.DictReader(stream)
+        for row in reader:
+            origin = Origin(file, reader.line_num)
             try:
-                code = Code.model_validate({key: value or None for key, value in row.items()})
+                yield model.model_validate({key: value for key, value in row.items() if value != ""}), origin
             except ValidationError as error:
-                problems.extend(Problem(origin, "schema", f"{detail['loc']}: {detail['msg']}") for detail in error.errors())
-                continue
-            name = f"{code.concept_key} {code.system} {code.code}"
-            if ("Code", name) in origins:
-                problems.append(Problem(origin, "duplicate_code", f"{name} already stands at {origins['Code', name]}"))
-                continue
-            origins["Code", name] = origin
-            codes.append(code)
+                for detail in error.errors():
+                    at = ".".join(str(part) for part in detail["loc"]) or "row"
+                    problems.append(Problem(origin, "schema", f"{at}: {detail['msg']}"))
+
+
+def _codes(path: Path, content: Path, origins: dict[tuple[str, str], Origin], problems: list[Problem]) -> tuple[Code, ...]:
+    codes = []
+    for code, origin in _rows(path, content, Code, problems):
+        name = f"{code.concept_key} {code.system} {code.code}"
+        if ("Code", name) in origins:
+            problems.append(Problem(origin, "duplicate_code", f"{name} already stands at {origins['Code', name]}"))
+            continue
+        origins["Code", name] = origin
+        codes.append(code)
     return tuple(codes)
+
+
+def _studies(content: Path, origins: dict[tuple[str, str], Origin], problems: list[Problem]) -> tuple[Study, ...]:
+    studies = []
+    for path in sorted((content / "evidence").glob("*.csv")):
+        for study, origin in _rows(path, content, Study, problems):
+            if ("Study", study.row) in origins:
+                problems.append(Problem(origin, "duplicate_key", f"study row {study.row!r} already stands at {origins['Study', study.row]}"))
+                continue
+            origins["Study", study.row] = origin
+            studies.append(study)
+    return tuple(studies)

@@ -1,6 +1,6 @@
 """What the knowledge files may say: typed, frozen, and closed to unknown keys.
 
-Every clinical statement carries ``sources``: keys of ``sources.yaml``. The model knows the *shape* of
+Every clinical statement carries ``sources``: keys of ``sources/*.yaml``. The model knows the *shape* of
 medicine (a concept, a criterion, a status rule); the medicine itself lives in ``content/``.
 """
 
@@ -166,6 +166,17 @@ class Has(Closed):
     within_days: float | None = None  # of the index date, either side; undated facts count
 
 
+class Current(Closed):
+    """The concept goes on now (a drug being taken, a pregnancy), seen from the as-of date.
+
+    True: affirmed, not ended or stopped before the as-of date, and undated or recorded within ``within_days`` before it
+    (default: setting ``current_within_days``). False: denied, or ended. Unknown: never recorded, or only longer ago without an end.
+    """
+
+    current: str
+    within_days: float | None = None
+
+
 class HasAny(Closed):
     has_any: tuple[str, ...]
     at: str | None = None
@@ -252,7 +263,7 @@ class AtLeast(Closed):
 
 
 _TAGS: dict[str, type[Closed]] = {
-    "has": Has, "has_any": HasAny, "suspected": Suspected, "same_site": SameSite, "lab": LabIs, "value": LabValue,
+    "has": Has, "has_any": HasAny, "current": Current, "suspected": Suspected, "same_site": SameSite, "lab": LabIs, "value": LabValue,
     "age": AgeIs, "sex": SexIs, "finding": FindingRef, "hypothesis": HypothesisAtLeast, "all": All, "any": AnyOf,
     "not": Not, "known": Known, "of": AtLeast,
 }  # fmt: skip
@@ -272,6 +283,7 @@ def _parse_criterion(value: Any) -> Any:
 Criterion = Annotated[
     Has
     | HasAny
+    | Current
     | Suspected
     | SameSite
     | LabIs
