@@ -29,6 +29,8 @@ from calcinosis.knowledge.model import (
 from calcinosis.knowledge.model import (
     Test as WorkupTest,
 )
+from calcinosis.knowledge.studies import Study
+from calcinosis.knowledge.treatments import CurrentDrugReview, Treatment
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.truth import Truth
 
@@ -97,6 +99,7 @@ LABS: dict[str, dict[str, Any]] = {
 
 SETTINGS: dict[str, float] = {
     "lab_window_days": 90,
+    "current_within_days": 180,
     "mimic_urgency": 4,
     "calcium_adjustment_per_g_per_l": 0.02,
     "albumin_reference": 40,
@@ -122,6 +125,9 @@ def knowledge_of(
     alarms: Iterable[Any] = (),
     diseases: Iterable[Any] = (),
     tests: Iterable[Any] = (),
+    treatments: Iterable[Any] = (),
+    reviews: Iterable[Any] = (),
+    studies: Iterable[Study] = (),
     settings: dict[str, float] | None = None,
 ) -> Knowledge:
     """A knowledge base over ``CONCEPTS`` and ``LABS``; each call has a version of its own, because plans are cached by version."""
@@ -136,6 +142,9 @@ def knowledge_of(
         mimics=_by_key(Mimic, mimics),
         alarms=_by_key(Alarm, alarms),
         tests=_by_key(WorkupTest, tests),
+        treatments=_by_key(Treatment, treatments),
+        reviews=_by_key(CurrentDrugReview, reviews),
+        studies=tuple(studies),
         forms={},
         settings={key: Setting(key=key, value=value, label=key) for key, value in (SETTINGS | (settings or {})).items()},
         origins={},

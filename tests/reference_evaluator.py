@@ -17,6 +17,7 @@ from calcinosis.knowledge.model import (
     All,
     AnyOf,
     AtLeast,
+    Current,
     FindingRef,
     Has,
     HasAny,
@@ -219,6 +220,27 @@ class Case:
         mentions = self.mentions(leaf.has)
         return kleene_or(self.meets(leaf, mention) for mention in mentions) if mentions else None
 
+    def current(self, leaf: Current) -> Truth:
+        within = self.knowledge.setting("current_within_days") if leaf.within_days is None else leaf.within_days
+        mentions, now = self.mentions(leaf.current), self.now
+        if not mentions:
+            return False if self.present(leaf.current) is False else None
+
+        def over(m: dict[str, Any]) -> bool:
+            return m["status"] == "ended" or (m["end_time"] is not None and now is not None and m["end_time"] <= now)
+
+        answers: list[Truth] = []
+        for m in mentions:
+            ends = [o["end_time"] or o["time"] for o in mentions if o["concept"] == m["concept"] and over(o)]
+            replaced = m["time"] is not None and any(end is not None and m["time"] < end for end in ends)
+            if over(m) or replaced:
+                answers.append(False)
+            elif m["time"] is None or now is None or whole_days(now - m["time"]) <= within:
+                answers.append(True)
+            else:
+                answers.append(True if m["end_time"] is not None and m["end_time"] > now else None)
+        return kleene_or(answers)
+
     def same_site(self, leaf: SameSite) -> Truth:
         first, second = leaf.same_site
         if self.present(first) is False or self.present(second) is False:
@@ -402,6 +424,8 @@ class Case:
                 return self.has(criterion)
             case HasAny():
                 return kleene_or([self.has(Has(has=concept, at=criterion.at)) for concept in criterion.has_any])
+            case Current():
+                return self.current(criterion)
             case Suspected():
                 return self.suspected(criterion.suspected)
             case SameSite():

@@ -27,7 +27,7 @@ def test_the_first_true_rule_sets_the_status() -> None:
     rules = [("confirmed", {"not": PRESENT}), ("possible", PRESENT), ("probable", PRESENT)]
     evaluation = evaluated(batch_of(EVENTS), knowledge_of(types=[type_of("one", *rules)]))
     assert status_of("one", evaluation) == ["possible"]
-    assert evaluation.fired["one"].tolist() == [1]
+    assert evaluation.fired("one").tolist() == [1]
 
 
 def test_an_unknown_rule_never_fires() -> None:
@@ -39,7 +39,7 @@ def test_an_unknown_rule_never_fires() -> None:
 def test_without_any_true_rule_a_type_is_not_assessed() -> None:
     evaluation = evaluated(batch_of(EVENTS), knowledge_of(types=[type_of("one", ("confirmed", UNKNOWN))]))
     assert status_of("one", evaluation) == ["not_assessed"]
-    assert evaluation.fired["one"].tolist() == [-1]
+    assert evaluation.fired("one").tolist() == [-1]
     assert leading_of(evaluation) == [None]
 
 

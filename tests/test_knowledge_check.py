@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from calcinosis.knowledge import loader
 from calcinosis.knowledge.check import check, loinc_valid, verhoeff_valid
 from calcinosis.knowledge.loader import KnowledgeError, load_knowledge
 
 CONTENT = {
     "VERSION": "1.0\n",
-    "sources.yaml": """\
+    "sources/all.yaml": """\
 sources:
   - {key: book, title: A book, grade: review, doi: 10.1000/1}
 """,
@@ -109,7 +110,7 @@ def test_sound_content_has_no_problem(edited: Edit) -> None:
     assert check(edited("", "", "")) == []
 
 
-LOW = "sources.yaml", "", "  - {key: leaflet, grade: low, url: https://example.org}\n"
+LOW = "sources/all.yaml", "", "  - {key: leaflet, grade: low, url: https://example.org}\n"
 DEFECTS = [
     # category, file, old, new, place, words of the message
     ("yaml", "types/dystrophic.yaml", "label: Dystrophic", "label: [Dystrophic", "types/dystrophic.yaml:3", ""),
@@ -118,12 +119,12 @@ DEFECTS = [
     ("schema", "types/dystrophic.yaml", "status: probable", "status: likely", "types/dystrophic.yaml:6", "status"),
     ("schema", "types/dystrophic.yaml", "{has: nodule, at: hand}", "{has: nodule, lab: ana}", "types/dystrophic.yaml:8", "exactly one"),
     ("schema", "types/dystrophic.yaml", "    sources: [book]\n", "    sources: []\n", "types/dystrophic.yaml:9", "sources"),
-    ("schema", "sources.yaml", ", doi: 10.1000/1", "", "sources.yaml:2", "needs a pmid, pmcid, doi or url"),
+    ("schema", "sources/all.yaml", ", doi: 10.1000/1", "", "sources/all.yaml:2", "needs a pmid, pmcid, doi or url"),
     ("schema", "concepts/codes.csv", "LOINC-NOTICE,book", "LOINC-NOTICE,", "concepts/codes.csv:3", "verified_in"),
     ("duplicate_key", "concepts/all.yaml", "{key: ulcer,", "{key: nodule,", "concepts/all.yaml:4", "concepts/all.yaml:3"),
     ("duplicate_code", "concepts/codes.csv", "", "phosphate,LOINC,2777-1,exact,,LOINC-NOTICE,book\n", "concepts/codes.csv:4", ""),
     ("unknown_source", "findings/all.yaml", "limit}\n    sources: [book]", "limit}\n    sources: [bok]", "findings/all.yaml:6", "bok"),
-    ("unused_source", *LOW, "sources.yaml:3", "leaflet"),
+    ("unused_source", *LOW, "sources/all.yaml:3", "leaflet"),
     ("unknown_concept", "types/dystrophic.yaml", "has: nodule", "has: nodul", "types/dystrophic.yaml:1", "nodul"),
     ("unknown_concept", "findings/all.yaml", "[skin_lesion, ulcer]", "[skin_lesion, wound]", "findings/all.yaml:2", "wound"),
     ("unknown_concept", "concepts/all.yaml", "parents: [skin_lesion]", "parents: [lesion_of]", "concepts/all.yaml:3", "lesion_of"),
@@ -189,7 +190,7 @@ def test_a_low_grade_source_never_drives_a_rule(edited: Edit, category: str, fil
 def edited_source(edited: Edit, file: str, old: str, new: str) -> Path:
     """The edit, and a low-grade source to cite."""
     folder = edited(file, old, new)
-    (folder / "sources.yaml").write_text(CONTENT["sources.yaml"] + LOW[2], encoding="utf-8")
+    (folder / "sources/all.yaml").write_text(CONTENT["sources/all.yaml"] + LOW[2], encoding="utf-8")
     return folder
 
 
@@ -232,21 +233,21 @@ def test_a_circle_is_a_problem_and_no_crash(edited: Edit, file: str, old: str, n
 
 def test_all_defects_are_reported_at_once(edited: Edit) -> None:
     folder = edited("types/dystrophic.yaml", "status: probable", "status: likely")
-    (folder / "sources.yaml").write_text("sources:\n  - {key: book, grade: review}\n", encoding="utf-8")
+    (folder / "sources/all.yaml").write_text("sources:\n  - {key: book, grade: review}\n", encoding="utf-8")
     (folder / "findings" / "more.yaml").write_text("findings: [{key: A B}]\n", encoding="utf-8")
     with pytest.raises(KnowledgeError) as raised:
         load_knowledge(folder)
     files = {problem.origin.file for problem in raised.value.problems}
-    assert files == {"types/dystrophic.yaml", "sources.yaml", "findings/more.yaml"}
-    assert "sources.yaml:2: error:" in str(raised.value)
+    assert files == {"types/dystrophic.yaml", "sources/all.yaml", "findings/more.yaml"}
+    assert "sources/all.yaml:2: error:" in str(raised.value)
 
 
 def test_the_version_changes_with_the_content(edited: Edit) -> None:
     first = load_knowledge(edited("", "", "")).version
     assert first.startswith("1.0+")
-    load_knowledge.cache_clear()
+    loader._load.cache_clear()
     assert load_knowledge(edited("settings.yaml", "5.0", "5.5")).version != first
-    load_knowledge.cache_clear()
+    loader._load.cache_clear()
 
 
 @pytest.mark.parametrize(

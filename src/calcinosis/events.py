@@ -16,6 +16,7 @@ Schema = dict[str, pl.DataType | type[pl.DataType]]
 
 CERTAINTIES: Final = ("affirmed", "negated", "uncertain", "family")
 FLAGS: Final = ("low", "normal", "high", "positive", "negative", "abnormal")
+ENDED: Final = "ended"  # the status of a condition or a course of treatment that is over, whatever word the format has for it
 
 EVENT_SCHEMA: Final[Schema] = {
     "subject_id": pl.String,
@@ -33,7 +34,7 @@ EVENT_SCHEMA: Final[Schema] = {
     "range_high": pl.Float64,
     "sites": pl.List(pl.String),  # concept keys of kind "site"
     "days_before_onset": pl.Float64,  # exposure lead time said in words ("7 days before onset" = 7)
-    "status": pl.String,  # the resource's own status (active, completed, stopped ...)
+    "status": pl.String,  # ``ENDED``, or the resource's own status
     "source": pl.String,  # "Condition/a004-2"
     "source_file": pl.String,
 }

@@ -33,6 +33,8 @@ CONCEPT_FACT_SCHEMA: Final[Schema] = {
     "time": pl.Datetime("us"),  # its time
 }
 
+MENTIONED: Final = ("subject_id", "concept", "time", "end_time", "status", "sites", "days_before_onset")
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -43,7 +45,7 @@ class Facts:
             ("calcification", "lesion", "as_of", "unknown"), as_of.
         concepts: see ``CONCEPT_FACT_SCHEMA``.
         labs: see ``labs.LAB_FACT_SCHEMA``.
-        mentions: the affirmed events as recorded (subject_id, concept, time, sites, days_before_onset); what qualified criteria read.
+        mentions: the affirmed events as recorded (``MENTIONED``); what qualified criteria read.
         rejects: measurements whose unit could not be used.
     """
 
@@ -99,10 +101,10 @@ def build_facts(batch: Batch, knowledge: Knowledge, as_of: datetime | None = Non
     subjects = _subjects(batch.patients, events, tree, as_of)
     is_lab = pl.col("concept").is_in(list(tree.labs))
     labs, rejects = lab_facts(events.filter(is_lab & (pl.col("certainty") == "affirmed")), subjects, knowledge)
-    read = ["subject_id", "concept", "certainty", "time", "sites", "days_before_onset", "source", "text_value", "code"]
+    read = [*MENTIONED, "certainty", "source", "text_value", "code"]
     recorded = events.select(read).filter(~is_lab & (pl.col("certainty") != "family"))
     concepts = _concept_facts(recorded, subjects, tree)
-    mentions = recorded.filter(pl.col("certainty") == "affirmed").select("subject_id", "concept", "time", "sites", "days_before_onset")
+    mentions = recorded.filter(pl.col("certainty") == "affirmed").select(MENTIONED)
     return Facts(subjects=subjects, concepts=concepts, labs=labs, mentions=mentions, rejects=rejects)
 
 

@@ -1,15 +1,13 @@
 """Findings: criteria over facts, each true, false or unknown for every patient at once.
 
-A criterion is a tree whose leaves ask one thing of the facts (:mod:`calcinosis.leaves`). Every tree compiles to one function from
-truth columns to a truth column, so one patient is a table of one row and there is no second evaluator.
+A criterion is a tree whose leaves ask one thing of the facts (:mod:`calcinosis.leaves`). This module knows the trees: their names and
+parts; :mod:`calcinosis.reasoning.program` compiles them all together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import reduce
+from collections.abc import Iterator
 
-from calcinosis import truth
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import (
     AgeIs,
@@ -17,6 +15,7 @@ from calcinosis.knowledge.model import (
     AnyOf,
     AtLeast,
     Criterion,
+    Current,
     FindingRef,
     Has,
     HasAny,
@@ -29,11 +28,8 @@ from calcinosis.knowledge.model import (
     SexIs,
     Suspected,
 )
-from calcinosis.truth import Truth
 
-Leaf = Has | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs
-Columns = Mapping[str, Truth]  # leaf columns, "finding:<key>" and "rank:<hypothesis>" (status ranks, not truth)
-Evaluator = Callable[[Columns], Truth]
+Leaf = Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs
 
 
 def leaf_id(leaf: Leaf, *, now: bool = False) -> str:
@@ -41,6 +37,8 @@ def leaf_id(leaf: Leaf, *, now: bool = False) -> str:
     match leaf:
         case Has():
             return "has:" + leaf.has + (f"@{leaf.at}" if leaf.at else "") + _qualifiers(leaf)
+        case Current():
+            return f"current:{leaf.current}" + ("" if leaf.within_days is None else f"±{leaf.within_days}d")
         case Suspected():
             return f"suspected:{leaf.suspected}"
         case SameSite():
@@ -88,12 +86,14 @@ def leaves(criterion: Criterion, knowledge: Knowledge) -> Iterator[Leaf]:
     criterion = expand(criterion)
     if isinstance(criterion, FindingRef):
         yield from leaves(knowledge.findings[criterion.finding].when, knowledge)
-    elif isinstance(criterion, Has | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
+    elif isinstance(criterion, Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
         yield criterion
         if isinstance(criterion, Has) and not is_plain(criterion):
             yield Has(has=criterion.has)  # a qualified leaf is false when the plain one is
         elif isinstance(criterion, SameSite):
             yield from (Has(has=concept) for concept in criterion.same_site)
+        elif isinstance(criterion, Current):
+            yield Has(has=criterion.current)  # what was denied is not going on
     else:
         for part in children(criterion):
             yield from leaves(part, knowledge)
@@ -105,37 +105,3 @@ def references(criterion: Criterion) -> Iterator[FindingRef | HypothesisAtLeast]
         yield criterion
     for part in children(criterion):
         yield from references(part)
-
-
-def compile_criterion(criterion: Criterion, *, now: bool = False) -> Evaluator:
-    """A function from columns to the criterion's truth. ``now``: its own measurements are the latest, not those at the index date.
-
-    The tree is written out as one Python expression and compiled: walking it for every patient would cost three times as much.
-    """
-    evaluator: Evaluator = eval(f"lambda columns: {_source(criterion, now)}", _KLEENE)  # our own text; no input reaches it
-    return evaluator
-
-
-_KLEENE = {name: getattr(truth, name) for name in ("all_of", "any_of", "not_", "known", "at_least", "from_bool")}
-
-
-def _source(criterion: Criterion, now: bool) -> str:
-    criterion = expand(criterion)
-    parts = [_source(part, now) for part in children(criterion)]
-    match criterion:
-        case FindingRef():
-            return f"columns[{'finding:' + criterion.finding!r}]"
-        case HypothesisAtLeast():
-            return f"from_bool(columns[{'rank:' + criterion.hypothesis!r}] >= {criterion.at_least.rank})"
-        case All():
-            return reduce(lambda one, other: f"all_of({one}, {other})", parts)
-        case AnyOf():
-            return reduce(lambda one, other: f"any_of({one}, {other})", parts)
-        case Not():
-            return f"not_({parts[0]})"
-        case Known():
-            return f"known({parts[0]})"
-        case AtLeast():
-            return f"at_least({criterion.at_least}, [{', '.join(parts)}])"
-        case _:
-            return f"columns[{leaf_id(criterion, now=now)!r}]"  # type: ignore[arg-type]  # expand() leaves only leaves here

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from calcinosis.events import Schema
+from calcinosis.events import ENDED, Schema
 from calcinosis.facts import Facts
 from calcinosis.findings import Leaf, is_plain, leaf_id
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import AgeIs, Has, LabIs, LabValue, SameSite, SexIs, Suspected
+from calcinosis.knowledge.model import AgeIs, Current, Has, LabIs, LabValue, SameSite, SexIs, Suspected
 from calcinosis.plans import run
 from calcinosis.truth import FALSE, TRUE, UNKNOWN, Truth, from_bool
 from calcinosis.units import conversion_factor
@@ -49,9 +49,6 @@ class LeafMatrix:
     names: tuple[str, ...]
     values: npt.NDArray[np.int8]
 
-    def columns(self) -> dict[str, Truth]:
-        return dict(zip(self.names, self.values, strict=True))
-
 
 @dataclass(frozen=True)
 class Questions:
@@ -74,6 +71,23 @@ class Questions:
     @cached_property
     def suspicion(self) -> pl.DataFrame:
         return self._table([(leaf.suspected, j) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, Suspected)], "concept")
+
+    @cached_property
+    def current(self) -> pl.DataFrame:
+        """shown_by (a recorded concept) -> leaf and the days for which an entry counts."""
+        usual = self.knowledge.setting("current_within_days") if any(isinstance(leaf, Current) for leaf, _ in self.leaves) else None
+        rows = [
+            (shown_by, j, usual if leaf.within_days is None else leaf.within_days)
+            for j, (leaf, _) in enumerate(self.leaves)
+            if isinstance(leaf, Current)
+            for shown_by in self.knowledge.descendants[leaf.current]
+        ]
+        return pl.DataFrame(rows, schema={"shown_by": pl.String, "leaf": pl.Int32, "within": pl.Float64}, orient="row")
+
+    @cached_property
+    def denied(self) -> pl.DataFrame:
+        """concept -> leaf of what does not go on when the concept is absent."""
+        return self._table([(leaf.current, j) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, Current)], "concept")
 
     @cached_property
     def qualified(self) -> pl.DataFrame:
@@ -168,7 +182,7 @@ class Questions:
         """Concepts of the kinds for which silence means absence, each with the leaves that are false when it is absent."""
         found: dict[str, list[int]] = {}
         for j, (leaf, _) in enumerate(self.leaves):
-            for concept in (leaf.has,) if isinstance(leaf, Has) else leaf.same_site if isinstance(leaf, SameSite) else ():
+            for concept in _concepts(leaf):
                 if self.knowledge.concepts[concept].kind in kinds:
                     found.setdefault(concept, []).append(j)
         return found
@@ -193,6 +207,7 @@ def ask(facts: Facts, questions: Questions, closed_world: frozenset[str] = froze
         [
             _presence(present, questions),
             _suspicion(present, questions),
+            _current(facts, present, questions),
             _qualified(facts, present, questions),
             _same_site(facts, present, questions),
             _flags(labs, questions),
@@ -231,6 +246,31 @@ def _presence(present: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
 def _suspicion(present: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
     asked = present.join(questions.suspicion.lazy(), on="concept").filter(pl.col("suspected") | pl.col("present").is_not_null())
     return asked.select("subject_id", "leaf", _truth(pl.col("suspected") & pl.col("present").is_null()))
+
+
+def _current(facts: Facts, present: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
+    """An entry is over when it says so, when its end has come, or when a later entry of the same concept ended."""
+    missing = present.filter(~pl.col("present")).join(questions.denied.lazy(), on="concept")
+    absent = missing.select("subject_id", "leaf", _truth(pl.lit(False)))
+    said_over = (pl.col("status") == ENDED).fill_null(False)
+    over = said_over | (pl.col("end_time") <= pl.col("as_of")).fill_null(False)
+    last_end = pl.coalesce("end_time", "time").filter(pl.col("over")).max().over("subject_id", "concept")
+    open_ = ~pl.col("over") & ~(pl.col("time") < pl.col("last_end")).fill_null(False)
+    near = ((pl.col("as_of") - pl.col("time")).dt.total_days() <= pl.col("within")).fill_null(True)
+    going_on = near | (pl.col("end_time") > pl.col("as_of")).fill_null(False)
+    truth = pl.when(pl.col("open") & going_on).then(int(TRUE)).when("open").then(int(UNKNOWN)).otherwise(int(FALSE))
+    met = (
+        facts.mentions.lazy()
+        .join(questions.current.lazy().select(pl.col("shown_by").alias("concept")).unique(), on="concept", how="semi")
+        .join(facts.subjects.lazy().select("subject_id", "as_of"), on="subject_id")
+        .with_columns(over.alias("over"))
+        .with_columns(last_end.alias("last_end"))
+        .with_columns(open_.alias("open"))
+        .join(questions.current.lazy(), left_on="concept", right_on="shown_by")
+        .group_by("subject_id", "leaf")
+        .agg(truth.max().cast(pl.Int8).alias("truth"))
+    )
+    return pl.concat([absent, met])
 
 
 def _qualified(facts: Facts, present: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
@@ -336,6 +376,19 @@ def _person(leaf: AgeIs | SexIs, age: npt.NDArray[np.float64], sex: npt.NDArray[
     if leaf.below is not None:
         inside &= age < leaf.below
     return np.where(np.isnan(age), UNKNOWN, from_bool(inside))
+
+
+def _concepts(leaf: Leaf) -> tuple[str, ...]:
+    """The concepts whose presence a leaf asks for."""
+    match leaf:
+        case Has():
+            return (leaf.has,)
+        case Current():
+            return (leaf.current,)
+        case SameSite():
+            return leaf.same_site
+        case _:
+            return ()
 
 
 def all_leaves(wanted: Iterable[tuple[Leaf, bool]]) -> tuple[tuple[Leaf, bool], ...]:

@@ -8,7 +8,6 @@ are bound by memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -19,30 +18,6 @@ Truth = npt.NDArray[np.int8]
 FALSE: Final = np.int8(0)
 UNKNOWN: Final = np.int8(1)
 TRUE: Final = np.int8(2)
-
-
-def all_of(one: Truth, other: Truth) -> Truth:
-    return np.minimum(one, other)
-
-
-def any_of(one: Truth, other: Truth) -> Truth:
-    return np.maximum(one, other)
-
-
-def not_(part: Truth) -> Truth:
-    return TRUE - part
-
-
-def known(part: Truth) -> Truth:
-    """True where the part is true, false elsewhere: the one step out of three values, and only where a rule asks for it."""
-    return from_bool(part == TRUE)
-
-
-def at_least(n: int, parts: Sequence[Truth]) -> Truth:
-    """True when ``n`` parts are true; false when so many are false that ``n`` cannot be reached; else unknown."""
-    true = sum((part == TRUE).astype(np.int16) for part in parts)
-    possible = sum((part != FALSE).astype(np.int16) for part in parts)
-    return np.where(true >= n, TRUE, np.where(possible < n, FALSE, UNKNOWN)).astype(np.int8)
 
 
 def from_bool(values: npt.NDArray[np.bool_]) -> Truth:

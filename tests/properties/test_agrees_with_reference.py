@@ -98,6 +98,7 @@ def leaves() -> st.SearchStrategy[dict[str, Any]]:
         st.fixed_dictionaries({"has": concept}, optional=optional),
         st.fixed_dictionaries({"has_any": st.lists(concept, min_size=1, max_size=3)}, optional={"at": st.sampled_from(SITES)}),
         st.fixed_dictionaries({"suspected": concept}),
+        st.fixed_dictionaries({"current": concept}, optional={"within_days": st.sampled_from([0, 30, 400])}),
         st.fixed_dictionaries({"same_site": st.tuples(concept, concept)}),
         st.fixed_dictionaries(
             {"lab": st.sampled_from(ASKED_LABS), "is": st.sampled_from(["high", "low", "normal", "positive", "negative"])},
@@ -163,6 +164,8 @@ def plain_events(draw: st.DrawFn) -> dict[str, Any]:
         draw(st.sampled_from(["affirmed", "affirmed", "affirmed", "negated", "uncertain", "family"])),
         sites=draw(st.one_of(st.none(), st.lists(st.sampled_from(SITES), max_size=2))),
         days_before_onset=draw(st.sampled_from([None, None, None, 0.0, 7.0, 30.0])),
+        end_time=draw(st.one_of(st.none(), TIMES)),
+        status=draw(st.sampled_from([None, None, "active", "ended"])),
     )
 
 
@@ -225,7 +228,7 @@ def test_vectorised_evaluation_agrees_with_the_reference_evaluator() -> None:
         evaluation = evaluated(batch_of(events, *people), knowledge, closed_world=closed_world, as_of=as_of)
         plan = evaluation.plan
         findings = {key: truths(evaluation.columns[f"finding:{key}"]) for key in knowledge.findings}
-        alarms = {c.owner: truths(c.truth(evaluation.columns)) for c in plan.other if c.kind == "alarm"}
+        alarms = {c.owner: truths(evaluation.columns[c.column]) for c in plan.other if c.kind == "alarm"}
         for row, person in enumerate(people):
             mine = [e for e in events if e["subject_id"] == person["subject_id"]]
             case = Case(knowledge, person, mine, as_of, closed_world)
@@ -236,7 +239,7 @@ def test_vectorised_evaluation_agrees_with_the_reference_evaluator() -> None:
                 compared["finding"] += 1
             for key in plan.hypotheses:
                 status, fired = case.status(key)
-                assert (evaluation.rank(key)[row], evaluation.fired[key][row]) == (status.rank, fired), (key, person, short(mine))
+                assert (evaluation.rank(key)[row], evaluation.fired(key)[row]) == (status.rank, fired), (key, person, short(mine))
                 compared["status"] += 1
             assert leading_of(evaluation)[row] == case.leading()
             for key, alarm in knowledge.alarms.items():

@@ -152,7 +152,7 @@ def bad_file(tmp_path: Path, name: str, data: bytes) -> Batch:
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.ndjson", "a"])
-@pytest.mark.parametrize("data", [b"", b"\n \n", gzip.compress(b"")])
+@pytest.mark.parametrize("data", [b"", b"\n \n", gzip.compress(b"", mtime=0)])
 def test_empty_files(name: str, data: bytes, tmp_path: Path) -> None:
     batch = bad_file(tmp_path, name, data)
     assert problems(batch) == [("error", "empty_file", None, None)]

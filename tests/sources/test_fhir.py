@@ -120,7 +120,7 @@ def test_condition() -> None:
                       clinicalStatus=status("resolved"), verificationStatus=status("confirmed")))  # fmt: skip
     assert event == {
         "subject_id": "p", "time": datetime(2020, 5, 6, 8), "end_time": datetime(2021, 1, 1), "code": "ICD10CM/L94.2",
-        "concept": "calcinosis_cutis", "certainty": "affirmed", "status": "resolved", "source": "Condition/1", "source_file": "",
+        "concept": "calcinosis_cutis", "certainty": "affirmed", "status": "ended", "source": "Condition/1", "source_file": "",
     }  # fmt: skip
 
 
@@ -314,10 +314,24 @@ def test_loinc_properties_are_no_findings() -> None:
     ],
 )
 def test_medications(kind: str, fields: Resource) -> None:
-    event = only(made(kind, status="completed", medicationCodeableConcept=WARFARIN, **fields))
+    event = only(made(kind, status="active", medicationCodeableConcept=WARFARIN, **fields))
     assert (event["concept"], event["time"], event["code"], event["status"]) == (
-        "warfarin", datetime(2020, 1, 1), "RXNORM/11289", "completed",
+        "warfarin", datetime(2020, 1, 1), "RXNORM/11289", "active",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "shown"),
+    [
+        ("MedicationRequest", "completed", "ended"),
+        ("MedicationStatement", "stopped", "ended"),
+        ("MedicationStatement", "on-hold", "on-hold"),
+        ("MedicationDispense", "completed", "completed"),  # the pharmacy has handed it out: it ends nothing
+        ("MedicationAdministration", "completed", "completed"),
+    ],
+)
+def test_a_course_of_treatment_that_is_over_is_ended_in_any_format(kind: str, word: str, shown: str) -> None:
+    assert only(made(kind, status=word, medicationCodeableConcept=WARFARIN))["status"] == shown
 
 
 @pytest.mark.parametrize(

@@ -188,9 +188,9 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
     plan, columns = evaluation.plan, evaluation.columns
     knowledge = plan.knowledge
     n = evaluation.subjects.height
-    alarms = {c.owner: c.truth(columns) == TRUE for c in plan.other if c.kind == "alarm"}
+    alarms = {c.owner: columns[c.column] == TRUE for c in plan.other if c.kind == "alarm"}
     weights = {r.key: r.weight for r in knowledge.types["calciphylaxis"].risk_factors}
-    risks = {c.detail: c.truth(columns) == TRUE for c in plan.shown["calciphylaxis"] if c.role == "risk" and c.detail}
+    risks = {c.detail: columns[c.column] == TRUE for c in plan.shown["calciphylaxis"] if c.role == "risk" and c.detail}
     standing = np.sum([evaluation.rank(key) >= Status.PROBABLE.rank for key in knowledge.types], axis=0)
     leaders = pl.Series([*plan.hypotheses, None], dtype=pl.String)
     leading = leaders.gather(evaluation.leading.astype(np.int64) % len(leaders)).alias("leading")
@@ -212,7 +212,7 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         *(_status_names(evaluation.rank(key)).alias(f"status_{key}") for key in knowledge.types),
         *(_subtype(evaluation, key).alias(f"subtype_{key}") for key in knowledge.types),
         _lists(_standing_mimics(evaluation), n).alias("mimics"),
-        *(_lists({c.owner: c.truth(columns) == TRUE for c in plan.other if c.kind == "disease" and c.role == role}, n).alias(name)
+        *(_lists({c.owner: columns[c.column] == TRUE for c in plan.other if c.kind == "disease" and c.role == role}, n).alias(name)
           for role, name in (("established", "diseases"), ("suspected", "diseases_suspected"))),
         _lists(alarms, n).alias("alarms"),
         pl.Series([*_URGENCIES, None]).gather(urgency).alias("alarm_urgency"),
@@ -283,7 +283,7 @@ def _subtype(evaluation: Evaluation, key: str) -> pl.Series:
     subtypes = [c for c in evaluation.plan.shown[key] if c.role == "subtype"]
     chosen = np.full(evaluation.subjects.height, len(subtypes), dtype=np.int16)
     for index, criterion in reversed(list(enumerate(subtypes))):
-        chosen[criterion.truth(evaluation.columns) == TRUE] = index
+        chosen[evaluation.columns[criterion.column] == TRUE] = index
     chosen[evaluation.rank(key) < Status.POSSIBLE.rank] = len(subtypes)
     return pl.Series([*(c.detail for c in subtypes), None], dtype=pl.String).gather(chosen)
 

@@ -53,7 +53,8 @@ def check(folder: Path | None = None) -> list[Problem]:
         return error.problems
     circles = list(_circles(knowledge))
     reach = [] if circles else _reach(knowledge)  # which walks the tree
-    return [*_sources(knowledge), *_references(knowledge), *_treatments(knowledge), *_codes(knowledge), *_units(knowledge), *circles, *reach]
+    named = [*_sources(knowledge), *_references(knowledge), *_treatments(knowledge)]
+    return [*named, *_codes(knowledge), *_units(knowledge), *circles, *reach]
 
 
 def _records(knowledge: Knowledge) -> Iterator[tuple[Closed, Origin]]:
@@ -154,9 +155,8 @@ def _treatments(knowledge: Knowledge) -> Iterator[Problem]:
     yield from _overlaps(knowledge)
     for key in knowledge.treatments:
         if key not in studied:
-            yield Problem(
-                knowledge.origins["Treatment", key], "unstudied_treatment", f"treatment {key!r} has no row in studies.csv, not even 'no data'"
-            )
+            origin = knowledge.origins["Treatment", key]
+            yield Problem(origin, "unstudied_treatment", f"treatment {key!r} has no row in evidence/, not even 'no data'")
 
 
 def _known_diseases(knowledge: Knowledge, keys: Iterable[str], origin: Origin) -> Iterator[Problem]:

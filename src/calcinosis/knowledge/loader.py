@@ -290,7 +290,8 @@ def _studies(content: Path, origins: dict[tuple[str, str], Origin], problems: li
     for path in sorted((content / "evidence").glob("*.csv")):
         for study, origin in _rows(path, content, Study, problems):
             if ("Study", study.row) in origins:
-                problems.append(Problem(origin, "duplicate_key", f"study row {study.row!r} already stands at {origins['Study', study.row]}"))
+                previous = origins["Study", study.row]
+                problems.append(Problem(origin, "duplicate_key", f"study row {study.row!r} already stands at {previous}"))
                 continue
             origins["Study", study.row] = origin
             studies.append(study)

@@ -18,6 +18,7 @@ LEVEL_OF_DESIGN: dict[str, int | None] = {
     "meta_analysis": None, "systematic_review": None, "rct": 2, "prospective": 3, "retrospective_cohort": 3, "case_series": 4,
     "case_report": 4, "guideline": 5, "narrative_review": 5, "protocol": None,
 }  # fmt: skip
+POOLED_DESIGNS = ("rct", "prospective", "retrospective_cohort", "case_series")  # single cases are listed, never pooled with cohorts
 
 
 class Study(Closed):
@@ -97,13 +98,14 @@ class Study(Closed):
                 raise ValueError(f"{self.row}: marked for pooling but without counts")
             if self.unit != "patients":
                 raise ValueError(f"{self.row}: only patients are pooled, not {self.unit}")
-            if self.arm == "comparator" or self.design in ("case_report", "meta_analysis", "systematic_review", "narrative_review", "guideline"):
+            if self.arm == "comparator" or self.design not in POOLED_DESIGNS:
                 raise ValueError(f"{self.row}: a {self.arm} row of design {self.design} is listed, never pooled")
         elif self.pool_note is None:
             raise ValueError(f"{self.row}: say in pool_note why it is not pooled")
         if self.effect is not None and self.effect_measure is None:
             raise ValueError(f"{self.row}: an effect needs its measure")
-        if self.effect is not None and None not in (self.effect_low, self.effect_high) and not self.effect_low <= self.effect <= self.effect_high:  # type: ignore[operator]
+        low, high = self.effect_low, self.effect_high
+        if self.effect is not None and low is not None and high is not None and not low <= self.effect <= high:
             raise ValueError(f"{self.row}: the effect lies outside its interval")
         expected = LEVEL_OF_DESIGN[self.design]
         if expected is not None and self.level is not None and self.level != expected and not self.level_note:

@@ -45,7 +45,9 @@ class Use(Closed):
 
     types: tuple[str, ...] = Field(min_length=1, description="calcification types")
     diseases: tuple[str, ...] = Field((), description="diseases in which it was studied for this purpose; empty: not tied to one")
-    role: Literal["deposit", "inflammation", "disease_control", "local", "trigger_removal", "supportive", "mineral_metabolism", "prevention"]
+    role: Literal[
+        "deposit", "inflammation", "disease_control", "local", "trigger_removal", "supportive", "mineral_metabolism", "prevention"
+    ]  # fmt: skip
     stance: Literal["option", "standard", "against", "no_data"] = Field(
         description="standard: part of care that sources agree on; against: the evidence speaks against it; no_data: named, never measured"
     )

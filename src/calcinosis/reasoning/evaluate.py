@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from calcinosis.findings import compile_criterion
 from calcinosis.knowledge.model import Status
 from calcinosis.leaves import LeafMatrix
 from calcinosis.reasoning.plan import Plan
+from calcinosis.reasoning.program import Matrix
 from calcinosis.truth import TRUE, Truth
 
 Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns(Mapping[str, Truth]):
+    """The rows of a matrix by name (see :class:`~calcinosis.reasoning.program.Program`)."""
+
+    names: Mapping[str, int]
+    matrix: Matrix
+
+    def __getitem__(self, name: str) -> Truth:
+        row: Truth = self.matrix[self.names[name]]
+        return row
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +41,27 @@ class Evaluation:
     """Every truth and status of a group of patients.
 
     Attributes:
-        subjects: subject_id, sex, age_years; entry *i* of every array is row *i*.
-        columns: leaf columns and ``finding:<key>`` as truth values, ``rank:<hypothesis>`` as status ranks.
-        fired: hypothesis -> index of the deciding rule, −1 for none.
+        subjects: subject_id, sex, age_years; entry *i* of every column is row *i*.
+        columns: leaves, findings and criteria as truth values, ``rank:`` and ``fired:`` of each hypothesis.
         leading: index into ``plan.hypotheses``, −1 when undetermined.
     """
 
     plan: Plan
     subjects: pl.DataFrame
-    columns: dict[str, Truth]
-    fired: dict[str, Truth]
+    columns: Columns
     leading: npt.NDArray[np.int16]
+
+    @property
+    def leaves(self) -> Matrix:
+        """Truth of every leaf, in the order of ``plan.questions.names``."""
+        return self.columns.matrix[: self.plan.program.leaves]
 
     def rank(self, hypothesis: str) -> Truth:
         return self.columns[f"rank:{hypothesis}"]
+
+    def fired(self, hypothesis: str) -> Truth:
+        """Index of the deciding rule, −1 for none."""
+        return self.columns[f"fired:{hypothesis}"]
 
     def true(self, finding: str) -> npt.NDArray[np.bool_]:
         """Where a named finding is known to be true."""
@@ -46,55 +72,27 @@ class Evaluation:
         return Evaluation(
             plan=self.plan,
             subjects=self.subjects[rows.tolist()],
-            columns={name: column[rows] for name, column in self.columns.items()},
-            fired={key: fired[rows] for key, fired in self.fired.items()},
+            columns=Columns(self.columns.names, self.columns.matrix[:, rows]),
             leading=self.leading[rows],
         )
 
 
 def evaluate(matrix: LeafMatrix, plan: Plan) -> Evaluation:
     """Findings, statuses and the leading answer from leaf columns."""
-    columns = matrix.columns()
-    fired: dict[str, Truth] = {}
-    for node in plan.nodes:
-        kind, key = node.split(":", 1)
-        if kind == "finding":
-            columns[node] = plan.findings[node](columns)
-        else:
-            columns[f"rank:{key}"], fired[key] = _status(plan, key, columns, matrix.subjects.height)
-    return Evaluation(
-        plan=plan, subjects=matrix.subjects, columns=columns, fired=fired, leading=_lead(plan, columns, matrix.subjects.height)
-    )
+    columns = Columns(plan.program.names, plan.program.run(matrix.values))
+    return Evaluation(plan=plan, subjects=matrix.subjects, columns=columns, leading=_lead(plan, columns))
 
 
-def _status(plan: Plan, key: str, columns: dict[str, Truth], n: int) -> tuple[Truth, Truth]:
-    """The first rule that is true sets the status; an unknown rule never fires."""
-    rank = np.full(n, Status.NOT_ASSESSED.rank, dtype=np.int8)
-    fired = np.full(n, -1, dtype=np.int8)
-    for index, rule in enumerate(plan.rules[key]):
-        hit = (rule.truth(columns) == TRUE) & (fired < 0)
-        rank[hit] = rule.rank
-        fired[hit] = index
-    return rank, fired
-
-
-def _lead(plan: Plan, columns: dict[str, Truth], n: int) -> npt.NDArray[np.int16]:
+def _lead(plan: Plan, columns: Columns) -> npt.NDArray[np.int16]:
     """The hypothesis with the strongest status that is at least possible; among equals the more urgent one.
 
     A mimic stands after the types that have a cause and before "idiopathic", which is what remains when nothing explains the lesion
     (setting ``mimic_urgency``).
     """
-    knowledge = plan.knowledge
-    best = np.zeros(n, dtype=np.int16)
-    leading = np.full(n, -1, dtype=np.int16)
-    for index, key in enumerate(plan.hypotheses):
-        type_ = knowledge.types.get(key)
-        urgency = np.full(n, type_.urgency if type_ else knowledge.setting("mimic_urgency"), dtype=np.int16)
-        if type_ and type_.more_urgent:
-            urgency[compile_criterion(type_.more_urgent.when)(columns) == TRUE] = type_.more_urgent.urgency
-        rank = columns[f"rank:{key}"].astype(np.int16)
-        score = np.where(rank >= Status.POSSIBLE.rank, rank * 100 - urgency, 0)
-        ahead = score > best
-        leading[ahead] = index
-        best = np.maximum(best, score)
-    return leading
+    rank = columns.matrix[plan.rank_rows].astype(np.int16)
+    urgency = np.broadcast_to(plan.urgency[:, None], rank.shape).copy()
+    for place, (column, more_urgent) in plan.more_urgent.items():
+        urgency[place, columns[column] == TRUE] = more_urgent
+    score = np.where(rank >= Status.POSSIBLE.rank, rank * 100 - urgency, 0)
+    best = score.argmax(axis=0)  # the first of equals
+    return np.where(score[best, np.arange(rank.shape[1])] > 0, best, -1).astype(np.int16)

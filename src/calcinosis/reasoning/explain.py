@@ -61,7 +61,7 @@ def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
     """
     plan = evaluation.plan
     # what is said for and against a mimic is shown only where one of its rules fired
-    judged = [key for key in plan.hypotheses if key in plan.knowledge.types or (evaluation.fired[key] >= 0).any()]
+    judged = [key for key in plan.hypotheses if key in plan.knowledge.types or (evaluation.fired(key) >= 0).any()]
     shown = [*(c for key in judged for c in plan.shown[key]), *(c for c in plan.other if c.kind != "test")]
     true, missing = _decided(evaluation, shown)
     leaf_values = _leaf_values(evaluation).lazy()
@@ -74,8 +74,8 @@ def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
 
 def _decided(evaluation: Evaluation, shown: list[PlannedCriterion]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The true criteria, and the unknown supports and points against of the types: subject_id and the columns of ``plan.criteria``."""
-    nothing = np.zeros((0, evaluation.subjects.height), dtype=np.int8)
-    values = np.vstack([nothing, *(criterion.truth(evaluation.columns) for criterion in shown)])
+    columns = evaluation.columns
+    values = columns.matrix[[columns.names[criterion.column] for criterion in shown]]
     may_miss = np.array([c.kind == "type" and c.role in ("supports", "against") for c in shown], dtype=np.bool_)
     which, row = np.nonzero((values == TRUE) | ((values == UNKNOWN) & may_miss[:, None]))
     ids = np.array([c.id for c in shown], dtype=np.int32)
@@ -90,7 +90,8 @@ def _decided(evaluation: Evaluation, shown: list[PlannedCriterion]) -> tuple[pl.
 def _deciding_rules(evaluation: Evaluation) -> pl.DataFrame:
     """One row per patient and type (and mimic whose rule fired): the rule that set the status."""
     plan, knowledge = evaluation.plan, evaluation.plan.knowledge
-    fired = np.vstack([evaluation.fired[key] for key in plan.hypotheses])
+    columns = evaluation.columns
+    fired = columns.matrix[[columns.names[f"fired:{key}"] for key in plan.hypotheses]]
     is_type = np.array([key in knowledge.types for key in plan.hypotheses])
     which, row = np.nonzero((fired >= 0) | is_type[:, None])
     # rule ids of one hypothesis are consecutive: the id is that of its first rule plus the index that fired
@@ -121,8 +122,7 @@ def _deciding_rules(evaluation: Evaluation) -> pl.DataFrame:
 
 def _leaf_values(evaluation: Evaluation) -> pl.DataFrame:
     """subject_id, leaf, value (Boolean): the leaves that are known."""
-    names = evaluation.plan.questions.names
-    matrix = np.vstack([evaluation.columns[name] for name in names]) if names else np.zeros((0, evaluation.subjects.height), dtype=np.int8)
+    names, matrix = evaluation.plan.questions.names, evaluation.leaves
     leaf, row = np.nonzero(matrix != UNKNOWN)
     return pl.DataFrame(
         {
@@ -222,6 +222,7 @@ def _unknown_leaves(missing: pl.LazyFrame, leaf_values: pl.LazyFrame, facts: Fac
     """To each unknown criterion, the concepts nobody recorded, and why they are unknown."""
     measured = facts.labs.lazy().select("subject_id", "concept", pl.lit(True).alias("_measured"))
     suspected = facts.concepts.lazy().filter("suspected").select("subject_id", "concept", pl.lit(True).alias("_suspected"))
+    recorded = facts.concepts.lazy().filter("present").select("subject_id", "concept", pl.lit(True).alias("_recorded"))
     derived = pl.DataFrame(
         [(made, base) for made, bases in DERIVED_FROM.items() for base in bases], schema=["made", "concept"], orient="row"
     )
@@ -235,6 +236,8 @@ def _unknown_leaves(missing: pl.LazyFrame, leaf_values: pl.LazyFrame, facts: Fac
         .then(pl.lit("unit not convertible"))
         .when(pl.col("source_kind").str.starts_with("lab"))
         .then(pl.lit("never measured"))
+        .when(pl.col("_recorded").fill_null(False) & pl.col("leaf").str.starts_with("current:"))
+        .then(pl.lit("on record, but not whether it goes on"))
         .when(pl.col("_suspected").fill_null(False))
         .then(pl.lit("only suspected"))
         .otherwise(pl.lit("source silent"))
@@ -247,6 +250,7 @@ def _unknown_leaves(missing: pl.LazyFrame, leaf_values: pl.LazyFrame, facts: Fac
         .join(plan.leaf_subjects.lazy(), on="leaf", maintain_order="left_right")
         .join(measured, on=["subject_id", "concept"], how="left", maintain_order="left")
         .join(suspected, on=["subject_id", "concept"], how="left", maintain_order="left")
+        .join(recorded, on=["subject_id", "concept"], how="left", maintain_order="left")
         .join(unusable, on=["subject_id", "concept"], how="left", maintain_order="left")
         .group_by("subject_id", "id", maintain_order=True)
         .agg(pl.struct("concept", because.alias("because")).unique(maintain_order=True).alias("unknown"))

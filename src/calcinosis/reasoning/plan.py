@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from calcinosis.findings import Evaluator, Leaf, children, compile_criterion, expand, leaf_id, leaves, references
+from calcinosis.findings import Leaf, children, expand, leaf_id, leaves, references
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import (
     AgeIs,
     Criterion,
+    Current,
     FindingRef,
     Has,
     Hypothesis,
@@ -29,11 +32,12 @@ from calcinosis.knowledge.model import (
     Suspected,
 )
 from calcinosis.leaves import Questions, all_leaves
+from calcinosis.reasoning.program import Compiler, Program
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedCriterion:
-    """One shown criterion: column name, owner, role and what to tell the reader."""
+    """One shown criterion: owner, role and what to tell the reader."""
 
     id: int  # row in ``Plan.criteria``
     kind: str  # "type", "mimic", "alarm", "disease", "form", "test"
@@ -41,22 +45,23 @@ class PlannedCriterion:
     role: str  # "rule", "supports", "against", "subtype", "risk", "established", "suspected", "when"
     label: str
     sources: tuple[str, ...]
-    truth: Evaluator
     status: Status | None = None  # of a rule
     detail: str | None = None  # key of a subtype or risk factor
 
     @property
-    def rank(self) -> int:
-        """Rank of the status this rule sets."""
-        return Status.NOT_ASSESSED.rank if self.status is None else self.status.rank
+    def column(self) -> str:
+        """The column that holds its truth."""
+        return f"criterion:{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     knowledge: Knowledge
     questions: Questions  # every leaf, once
-    nodes: tuple[str, ...]  # "finding:x" and "hypothesis:x", each after those it names
-    findings: dict[str, Evaluator]
+    program: Program  # every finding, criterion and status over the leaves
+    rank_rows: npt.NDArray[np.intp]  # rows of the statuses, one per hypothesis
+    urgency: npt.NDArray[np.int16]  # one per hypothesis
+    more_urgent: dict[int, tuple[str, int]]  # place of a hypothesis -> column, and its urgency where that is true
     rules: dict[str, tuple[PlannedCriterion, ...]]  # hypothesis -> its status rules, in order
     shown: dict[str, tuple[PlannedCriterion, ...]]  # hypothesis -> supports, against, subtypes, risk factors
     other: tuple[PlannedCriterion, ...]  # alarms, diseases, forms, tests
@@ -88,7 +93,7 @@ def _compile(knowledge: Knowledge) -> Plan:
 
     def plan(kind: str, owner: str, role: str, label: str, sources: tuple[str, ...], when: Criterion, *,
              now: bool = False, status: Status | None = None, detail: str | None = None) -> PlannedCriterion:  # fmt: skip
-        planned = PlannedCriterion(len(owners), kind, owner, role, label, sources, compile_criterion(when, now=now), status, detail)
+        planned = PlannedCriterion(len(owners), kind, owner, role, label, sources, status, detail)
         owners.append((planned, when, now))
         return planned
 
@@ -130,11 +135,22 @@ def _compile(knowledge: Knowledge) -> Plan:
     wanted += [(leaf, False) for finding in knowledge.findings.values() for leaf in leaves(finding.when, knowledge)]
     wanted += [(leaf, False) for each in knowledge.types.values() if each.more_urgent for leaf in leaves(each.more_urgent.when, knowledge)]
     questions = Questions(knowledge, all_leaves(wanted))
+    program = _program(knowledge, questions, nodes, rules, owners)
     return Plan(
         knowledge=knowledge,
         questions=questions,
-        nodes=nodes,
-        findings={f"finding:{key}": compile_criterion(finding.when) for key, finding in knowledge.findings.items()},
+        program=program,
+        rank_rows=np.array([program.names[f"rank:{key}"] for key in rules], dtype=np.intp),
+        urgency=np.array(
+            [knowledge.types[key].urgency if key in knowledge.types else knowledge.setting("mimic_urgency") for key in rules],
+            dtype=np.int16,
+        ),
+        more_urgent={
+            place: (f"more_urgent:{key}", each.more_urgent.urgency)
+            for place, key in enumerate(rules)
+            for each in [knowledge.types.get(key)]
+            if each and each.more_urgent
+        },
         rules=rules,
         shown=shown,
         other=tuple(other),
@@ -168,6 +184,32 @@ def _compile(knowledge: Knowledge) -> Plan:
             orient="row",
         ).unique(maintain_order=True),
     )
+
+
+def _program(
+    knowledge: Knowledge,
+    questions: Questions,
+    nodes: tuple[str, ...],
+    rules: dict[str, tuple[PlannedCriterion, ...]],
+    owners: list[tuple[PlannedCriterion, Criterion, bool]],
+) -> Program:
+    compiler = Compiler(questions.leaves)
+    for node in nodes:
+        kind, key = node.split(":", 1)
+        if kind == "finding":
+            compiler.add(node, knowledge.findings[key].when)
+        else:
+            hypothesis: Hypothesis = knowledge.types.get(key) or knowledge.mimics[key]
+            for planned, rule in zip(rules[key], hypothesis.rules, strict=True):
+                compiler.add(planned.column, rule.when)
+            compiler.add_status(key, [(planned.column, rule) for planned, rule in zip(rules[key], hypothesis.rules, strict=True)])
+    for planned, when, now in owners:
+        if planned.role != "rule":
+            compiler.add(planned.column, when, now=now)
+    for key, each in knowledge.types.items():
+        if each.more_urgent:
+            compiler.add(f"more_urgent:{key}", each.more_urgent.when)
+    return compiler.program()
 
 
 def _order(knowledge: Knowledge) -> tuple[str, ...]:
@@ -221,7 +263,7 @@ def _signed_leaves(criterion: Criterion, knowledge: Knowledge, now: bool, positi
         yield from _signed_leaves(knowledge.findings[criterion.finding].when, knowledge, False, positive)
     elif isinstance(criterion, Not):
         yield from _signed_leaves(criterion.not_, knowledge, now, not positive)
-    elif isinstance(criterion, Has | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
+    elif isinstance(criterion, Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
         yield leaf_id(criterion, now=now), positive
     elif isinstance(criterion, HypothesisAtLeast):
         hypothesis = knowledge.types.get(criterion.hypothesis) or knowledge.mimics[criterion.hypothesis]
@@ -239,6 +281,8 @@ def _leaf_subjects(leaf: Leaf, now: bool) -> Iterator[tuple[str, str, str]]:
     match leaf:
         case Has():
             yield name, "concept", leaf.has
+        case Current():
+            yield name, "concept", leaf.current
         case Suspected():
             yield name, "concept", leaf.suspected
         case SameSite():

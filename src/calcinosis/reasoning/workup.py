@@ -6,13 +6,12 @@ Each possible result of each missing test is written into a copy of the patient'
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from calcinosis.findings import is_plain, leaf_id
+from calcinosis.findings import is_plain
 from calcinosis.knowledge.model import Has, LabIs, LabValue, Outcome, Test
 from calcinosis.labs import FLAG_DECIDES
 from calcinosis.leaves import FLAG_MEANS, LeafMatrix
@@ -26,8 +25,9 @@ class _Scenario:
     test: Test
     outcome: Outcome
     index: int
-    known: tuple[str, ...]  # columns that hold the answer already if they are not null
-    assigns: dict[str, np.int8]
+    known: tuple[str, ...]  # leaves that hold the answer already if they are known
+    leaves: npt.NDArray[np.intp]  # leaves that the result would answer
+    values: npt.NDArray[np.int8]  # and how
 
 
 _scenarios: dict[str, tuple[_Scenario, ...]] = {}
@@ -47,8 +47,7 @@ def _scenario(plan: Plan, test: Test, outcome: Outcome, index: int) -> _Scenario
     assigns: dict[str, np.int8] = {}
     known: list[str] = []
     flags = {**{FLAG_DECIDES[lab]: flag for lab, flag in outcome.labs.items() if lab in FLAG_DECIDES}, **outcome.labs}
-    for leaf, now in plan.questions.leaves:
-        name = leaf_id(leaf, now=now)
+    for (leaf, _), name in zip(plan.questions.leaves, plan.questions.names, strict=True):
         if isinstance(leaf, LabIs) and leaf.lab in flags:
             if leaf.lab in outcome.labs:
                 known.append(name)
@@ -65,7 +64,9 @@ def _scenario(plan: Plan, test: Test, outcome: Outcome, index: int) -> _Scenario
                     assigns[name] = TRUE
                 elif not present and leaf.has in knowledge.descendants[concept]:
                     assigns[name] = FALSE
-    return _Scenario(test, outcome, index, tuple(known), assigns)
+    place = {name: j for j, name in enumerate(plan.questions.names)}
+    leaves = np.array([place[name] for name in assigns], dtype=np.intp)
+    return _Scenario(test, outcome, index, tuple(known), leaves, np.array(list(assigns.values()), dtype=np.int8))
 
 
 def _flag_truth(leaf: LabIs, flag: str) -> np.int8:
@@ -94,16 +95,16 @@ def missing_tests(evaluation: Evaluation) -> dict[str, npt.NDArray[np.intp]]:
     """
     plan, columns = evaluation.plan, evaluation.columns
     lesion = evaluation.true("lesion_present")
-    when = {c.owner: c.truth for c in plan.other if c.kind == "test"}
+    when = {c.owner: c.column for c in plan.other if c.kind == "test"}
     answers = _answers(plan)
     missing = {}
     for test in plan.knowledge.tests.values():
         known = answers.get(test.key)
         if not known:
             continue
-        lacking = lesion & reduce(np.logical_and, (columns[name] == UNKNOWN for name in known))
+        lacking = lesion & (columns.matrix[[columns.names[name] for name in known]] == UNKNOWN).all(axis=0)
         if test.key in when and lacking.any():
-            lacking &= when[test.key](columns) >= (UNKNOWN if test.ask_when_unknown else TRUE)
+            lacking &= columns[when[test.key]] >= (UNKNOWN if test.ask_when_unknown else TRUE)
         if lacking.any():
             missing[test.key] = np.flatnonzero(lacking)
     return missing
@@ -116,17 +117,14 @@ def what_tests_would_change(evaluation: Evaluation, missing: dict[str, npt.NDArr
         subject_id, test, outcome (index), leading (key or null), and ``rank:<type>`` after the result.
     """
     plan = evaluation.plan
-    names = plan.questions.names
-    base = np.vstack([evaluation.columns[name] for name in names])
-    place = {name: j for j, name in enumerate(names)}
+    base = evaluation.leaves
     blocks, rows, tests, outcomes = [], [], [], []
     for each in scenarios(plan):
         lacking = missing.get(each.test.key)
         if lacking is None:
             continue
         block = base[:, lacking]
-        for name, value in each.assigns.items():
-            block[place[name]] = value
+        block[each.leaves] = each.values[:, None]
         blocks.append(block)
         rows.append(lacking)
         tests += [each.test.key] * len(lacking)
@@ -134,7 +132,7 @@ def what_tests_would_change(evaluation: Evaluation, missing: dict[str, npt.NDArr
     if not blocks:
         return pl.DataFrame(schema={"subject_id": pl.String, "test": pl.String, "outcome": pl.Int32, "leading": pl.String})
     subjects = evaluation.subjects[np.concatenate(rows).tolist()]
-    after = evaluate(LeafMatrix(subjects=subjects, names=names, values=np.hstack(blocks)), plan)
+    after = evaluate(LeafMatrix(subjects=subjects, names=plan.questions.names, values=np.hstack(blocks)), plan)
     leaders = pl.Series([*plan.hypotheses, None], dtype=pl.String)
     return pl.DataFrame(
         {

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
+from calcinosis.events import ENDED
 from calcinosis.knowledge.model import Context
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir_columns import COMPONENT, MAX_BASE64, MAX_TEXT, MEDICATION_TYPES, unpacked
@@ -41,6 +42,11 @@ _IGNORED: Final = {
 }
 _NEGATED: Final = {"Procedure": {"not-done"}, "MedicationStatement": {"not-taken"}}
 _UNCERTAIN: Final = {"Procedure": {"preparation"}, "MedicationStatement": {"intended"}}
+_ENDED: Final = {  # of a course of treatment or a condition; a completed dispense or administration ends nothing
+    "Condition": {"inactive", "remission", "resolved"},
+    "MedicationRequest": {"stopped", "completed", "ended"},
+    "MedicationStatement": {"stopped", "completed"},
+}
 _VERIFICATION: Final = {
     "refuted": "negated", "provisional": "uncertain", "differential": "uncertain", "unconfirmed": "uncertain",
 }  # fmt: skip
@@ -93,6 +99,7 @@ class FhirMapper:
             meaning.drafts, meaning.unmapped = [], []
             return meaning
         shown = fields.code("clinicalStatus") or status
+        shown = ENDED if shown in _ENDED.get(kind, ()) else shown
         meaning.drafts = merged(replace(draft, status=shown) for draft in meaning.drafts)
         return meaning
 

@@ -150,8 +150,9 @@ class FhirTables:
         """(type, id) -> its first record in a file."""
         self.con.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT unnest($1::VARCHAR[]) AS rt, unnest($2::VARCHAR[]) AS id",
                          [[kind for kind, _ in keys], [key for _, key in keys]])  # fmt: skip
+        source = self._source([path], gzipped, _KEYS)
         found = self._in_order(
-            f"SELECT min(n), rt, id FROM (SELECT row_number() OVER () AS n, resourceType AS rt, id FROM {self._source([path], gzipped, _KEYS)})"
+            f"SELECT min(n), rt, id FROM (SELECT row_number() OVER () AS n, resourceType AS rt, id FROM {source})"
             " JOIN wanted USING (rt, id) GROUP BY rt, id"
         )
         return {(kind, key): number for number, kind, key in found}

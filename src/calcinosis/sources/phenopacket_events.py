@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from calcinosis.events import ENDED
 from calcinosis.knowledge.model import Context
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir_meaning import Draft, Interpreter, Meaning, merged, union
@@ -148,6 +149,7 @@ class PhenopacketMapper:
             meaning.outcome, meaning.category = "ignored", what
             return Span()
         status = str(regimen.regimen_status).lower() or None
+        status = ENDED if status in ("completed", "discontinued") else status
         said = self.read.coded(coded, Context.PROCEDURE, meaning)
         meaning.drafts = [replace(draft, status=status) for draft in _labelled(said.drafts, coded)]
         return Span((regimen.start_time,), (regimen.end_time,))

@@ -1,0 +1,172 @@
+"""The rules as a program: levels of array operations over one matrix of truth values.
+
+Row *j* of the matrix holds one node for every patient: first the leaves, then every distinct part of every criterion once, then the
+statuses. A node stands one level above the highest node it reads, so all nodes of one kind and level are answered by one NumPy call,
+whether there is one patient or a million. (Calling a function per criterion cost three times as much for one patient.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from calcinosis.findings import Leaf, children, expand, leaf_id
+from calcinosis.knowledge.model import All, AnyOf, AtLeast, Criterion, FindingRef, HypothesisAtLeast, Known, Not, Status, StatusRule
+from calcinosis.truth import FALSE, TRUE, UNKNOWN, from_bool
+
+Matrix = npt.NDArray[np.int8]
+_Rows = npt.NDArray[np.intp]
+_PATIENTS_AT_A_TIME: Final = 8192  # keeps the matrix of all nodes small, however many patients there are
+_NO_RULE: Final = np.int8(127)
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    """All nodes of one kind in one level.
+
+    ``reads`` are the rows they read, one after the other; ``starts`` where each node begins; ``numbers`` what else each needs.
+    """
+
+    kind: str  # "all", "any", "not", "known", "reaches", "at_least", "status"
+    writes: _Rows
+    reads: _Rows
+    starts: _Rows
+    numbers: npt.NDArray[np.int8]  # "reaches": rank; "at_least": how many; "status": ranks of the rules, NOT_ASSESSED last
+
+    def run(self, values: Matrix) -> None:
+        read = values[self.reads]
+        match self.kind:
+            case "all":
+                values[self.writes] = np.minimum.reduceat(read, self.starts, axis=0)
+            case "any":
+                values[self.writes] = np.maximum.reduceat(read, self.starts, axis=0)
+            case "not":
+                values[self.writes] = TRUE - read
+            case "known":
+                values[self.writes] = from_bool(read == TRUE)
+            case "reaches":
+                values[self.writes] = from_bool(read >= self.numbers[:, None])
+            case "at_least":
+                wanted = self.numbers[:, None].astype(np.int16)
+                true = np.add.reduceat((read == TRUE).astype(np.int16), self.starts, axis=0)
+                possible = np.add.reduceat((read != FALSE).astype(np.int16), self.starts, axis=0)
+                values[self.writes] = np.where(true >= wanted, TRUE, np.where(possible < wanted, FALSE, UNKNOWN))
+            case "status":
+                place = np.arange(len(self.reads)) - np.repeat(self.starts, np.diff([*self.starts, len(self.reads)]))
+                first = np.minimum.reduceat(np.where(read == TRUE, place[:, None].astype(np.int8), _NO_RULE), self.starts, axis=0)
+                fired = np.where(first == _NO_RULE, np.int8(-1), first)
+                values[self.writes] = fired
+                values[self.writes + 1] = np.take_along_axis(self.numbers, fired.astype(np.intp) % self.numbers.shape[1], axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What :class:`Compiler` made.
+
+    Attributes:
+        names: column -> row of the matrix that :meth:`run` returns: leaves, ``finding:<key>``, ``criterion:<id>``,
+            ``fired:<hypothesis>`` (index of the deciding rule, −1 for none), ``rank:<hypothesis>`` (of its status).
+    """
+
+    names: dict[str, int]
+    leaves: int
+    rows: int
+    kept: _Rows
+    operations: tuple[_Operation, ...]
+
+    def run(self, leaves: Matrix) -> Matrix:
+        """``leaves``: shape (leaves, patients). Returns the named rows, leaves first."""
+        answers = np.empty((len(self.kept), leaves.shape[1]), dtype=np.int8)
+        for start in range(0, leaves.shape[1], _PATIENTS_AT_A_TIME):
+            part = leaves[:, start : start + _PATIENTS_AT_A_TIME]
+            values = np.empty((self.rows, part.shape[1]), dtype=np.int8)
+            values[: self.leaves] = part
+            for operation in self.operations:
+                operation.run(values)
+            answers[:, start : start + _PATIENTS_AT_A_TIME] = values[self.kept]
+        return answers
+
+
+class Compiler:
+    """Collects criteria and statuses; what they name must have been added before."""
+
+    def __init__(self, leaves: Iterable[tuple[Leaf, bool]]) -> None:
+        self._named = {leaf_id(leaf, now=now): j for j, (leaf, now) in enumerate(leaves)}
+        self._leaves = len(self._named)
+        self._levels = [0] * self._leaves
+        self._nodes: dict[tuple[object, ...], int] = {}
+        self._parts: dict[int, list[tuple[str, int, Sequence[int], Sequence[int]]]] = {}  # level -> (kind, row, reads, numbers)
+
+    def add(self, name: str, criterion: Criterion, *, now: bool = False) -> None:
+        """``now``: the criterion's own measurements are the latest, not those at the index date."""
+        self._named[name] = self._node(criterion, now)
+
+    def add_status(self, hypothesis: str, rules: Sequence[tuple[str, StatusRule]]) -> None:
+        """The first rule that is true sets the status; an unknown rule never fires. ``rules``: name of the rule's column, and the rule."""
+        ranks = [rule.status.rank for _, rule in rules]
+        fired = self._write("status", [self._named[name] for name, _ in rules], [*ranks, Status.NOT_ASSESSED.rank], rows=2)
+        self._named[f"fired:{hypothesis}"], self._named[f"rank:{hypothesis}"] = fired, fired + 1
+
+    def program(self) -> Program:
+        names = list(self._named)
+        return Program(
+            names={name: place for place, name in enumerate(names)},
+            leaves=self._leaves,
+            rows=len(self._levels),
+            kept=np.array([self._named[name] for name in names], dtype=np.intp),
+            operations=tuple(
+                _operation(kind, [part for part in self._parts[level] if part[0] == kind])
+                for level in sorted(self._parts)
+                for kind in dict.fromkeys(part[0] for part in self._parts[level])
+            ),
+        )
+
+    def _node(self, criterion: Criterion, now: bool) -> int:
+        criterion = expand(criterion)
+        match criterion:
+            case FindingRef():
+                return self._named[f"finding:{criterion.finding}"]
+            case HypothesisAtLeast():
+                return self._once("reaches", [self._named[f"rank:{criterion.hypothesis}"]], [criterion.at_least.rank])
+            case All() | AnyOf():
+                parts = list(dict.fromkeys(self._node(part, now) for part in children(criterion)))
+                return parts[0] if len(parts) == 1 else self._once("all" if isinstance(criterion, All) else "any", sorted(parts))
+            case Not():
+                return self._once("not", [self._node(criterion.not_, now)])
+            case Known():
+                return self._once("known", [self._node(criterion.known, now)])
+            case AtLeast():
+                return self._once("at_least", [self._node(part, now) for part in criterion.of], [criterion.at_least])
+            case _:
+                return self._named[leaf_id(criterion, now=now)]  # type: ignore[arg-type]  # expand() leaves only leaves here
+
+    def _once(self, kind: str, reads: Sequence[int], numbers: Sequence[int] = ()) -> int:
+        key = (kind, *reads, *numbers)
+        if key not in self._nodes:
+            self._nodes[key] = self._write(kind, reads, numbers)
+        return self._nodes[key]
+
+    def _write(self, kind: str, reads: Sequence[int], numbers: Sequence[int], rows: int = 1) -> int:
+        row = len(self._levels)
+        level = 1 + max((self._levels[read] for read in reads), default=0)
+        self._levels += [level] * rows
+        self._parts.setdefault(level, []).append((kind, row, reads, numbers))
+        return row
+
+
+def _operation(kind: str, parts: Sequence[tuple[str, int, Sequence[int], Sequence[int]]]) -> _Operation:
+    longest = max(len(numbers) for *_, numbers in parts)
+    # ranks of a status are filled up with the last one, NOT_ASSESSED, which index −1 finds
+    numbers = [[*numbers, *[numbers[-1]] * (longest - len(numbers))] for *_, numbers in parts] if longest else [[]]
+    table = np.array(numbers, dtype=np.int8)
+    return _Operation(
+        kind=kind,
+        writes=np.array([row for _, row, _, _ in parts], dtype=np.intp),
+        reads=np.array([read for *_, reads, _ in parts for read in reads], dtype=np.intp),
+        starts=np.cumsum([0, *(len(reads) for *_, reads, _ in parts)][:-1]).astype(np.intp),
+        numbers=table if kind == "status" else table.reshape(-1),
+    )
