@@ -1,0 +1,1 @@
+"""What published studies add up to: pooled response proportions and two-arm comparisons."""
