@@ -15,6 +15,7 @@ from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import (
     AgeIs,
     All,
+    AnyKnown,
     AnyOf,
     AtLeast,
     Current,
@@ -446,6 +447,9 @@ class Case:
                 return kleene_and([self.truth(part, now) for part in criterion.all_])
             case AnyOf():
                 return kleene_or([self.truth(part, now) for part in criterion.any_])
+            case AnyKnown():
+                answers = [self.truth(part, now) for part in criterion.any_known]
+                return True if True in answers else False if False in answers else None
             case Not():
                 return kleene_not(self.truth(criterion.not_, now))
             case Known():

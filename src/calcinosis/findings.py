@@ -12,6 +12,7 @@ from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import (
     AgeIs,
     All,
+    AnyKnown,
     AnyOf,
     AtLeast,
     Criterion,
@@ -73,7 +74,7 @@ def expand(criterion: Criterion) -> Criterion:
 def children(criterion: Criterion) -> tuple[Criterion, ...]:
     """The direct parts of a compound criterion; empty for a leaf or a reference."""
     match expand(criterion):
-        case All(all_=parts) | AnyOf(any_=parts) | AtLeast(of=parts):
+        case All(all_=parts) | AnyOf(any_=parts) | AnyKnown(any_known=parts) | AtLeast(of=parts):
             return parts
         case Not(not_=part) | Known(known=part):
             return (part,)

@@ -123,6 +123,7 @@ def criteria(findings: list[str] = [], hypotheses: list[str] = []) -> st.SearchS
         return st.one_of(
             st.fixed_dictionaries({"all": several}),
             st.fixed_dictionaries({"any": several}),
+            st.fixed_dictionaries({"any_known": several}),
             st.fixed_dictionaries({"not": parts}),
             st.fixed_dictionaries({"known": parts}),
             st.fixed_dictionaries({"at_least": st.integers(1, 3), "of": several}),

@@ -153,10 +153,10 @@ def _treatments(knowledge: Knowledge) -> Iterator[Problem]:
         elif other is not None and other.unit != study.unit:
             yield Problem(origin, "unit_of_analysis", f"{study.unit} are compared with {other.unit}")
     yield from _overlaps(knowledge)
-    for key in knowledge.treatments:
-        if key not in studied:
+    for key, treatment in knowledge.treatments.items():
+        if key not in studied and any(use.stance != "no_data" for use in treatment.uses):
             origin = knowledge.origins["Treatment", key]
-            yield Problem(origin, "unstudied_treatment", f"treatment {key!r} has no row in evidence/, not even 'no data'")
+            yield Problem(origin, "unstudied_treatment", f"treatment {key!r} has no row in evidence/, and its uses do not say no_data")
 
 
 def _known_diseases(knowledge: Knowledge, keys: Iterable[str], origin: Origin) -> Iterator[Problem]:

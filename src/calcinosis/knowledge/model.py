@@ -245,6 +245,12 @@ class AnyOf(Closed):
     any_: tuple[Criterion, ...] = Field(alias="any", min_length=1)
 
 
+class AnyKnown(Closed):
+    """Several measures of one thing (creatinine clearance, eGFR): true when one says so; false when one is known and none says so."""
+
+    any_known: tuple[Criterion, ...] = Field(min_length=1)
+
+
 class Not(Closed):
     not_: Criterion = Field(alias="not")
 
@@ -265,7 +271,7 @@ class AtLeast(Closed):
 _TAGS: dict[str, type[Closed]] = {
     "has": Has, "has_any": HasAny, "current": Current, "suspected": Suspected, "same_site": SameSite, "lab": LabIs, "value": LabValue,
     "age": AgeIs, "sex": SexIs, "finding": FindingRef, "hypothesis": HypothesisAtLeast, "all": All, "any": AnyOf,
-    "not": Not, "known": Known, "of": AtLeast,
+    "any_known": AnyKnown, "not": Not, "known": Known, "of": AtLeast,
 }  # fmt: skip
 
 
@@ -294,13 +300,14 @@ Criterion = Annotated[
     | HypothesisAtLeast
     | All
     | AnyOf
+    | AnyKnown
     | Not
     | Known
     | AtLeast,
     BeforeValidator(_parse_criterion),
 ]
 
-for _model in (All, AnyOf, Not, Known, AtLeast):
+for _model in (All, AnyOf, AnyKnown, Not, Known, AtLeast):
     _model.model_rebuild()
 
 

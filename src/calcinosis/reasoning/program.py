@@ -15,7 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from calcinosis.findings import Leaf, children, expand, leaf_id
-from calcinosis.knowledge.model import All, AnyOf, AtLeast, Criterion, FindingRef, HypothesisAtLeast, Known, Not, Status, StatusRule
+from calcinosis.knowledge.model import (
+    All,
+    AnyKnown,
+    AnyOf,
+    AtLeast,
+    Criterion,
+    FindingRef,
+    HypothesisAtLeast,
+    Known,
+    Not,
+    Status,
+    StatusRule,
+)
 from calcinosis.truth import FALSE, TRUE, UNKNOWN, from_bool
 
 Matrix = npt.NDArray[np.int8]
@@ -135,6 +147,11 @@ class Compiler:
             case All() | AnyOf():
                 parts = list(dict.fromkeys(self._node(part, now) for part in children(criterion)))
                 return parts[0] if len(parts) == 1 else self._once("all" if isinstance(criterion, All) else "any", sorted(parts))
+            case AnyKnown():
+                parts = list(dict.fromkeys(self._node(part, now) for part in criterion.any_known))
+                denied = [self._once("not", [part]) for part in parts]
+                all_unknown = self._once("all", sorted([*parts, *denied]))  # "a and not a" is unknown or false
+                return self._once("any", sorted([*(self._once("known", [part]) for part in parts), all_unknown]))
             case Not():
                 return self._once("not", [self._node(criterion.not_, now)])
             case Known():
