@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types check docs fuzz bench clean
+.PHONY: demo test lint types check docs pooled fuzz bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,9 @@ types: $(STAMP)
 docs: $(STAMP)  ## regenerate the reference pages and the JSON contract
 	$(BIN)/python -m calcinosis.knowledge.show docs/reference
 	$(BIN)/python -m calcinosis.report.contract docs
+
+pooled: $(STAMP)  ## pool the evidence again after a change of knowledge/content/evidence
+	$(BIN)/python -m calcinosis.evidence.cells
 
 fuzz: $(STAMP)  ## at least 20,000 mutated resources: no traceback, no lost record
 	$(BIN)/python tests/fuzz/fuzz_fhir.py --resources 21000

@@ -1,0 +1,215 @@
+"""The evidence base by treatment, calcification type and disease: who was studied, what was seen, and what may be pooled.
+
+Pooling takes seconds and needs the knowledge only, so its result is a file of the package (``pooled.csv``): ``make pooled`` renews it,
+and a test compares the two.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from calcinosis.evidence.pooling import Comparison, Group, Pair, compare, pool_proportions
+from calcinosis.knowledge import Knowledge, load_knowledge
+from calcinosis.knowledge.studies import Study
+
+POOLED_FILE: Final = Path(__file__).parent / "pooled.csv"
+ABOUT_TREATMENT: Final = frozenset({"rct", "prospective", "retrospective_cohort", "case_series", "case_report"})  # designs with own patients
+EVENTS: Final = frozenset({"recurrence", "mortality", "prevention", "progression"})  # outcomes that are counted as events, not responses
+
+
+@dataclass(frozen=True, slots=True)
+class PooledCell:
+    """One pooled proportion: what responded, or for an outcome of ``EVENTS`` what had the event.
+
+    ``estimate``, ``low`` and ``high`` (95 %) are proportions; the prediction interval needs three studies; ``tau2`` is on the logit scale.
+    """
+
+    treatment: str
+    type: str
+    disease: str | None  # all diseases together
+    outcome: str
+    k: int
+    n: int
+    events: int
+    estimate: float
+    low: float
+    high: float
+    prediction_low: float | None
+    prediction_high: float | None
+    tau2: float | None
+    heterogeneity_p: float | None
+    method: str
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two-arm studies of one treatment, type and outcome."""
+
+    treatment: str
+    type: str
+    outcome: str
+    comparison: Comparison
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of a treatment in one type.
+
+    Attributes:
+        rows: its studies, guidelines and reviews included.
+        studies: with patients of their own; patients reported twice count once.
+        patients: in those studies; None when no study gives a number.
+        single_cases: reports of single patients among the studies.
+        level: best OCEBM level of the studies, None without any.
+        directions: direction -> studies with patients of their own.
+        diseases: disease -> studies.
+    """
+
+    treatment: str
+    type: str
+    rows: tuple[Study, ...]
+    studies: int
+    patients: int | None
+    single_cases: int
+    level: int | None
+    directions: dict[str, int]
+    diseases: dict[str, int]
+    pooled: tuple[PooledCell, ...]
+
+
+def select(
+    knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None
+) -> tuple[Study, ...]:
+    """Rows about a treatment, a type and a disease; a row without a type or disease is about none in particular and stays."""
+    return tuple(
+        study
+        for study in knowledge.studies
+        if (treatment is None or treatment in study.treatments)
+        and (type_ is None or study.calcification_type in (None, type_))
+        and (disease is None or not study.diseases or disease in study.diseases)
+    )
+
+
+def evidence_for(knowledge: Knowledge, treatment: str, type_: str) -> Evidence:
+    """Everything about one treatment in one type."""
+    rows = tuple(row for row in select(knowledge, treatment, type_) if row.calcification_type == type_)
+    own = [row for row in rows if row.design in ABOUT_TREATMENT and row.arm == "treated" and row.direction != "not_seen"]
+    reports: dict[str, list[Study]] = {}
+    for row in own:
+        reports.setdefault(row.overlap or row.study, []).append(row)
+    counts = [max((row.n_patients for row in report if row.n_patients is not None), default=None) for report in reports.values()]
+    known = [count for count in counts if count is not None]
+    levels = [row.level for row in rows if row.level is not None and row.direction != "not_seen"]
+    return Evidence(
+        treatment=treatment,
+        type=type_,
+        rows=rows,
+        studies=len(reports),
+        patients=sum(known) if known else None,
+        single_cases=sum(all(row.design == "case_report" for row in report) for report in reports.values()),
+        level=min(levels, default=None),
+        directions=dict(Counter(_direction(report) for report in reports.values())),
+        diseases=dict(Counter(disease for report in reports.values() for disease in {d for row in report for d in row.diseases})),
+        pooled=tuple(cell for cell in load_pooled() if (cell.treatment, cell.type) == (treatment, type_)),
+    )
+
+
+def _direction(report: Sequence[Study]) -> str:
+    """Of a study with several rows: what they agree on, else mixed."""
+    said = {row.direction for row in report}
+    return said.pop() if len(said) == 1 else "mixed"
+
+
+# --- pooling ---------------------------------------------------------------------------------------
+
+
+def pool_everything(knowledge: Knowledge) -> list[PooledCell]:
+    """Every treatment, type and outcome with pooled rows: all diseases together, and each disease that has rows of its own."""
+    cells: dict[tuple[str, str, str | None, str], list[Study]] = {}
+    for row in knowledge.studies:
+        if row.pool and len(row.treatments) == 1 and row.calcification_type:
+            place = row.treatments[0], row.calcification_type
+            cells.setdefault((*place, None, row.outcome), []).append(row)
+            if len(row.diseases) == 1:  # a mixed population cannot be split
+                cells.setdefault((*place, row.diseases[0], row.outcome), []).append(row)
+    return [_pooled(place, rows) for place, rows in sorted(cells.items(), key=lambda item: [part or "" for part in item[0]])]
+
+
+def _pooled(place: tuple[str, str, str | None, str], rows: Sequence[Study]) -> PooledCell:
+    result = pool_proportions([Group(row.row, counted(row), row.n_evaluable or 0) for row in rows])
+    prediction = result.prediction or (None, None)
+    return PooledCell(
+        *place, k=result.k, n=result.n, events=result.events, estimate=result.estimate, low=result.low, high=result.high,
+        prediction_low=prediction[0], prediction_high=prediction[1], tau2=result.tau2, heterogeneity_p=result.heterogeneity_p,
+        method=result.method, rows=tuple(row.row for row in rows),
+    )  # fmt: skip
+
+
+def counted(row: Study) -> int:
+    """What the outcome of a row counts: events, or complete and partial responses."""
+    number = row.n_events if row.outcome in EVENTS else row.n_response
+    return number if number is not None else row.n_events or 0
+
+
+def compare_everything(knowledge: Knowledge) -> list[Compared]:
+    """Every treatment, type and outcome with control groups."""
+    rows = {row.row: row for row in knowledge.studies}
+    pairs: dict[tuple[str, str, str], list[tuple[str, Pair]]] = {}
+    for row in knowledge.studies:
+        other = rows.get(row.comparator_row or "")
+        if other is None or row.calcification_type is None or row.n_evaluable is None or other.n_evaluable is None:
+            continue
+        if any(each.n_events is None and each.n_response is None for each in (row, other)):
+            continue
+        pair = Pair(row.row, counted(row), row.n_evaluable, counted(other), other.n_evaluable)
+        pairs.setdefault((" + ".join(row.treatments), row.calcification_type, row.outcome), []).append((row.row, pair))
+    return [
+        Compared(*place, comparison=compare([pair for _, pair in found]), rows=tuple(row for row, _ in found))
+        for place, found in sorted(pairs.items())
+    ]
+
+
+# --- the file --------------------------------------------------------------------------------------
+
+
+@cache
+def load_pooled() -> tuple[PooledCell, ...]:
+    """The pooled proportions that the package ships."""
+    numbers = {"k": int, "n": int, "events": int}
+    texts = {"treatment", "type", "disease", "outcome", "method"}
+    cells = []
+    with POOLED_FILE.open(encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            values = {
+                name: tuple(text.split(";"))
+                if name == "rows"
+                else None
+                if text == ""
+                else text
+                if name in texts
+                else numbers.get(name, float)(text)
+                for name, text in row.items()
+            }
+            cells.append(PooledCell(**values))  # type: ignore[arg-type]
+    return tuple(cells)
+
+
+def write_pooled(cells: Iterable[PooledCell], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, [field.name for field in fields(PooledCell)], lineterminator="\n")
+        writer.writeheader()
+        for cell in cells:
+            values = asdict(cell) | {"rows": ";".join(cell.rows)}
+            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else "" if v is None else v for k, v in values.items()})
+
+
+if __name__ == "__main__":
+    write_pooled(pool_everything(load_knowledge()), POOLED_FILE)
