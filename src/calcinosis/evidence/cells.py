@@ -19,8 +19,8 @@ from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.knowledge.studies import Study
 
 POOLED_FILE: Final = Path(__file__).parent / "pooled.csv"
-ABOUT_TREATMENT: Final = frozenset({"rct", "prospective", "retrospective_cohort", "case_series", "case_report"})  # designs with own patients
-EVENTS: Final = frozenset({"recurrence", "mortality", "prevention", "progression"})  # outcomes that are counted as events, not responses
+OWN_PATIENTS: Final = frozenset({"rct", "prospective", "retrospective_cohort", "case_series", "case_report"})  # designs
+EVENTS: Final = frozenset({"recurrence", "mortality", "prevention", "progression"})  # outcomes counted as events, not responses
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def select(
 def evidence_for(knowledge: Knowledge, treatment: str, type_: str) -> Evidence:
     """Everything about one treatment in one type."""
     rows = tuple(row for row in select(knowledge, treatment, type_) if row.calcification_type == type_)
-    own = [row for row in rows if row.design in ABOUT_TREATMENT and row.arm == "treated" and row.direction != "not_seen"]
+    own = [row for row in rows if row.design in OWN_PATIENTS and row.arm == "treated" and row.direction != "not_seen"]
     reports: dict[str, list[Study]] = {}
     for row in own:
         reports.setdefault(row.overlap or row.study, []).append(row)

@@ -6,7 +6,7 @@ A *criterion* is anything with a truth value that is shown to a reader: a status
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +17,14 @@ from calcinosis.findings import Leaf, children, expand, leaf_id, leaves, referen
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import (
     AgeIs,
+    AnyOf,
     Criterion,
     Current,
     FindingRef,
     Has,
     Hypothesis,
     HypothesisAtLeast,
+    Known,
     LabIs,
     LabValue,
     Not,
@@ -31,6 +33,7 @@ from calcinosis.knowledge.model import (
     Status,
     Suspected,
 )
+from calcinosis.knowledge.treatments import CurrentDrugReview, SafetyRule, Treatment, Use
 from calcinosis.leaves import Questions, all_leaves
 from calcinosis.reasoning.program import Compiler, Program
 
@@ -55,6 +58,28 @@ class PlannedCriterion:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedUse:
+    use: Use
+    when: PlannedCriterion | None
+    favours: tuple[PlannedCriterion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTreatment:
+    treatment: Treatment
+    current: PlannedCriterion | None  # the patient has it now
+    uses: tuple[PlannedUse, ...]
+    safety: tuple[tuple[SafetyRule, PlannedCriterion], ...]  # the rules that a record can answer
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedReview:
+    review: CurrentDrugReview
+    taken: PlannedCriterion
+    when: PlannedCriterion
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     knowledge: Knowledge
     questions: Questions  # every leaf, once
@@ -65,6 +90,9 @@ class Plan:
     rules: dict[str, tuple[PlannedCriterion, ...]]  # hypothesis -> its status rules, in order
     shown: dict[str, tuple[PlannedCriterion, ...]]  # hypothesis -> supports, against, subtypes, risk factors
     other: tuple[PlannedCriterion, ...]  # alarms, diseases, forms, tests
+    treatments: tuple[PlannedTreatment, ...]
+    reviews: tuple[PlannedReview, ...]
+    open_questions: dict[int, tuple[tuple[int, str], ...]]  # criterion of a safety rule or review -> leaves (row, concept) it may lack
     definitions: pl.DataFrame  # owner (a type), definition_sources
     criteria: pl.DataFrame  # id, kind, owner, role, label, sources, status, detail
     criterion_leaves: pl.DataFrame  # id, leaf, positive: which leaf values argue for "true"
@@ -131,6 +159,15 @@ def _compile(knowledge: Knowledge) -> Plan:
         plan("test", test.key, "when", test.label, test.sources, test.when) for test in knowledge.tests.values() if test.when is not None
     ]
 
+    treatments = tuple(_plan_treatment(each, plan) for each in knowledge.treatments.values())
+    reviews = tuple(
+        PlannedReview(
+            each,
+            plan("review", each.key, "taken", each.label, each.sources, _any_current(each.concepts)),
+            plan("review", each.key, "when", each.label, each.sources, each.when, now=True),
+        )
+        for each in knowledge.reviews.values()
+    )
     wanted = [(leaf, now and not _in_finding) for _, when, now in owners for leaf, _in_finding in _leaves_with_home(when, knowledge)]
     wanted += [(leaf, False) for finding in knowledge.findings.values() for leaf in leaves(finding.when, knowledge)]
     wanted += [(leaf, False) for each in knowledge.types.values() if each.more_urgent for leaf in leaves(each.more_urgent.when, knowledge)]
@@ -154,6 +191,11 @@ def _compile(knowledge: Knowledge) -> Plan:
         rules=rules,
         shown=shown,
         other=tuple(other),
+        treatments=treatments,
+        reviews=reviews,
+        open_questions={
+            c.id: tuple(_open_questions(when, now, knowledge, program)) for c, when, now in owners if c.kind in ("safety", "review")
+        },
         definitions=pl.DataFrame(
             [(key, list(each.definition.sources)) for key, each in knowledge.types.items()],
             schema={"owner": pl.String, "definition_sources": pl.List(pl.String)},
@@ -184,6 +226,50 @@ def _compile(knowledge: Knowledge) -> Plan:
             orient="row",
         ).unique(maintain_order=True),
     )
+
+
+_Plan = Callable[..., PlannedCriterion]
+
+
+def _plan_treatment(treatment: Treatment, plan: _Plan) -> PlannedTreatment:
+    key = treatment.key
+    uses = tuple(
+        PlannedUse(
+            use,
+            None if use.when is None else plan("use", key, "when", treatment.label, use.statement.sources, use.when, now=True),
+            tuple(plan("use", key, "favours", each.label, each.sources, each.when) for each in use.favours),
+        )
+        for use in treatment.uses
+    )
+    return PlannedTreatment(
+        treatment=treatment,
+        current=plan("treatment", key, "current", treatment.label, treatment.what.sources, _any_current(treatment.concepts))
+        if treatment.concepts
+        else None,
+        uses=uses,
+        safety=tuple(
+            (rule, plan("safety", key, rule.verdict, rule.label, rule.sources, rule.when, now=True, detail=rule.key))
+            for rule in treatment.safety
+            if rule.when is not None
+        ),
+    )
+
+
+def _any_current(concepts: tuple[str, ...]) -> Criterion:
+    return AnyOf(any=tuple(Current(current=concept) for concept in concepts))
+
+
+def _open_questions(criterion: Criterion, now: bool, knowledge: Knowledge, program: Program) -> Iterator[tuple[int, str]]:
+    """The leaves that could leave a criterion unknown; what stands in ``known`` cannot."""
+    criterion = expand(criterion)
+    if isinstance(criterion, FindingRef):
+        yield from _open_questions(knowledge.findings[criterion.finding].when, False, knowledge, program)
+    elif isinstance(criterion, Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
+        name = leaf_id(criterion, now=now)
+        yield from ((program.names[name], concept) for _, _, concept in _leaf_subjects(criterion, now))
+    elif not isinstance(criterion, Known):
+        for part in children(criterion):
+            yield from _open_questions(part, now, knowledge, program)
 
 
 def _program(

@@ -1,0 +1,292 @@
+"""Treatment options of a patient: what was evaluated for the types that stand, and what speaks for and against each here.
+
+Every strategy of the knowledge base is listed, those with evidence against them too; safety rules are evaluated on the patient's own
+facts, and a rule that cannot be checked is shown as such. The order is explained field by field (:class:`~calcinosis.contract.OrderOut`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import polars as pl
+
+from calcinosis.contract import (
+    Citation,
+    EvidenceOut,
+    FactOut,
+    OptionOut,
+    OrderOut,
+    PooledOut,
+    Reason,
+    ReviewOut,
+    SafetyOut,
+    Statement,
+    UncheckedOut,
+    UseOut,
+)
+from calcinosis.evidence.cells import Evidence, evidence_for
+from calcinosis.facts import Facts
+from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.treatments import SafetyRule
+from calcinosis.reasoning.evaluate import Evaluation
+from calcinosis.reasoning.explain import facts_behind
+from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment
+from calcinosis.truth import FALSE, TRUE, UNKNOWN
+
+STANCES: Final = ("standard", "option", "no_data", "against")
+VERDICTS: Final = ("contraindicated", "caution", "monitor", "note")
+URGENCIES: Final = ("immediate", "same_day", "urgent", "routine")
+EFFECTS: Final = ("benefit", "mixed", "not_seen", "no_benefit", "harm")
+UNSAFE: Final = ("contraindicated", "caution")  # verdicts that make a current treatment worth a second look
+_NO_LEVEL: Final = 6
+
+
+class Words(Protocol):
+    """Puts keys and rows into words (the writer of :mod:`calcinosis.assessment`)."""
+
+    def label(self, concept: str) -> str: ...
+    def citations(self, keys: Any) -> list[Citation]: ...
+    def statement(self, statement: Any) -> Statement: ...
+    def facts(self, rows: Any) -> list[FactOut]: ...
+
+
+def chosen_types(plan: Plan, status: Mapping[str, Status], leading: str | None) -> list[str]:
+    """The leading type, and every type that is probable or confirmed."""
+    return [key for key in plan.knowledge.types if key == leading or status[key].rank >= Status.PROBABLE.rank]
+
+
+class OptionWriter:
+    """Writes the options and reviews of the patients of one evaluation."""
+
+    def __init__(self, evaluation: Evaluation, facts: Facts, words: Words, types: Sequence[Sequence[str]]) -> None:
+        """``types``: per patient, the types to write options for."""
+        self._evaluation, self._plan, self._words = evaluation, evaluation.plan, words
+        self._names = evaluation.columns.names
+        self._types = types
+        self._static: dict[tuple[str, str], dict[str, Any]] = {}
+        decided = [(row, c.id) for row in range(evaluation.subjects.height) for c in self._shown(row)]
+        subjects = evaluation.subjects["subject_id"]
+        pairs = pl.DataFrame(
+            {"subject_id": subjects.gather([row for row, _ in decided]), "id": pl.Series([id_ for _, id_ in decided], dtype=pl.Int32)}
+        )
+        behind = facts_behind(evaluation, facts, pairs)
+        self._facts: dict[tuple[str, int], list[dict[str, Any]]] = {
+            (subject, id_): rows for subject, id_, rows in zip(behind["subject_id"], behind["id"], behind["facts"].to_list(), strict=True)
+        }
+
+    # --- truth of one patient
+
+    def _truth(self, criterion: PlannedCriterion, row: int) -> int:
+        return int(self._evaluation.columns.matrix[self._names[criterion.column], row])
+
+    def _shown(self, row: int) -> Iterable[PlannedCriterion]:
+        """The true criteria of a patient whose facts will be shown."""
+        for each in self._plan.treatments:
+            concerned = self._concerned(each, row)
+            has_it = each.current is not None and self._truth(each.current, row) == TRUE
+            if concerned or has_it:
+                yield from (c for _, c in each.safety if self._truth(c, row) == TRUE)
+            if concerned:
+                yield from (c for use in each.uses for c in use.favours if self._truth(c, row) == TRUE)
+        for review in self._plan.reviews:
+            if self._truth(review.taken, row) == TRUE and self._truth(review.when, row) == TRUE:
+                yield review.taken
+
+    def _concerned(self, each: PlannedTreatment, row: int) -> bool:
+        return any(set(use.use.types) & set(self._types[row]) for use in each.uses)
+
+    def _facts_of(self, criterion: PlannedCriterion, row: int) -> list[FactOut]:
+        subject = self._evaluation.subjects["subject_id"][row]
+        return self._words.facts(self._facts.get((subject, criterion.id)))
+
+    # --- options
+
+    def options(self, row: int, diseases: frozenset[str]) -> list[OptionOut]:
+        """Options of one patient, type by type (in the order of urgency), best place first.
+
+        Args:
+            diseases: the patient's established and suspected diseases.
+        """
+        written: list[OptionOut] = []
+        for type_ in self._types[row]:
+            made = [option for each in self._plan.treatments if (option := self._option(each, type_, row, diseases)) is not None]
+            keys = sorted({_order_key(option.order) for option in made})
+            for option in made:
+                option.place = keys.index(_order_key(option.order)) + 1
+            written += sorted(made, key=lambda option: (option.place, option.label))
+        return written
+
+    def _option(self, each: PlannedTreatment, type_: str, row: int, diseases: frozenset[str]) -> OptionOut | None:
+        treatment = each.treatment
+        uses = [use for use in each.uses if type_ in use.use.types and (use.when is None or self._truth(use.when, row) != FALSE)]
+        if not uses:
+            return None
+        evidence = _evidence(self._plan, treatment.key, type_)
+        stance = min((use.use.stance for use in uses), key=STANCES.index)
+        favours = [c for use in uses for c in use.favours if self._truth(c, row) == TRUE]
+        speaks_for = [Reason(label=c.label, facts=self._facts_of(c, row), citations=self._words.citations(c.sources)) for c in favours]
+        studied = [not use.use.diseases or bool(diseases & set(use.use.diseases)) for use in uses]
+        safety, not_checked, cleared = self._safety(each, row)
+        return OptionOut(
+            **self._unchanging(each, type_, evidence),
+            place=0,
+            current=None if each.current is None else (False, None, True)[self._truth(each.current, row)],
+            stance=stance,
+            uses=[
+                UseOut(
+                    role=use.use.role,
+                    stance=use.use.stance,
+                    studied_here=here if use.use.diseases else None,
+                    statement=self._words.statement(use.use.statement),
+                )
+                for use, here in zip(uses, studied, strict=True)
+            ],
+            speaks_for=speaks_for,
+            safety=safety,
+            not_checked=not_checked,
+            cleared=cleared,
+            order=OrderOut(
+                contraindicated=any(rule.verdict == "contraindicated" for rule in safety),
+                stance=stance,
+                applicability=2 - any(studied) - bool(speaks_for),
+                level=evidence.level,
+                effect=effect_of(evidence.directions),
+                cautions=sum(rule.verdict == "caution" for rule in safety),
+            ),
+        )
+
+    def _unchanging(self, each: PlannedTreatment, type_: str, evidence: Evidence) -> dict[str, Any]:
+        """What an option says whoever the patient is."""
+        treatment = each.treatment
+        if (treatment.key, type_) not in self._static:
+            statements = {name: getattr(treatment, name) for name in ("mechanism", "dosing", "monitoring")}
+            self._static[treatment.key, type_] = {
+                "type": type_,
+                "treatment": treatment.key,
+                "label": treatment.label,
+                "kind": treatment.kind,
+                "drug_class": treatment.drug_class,
+                "what": self._words.statement(treatment.what),
+                "always": [self._rule(rule, []) for rule in treatment.safety if rule.always],
+                "evidence": self._evidence_out(evidence),
+                "notes": [self._words.statement(each) for each in treatment.evidence_notes],
+                **{name: [self._words.statement(each) for each in said] for name, said in statements.items()},
+            }
+        return self._static[treatment.key, type_]
+
+    def _safety(self, each: PlannedTreatment, row: int) -> tuple[list[SafetyOut], list[UncheckedOut], int]:
+        holds, not_checked, cleared = [], [], 0
+        for rule, criterion in each.safety:
+            truth = self._truth(criterion, row)
+            if truth == TRUE:
+                holds.append(self._rule(rule, self._facts_of(criterion, row)))
+            elif truth == UNKNOWN:
+                not_checked.append(_unchecked(rule, self._missing(criterion, row), None))
+            else:
+                cleared += 1
+        not_checked += [_unchecked(rule, [], rule.not_checkable) for rule in each.treatment.safety if rule.not_checkable]
+        return (
+            sorted(holds, key=lambda each: VERDICTS.index(each.verdict)),
+            sorted(not_checked, key=lambda each: VERDICTS.index(each.verdict)),
+            cleared,
+        )
+
+    def _missing(self, criterion: PlannedCriterion, row: int) -> list[str]:
+        column = self._evaluation.columns.matrix[:, row]
+        lacking = (concept for leaf, concept in self._plan.open_questions[criterion.id] if column[leaf] == UNKNOWN)
+        return list(dict.fromkeys(self._words.label(concept) for concept in lacking))
+
+    def _rule(self, rule: SafetyRule, facts: list[FactOut]) -> SafetyOut:
+        return SafetyOut(
+            rule=rule.key, kind=rule.kind, verdict=rule.verdict, label=rule.label, why=rule.why, advice=rule.advice,
+            facts=facts, citations=self._words.citations(rule.sources),
+        )  # fmt: skip
+
+    def _evidence_out(self, evidence: Evidence) -> EvidenceOut:
+        return EvidenceOut(
+            studies=evidence.studies,
+            patients=evidence.patients,
+            single_cases=evidence.single_cases,
+            level=evidence.level,
+            directions=evidence.directions,
+            diseases=evidence.diseases,
+            pooled=[
+                PooledOut(
+                    outcome=cell.outcome, disease=cell.disease, studies=cell.k, patients=cell.n, events=cell.events,
+                    estimate=cell.estimate, low=cell.low, high=cell.high,
+                    prediction_low=cell.prediction_low, prediction_high=cell.prediction_high,
+                )
+                for cell in evidence.pooled
+            ],
+            citations=self._words.citations(dict.fromkeys(study.study for study in evidence.rows)),
+        )  # fmt: skip
+
+    # --- what the patient has now
+
+    def reviews(self, row: int) -> tuple[list[ReviewOut], list[str]]:
+        """Current treatment to stop or review, and the reviews that lack only the knowledge whether the drug is taken."""
+        found, not_checked = [], []
+        for each in self._plan.reviews:
+            if self._truth(each.when, row) != TRUE:
+                continue
+            review = each.review
+            taken = self._truth(each.taken, row)
+            if taken == UNKNOWN:
+                not_checked.append(review.label)
+            elif taken == TRUE:
+                found.append(
+                    ReviewOut(
+                        key=review.key, kind="review", treatment=None, verdict=None, urgency=review.urgency, label=review.label,
+                        text=review.text, facts=self._facts_of(each.taken, row), citations=self._words.citations(review.sources),
+                    )
+                )  # fmt: skip
+        for planned in self._plan.treatments:
+            if planned.current is None or self._truth(planned.current, row) != TRUE:
+                continue
+            for rule, criterion in planned.safety:
+                if rule.verdict in UNSAFE and self._truth(criterion, row) == TRUE:
+                    found.append(
+                        ReviewOut(
+                            key=rule.key, kind="unsafe", treatment=planned.treatment.key, verdict=rule.verdict, urgency=None,
+                            label=f"{planned.treatment.label}: {rule.label}", text=" ".join(filter(None, (rule.why, rule.advice))),
+                            facts=self._facts_of(criterion, row), citations=self._words.citations(rule.sources),
+                        )
+                    )  # fmt: skip
+        found.sort(key=lambda each: (each.kind != "review", _urgency(each.urgency), VERDICTS.index(each.verdict or "note")))
+        return found, not_checked
+
+
+def _unchecked(rule: SafetyRule, missing: list[str], because: str | None) -> UncheckedOut:
+    return UncheckedOut(rule=rule.key, kind=rule.kind, verdict=rule.verdict, label=rule.label, missing=missing, because=because)
+
+
+def _urgency(urgency: str | None) -> int:
+    return len(URGENCIES) if urgency is None else URGENCIES.index(urgency)
+
+
+def _order_key(order: OrderOut) -> tuple[int, ...]:
+    return (
+        order.contraindicated,
+        STANCES.index(order.stance),
+        order.applicability,
+        _NO_LEVEL if order.level is None else order.level,
+        EFFECTS.index(order.effect),
+        min(order.cautions, 1),
+    )
+
+
+def effect_of(directions: Mapping[str, int]) -> str:
+    """What the studies together say: one direction if they agree, "mixed" if not, "not_seen" without any."""
+    said = {direction for direction, studies in directions.items() if studies}
+    return said.pop() if len(said) == 1 else "mixed" if said else "not_seen"
+
+
+_evidence_cache: dict[tuple[str, str, str], Evidence] = {}
+
+
+def _evidence(plan: Plan, treatment: str, type_: str) -> Evidence:
+    place = plan.knowledge.version, treatment, type_
+    if place not in _evidence_cache:
+        _evidence_cache[place] = evidence_for(plan.knowledge, treatment, type_)
+    return _evidence_cache[place]
