@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from calcinosis.contract import (
@@ -25,12 +27,13 @@ from calcinosis.contract import (
     UncheckedOut,
     UseOut,
 )
+from calcinosis.events import Schema
 from calcinosis.evidence.cells import Evidence, evidence_for
 from calcinosis.facts import Facts
 from calcinosis.knowledge.model import Status
 from calcinosis.knowledge.treatments import SafetyRule
 from calcinosis.reasoning.evaluate import Evaluation
-from calcinosis.reasoning.explain import facts_behind
+from calcinosis.reasoning.explain import REASON_SCHEMA, facts_behind
 from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment
 from calcinosis.truth import FALSE, TRUE, UNKNOWN
 
@@ -38,8 +41,23 @@ STANCES: Final = ("standard", "option", "no_data", "against")
 VERDICTS: Final = ("contraindicated", "caution", "monitor", "note")
 URGENCIES: Final = ("immediate", "same_day", "urgent", "routine")
 EFFECTS: Final = ("benefit", "mixed", "not_seen", "no_benefit", "harm")
+KINDS: Final = ("review", "unsafe", "not_checked")
 UNSAFE: Final = ("contraindicated", "caution")  # verdicts that make a current treatment worth a second look
 _NO_LEVEL: Final = 6
+
+REVIEW_SCHEMA: Final[Schema] = {
+    "subject_id": pl.String,
+    "kind": pl.String,  # one of KINDS
+    "key": pl.String,  # of the review, or of the safety rule
+    "treatment": pl.String,  # of an unsafe one
+    "verdict": pl.String,
+    "urgency": pl.String,  # of a review
+    "label": pl.String,
+    "text": pl.String,
+    "sources": pl.List(pl.String),
+    "facts": REASON_SCHEMA["facts"],
+}
+_SAID: Final = ("kind", "key", "treatment", "verdict", "urgency", "label", "text")
 
 
 class Words(Protocol):
@@ -57,7 +75,7 @@ def chosen_types(plan: Plan, status: Mapping[str, Status], leading: str | None) 
 
 
 class OptionWriter:
-    """Writes the options and reviews of the patients of one evaluation."""
+    """Writes the options of the patients of one evaluation."""
 
     def __init__(self, evaluation: Evaluation, facts: Facts, words: Words, types: Sequence[Sequence[str]]) -> None:
         """``types``: per patient, the types to write options for."""
@@ -83,18 +101,9 @@ class OptionWriter:
     def _shown(self, row: int) -> Iterable[PlannedCriterion]:
         """The true criteria of a patient whose facts will be shown."""
         for each in self._plan.treatments:
-            concerned = self._concerned(each, row)
-            has_it = each.current is not None and self._truth(each.current, row) == TRUE
-            if concerned or has_it:
+            if any(set(use.use.types) & set(self._types[row]) for use in each.uses):
                 yield from (c for _, c in each.safety if self._truth(c, row) == TRUE)
-            if concerned:
                 yield from (c for use in each.uses for c in use.favours if self._truth(c, row) == TRUE)
-        for review in self._plan.reviews:
-            if self._truth(review.taken, row) == TRUE and self._truth(review.when, row) == TRUE:
-                yield review.taken
-
-    def _concerned(self, each: PlannedTreatment, row: int) -> bool:
-        return any(set(use.use.types) & set(self._types[row]) for use in each.uses)
 
     def _facts_of(self, criterion: PlannedCriterion, row: int) -> list[FactOut]:
         subject = self._evaluation.subjects["subject_id"][row]
@@ -222,47 +231,75 @@ class OptionWriter:
             citations=self._words.citations(dict.fromkeys(study.study for study in evidence.rows)),
         )  # fmt: skip
 
-    # --- what the patient has now
 
-    def reviews(self, row: int) -> tuple[list[ReviewOut], list[str]]:
-        """Current treatment to stop or review, and the reviews that lack only the knowledge whether the drug is taken."""
-        found, not_checked = [], []
-        for each in self._plan.reviews:
-            if self._truth(each.when, row) != TRUE:
-                continue
-            review = each.review
-            taken = self._truth(each.taken, row)
-            if taken == UNKNOWN:
-                not_checked.append(review.label)
-            elif taken == TRUE:
-                found.append(
-                    ReviewOut(
-                        key=review.key, kind="review", treatment=None, verdict=None, urgency=review.urgency, label=review.label,
-                        text=review.text, facts=self._facts_of(each.taken, row), citations=self._words.citations(review.sources),
-                    )
+# --- what the patient has now ------------------------------------------------------------------------
+
+
+def review_rows(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
+    """Current treatment that deserves a second look, of all patients at once (``REVIEW_SCHEMA``), the most urgent first.
+
+    "review": a drug that feeds the disease is being taken. "unsafe": a contraindication or caution of a current treatment holds.
+    "not_checked": a drug would need review, and nobody knows whether it is taken.
+    """
+    plan, columns = evaluation.plan, evaluation.columns
+    parts: list[pl.DataFrame] = []
+
+    def add(rows: npt.NDArray[np.intp], criterion: PlannedCriterion, **said: str | None) -> None:
+        parts.append(
+            pl.DataFrame({"subject_id": evaluation.subjects["subject_id"].gather(rows)}).with_columns(
+                pl.lit(criterion.id, dtype=pl.Int32).alias("id"),
+                *(pl.lit(said.get(name), dtype=pl.String).alias(name) for name in _SAID),
+                pl.lit(list(criterion.sources), dtype=pl.List(pl.String)).alias("sources"),
+            )
+        )
+
+    for each in plan.reviews:
+        review, taken, holds = each.review, columns[each.taken.column], columns[each.when.column] == TRUE
+        said = {"key": review.key, "urgency": review.urgency, "label": review.label, "text": review.text}
+        for kind, truth in (("review", TRUE), ("not_checked", UNKNOWN)):
+            rows = np.flatnonzero(holds & (taken == truth))
+            if len(rows):
+                add(rows, each.taken, kind=kind, **said)
+    for planned in plan.treatments:
+        if planned.current is None or planned.treatment.kind != "drug":  # a procedure is done, it does not go on
+            continue
+        has_it = columns[planned.current.column] == TRUE
+        for rule, criterion in planned.safety if has_it.any() else ():
+            rows = np.flatnonzero(has_it & (columns[criterion.column] == TRUE))
+            if len(rows) and rule.verdict in UNSAFE:
+                add(
+                    rows, criterion, kind="unsafe", key=rule.key, treatment=planned.treatment.key, verdict=rule.verdict,
+                    label=f"{planned.treatment.label}: {rule.label}", text=" ".join(filter(None, (rule.why, rule.advice))),
                 )  # fmt: skip
-        for planned in self._plan.treatments:
-            if planned.current is None or self._truth(planned.current, row) != TRUE:
-                continue
-            for rule, criterion in planned.safety:
-                if rule.verdict in UNSAFE and self._truth(criterion, row) == TRUE:
-                    found.append(
-                        ReviewOut(
-                            key=rule.key, kind="unsafe", treatment=planned.treatment.key, verdict=rule.verdict, urgency=None,
-                            label=f"{planned.treatment.label}: {rule.label}", text=" ".join(filter(None, (rule.why, rule.advice))),
-                            facts=self._facts_of(criterion, row), citations=self._words.citations(rule.sources),
-                        )
-                    )  # fmt: skip
-        found.sort(key=lambda each: (each.kind != "review", _urgency(each.urgency), VERDICTS.index(each.verdict or "note")))
-        return found, not_checked
+    if not parts:
+        return pl.DataFrame(schema=REVIEW_SCHEMA)
+    found = pl.concat(parts)
+    behind = facts_behind(evaluation, facts, found.select("subject_id", "id").unique(maintain_order=True))
+    order = [
+        pl.col(name).replace_strict({word: place for place, word in enumerate(words)}, default=len(words), return_dtype=pl.Int8)
+        for name, words in (("kind", KINDS), ("urgency", URGENCIES), ("verdict", VERDICTS))
+    ]
+    return (
+        found.join(behind, on=["subject_id", "id"], how="left", maintain_order="left")
+        .sort("subject_id", *order, "label")
+        .select([pl.col(name).cast(dtype) for name, dtype in REVIEW_SCHEMA.items()])
+    )
+
+
+def reviews_in_words(rows: Sequence[Mapping[str, Any]], words: Words) -> tuple[list[ReviewOut], list[str]]:
+    """The rows of one patient as records, and the labels of those that could not be checked."""
+    found = [
+        ReviewOut(
+            **{name: row[name] for name in ("key", "kind", "treatment", "verdict", "urgency", "label", "text")},
+            facts=words.facts(row["facts"]), citations=words.citations(row["sources"]),
+        )
+        for row in rows if row["kind"] != "not_checked"
+    ]  # fmt: skip
+    return found, [row["label"] for row in rows if row["kind"] == "not_checked"]
 
 
 def _unchecked(rule: SafetyRule, missing: list[str], because: str | None) -> UncheckedOut:
     return UncheckedOut(rule=rule.key, kind=rule.kind, verdict=rule.verdict, label=rule.label, missing=missing, because=because)
-
-
-def _urgency(urgency: str | None) -> int:
-    return len(URGENCIES) if urgency is None else URGENCIES.index(urgency)
 
 
 def _order_key(order: OrderOut) -> tuple[int, ...]:
