@@ -57,7 +57,6 @@ REVIEW_SCHEMA: Final[Schema] = {
     "sources": pl.List(pl.String),
     "facts": REASON_SCHEMA["facts"],
 }
-_SAID: Final = ("kind", "key", "treatment", "verdict", "urgency", "label", "text")
 
 
 class Words(Protocol):
@@ -74,6 +73,9 @@ def chosen_types(plan: Plan, status: Mapping[str, Status], leading: str | None) 
     return [key for key in plan.knowledge.types if key == leading or status[key].rank >= Status.PROBABLE.rank]
 
 
+_unchanging: dict[tuple[str, str, str], dict[str, Any]] = {}  # knowledge version, treatment, type -> what an option always says
+
+
 class OptionWriter:
     """Writes the options of the patients of one evaluation."""
 
@@ -82,7 +84,6 @@ class OptionWriter:
         self._evaluation, self._plan, self._words = evaluation, evaluation.plan, words
         self._names = evaluation.columns.names
         self._types = types
-        self._static: dict[tuple[str, str], dict[str, Any]] = {}
         decided = [(row, c.id) for row in range(evaluation.subjects.height) for c in self._shown(row)]
         subjects = evaluation.subjects["subject_id"]
         pairs = pl.DataFrame(
@@ -168,9 +169,10 @@ class OptionWriter:
     def _unchanging(self, each: PlannedTreatment, type_: str, evidence: Evidence) -> dict[str, Any]:
         """What an option says whoever the patient is."""
         treatment = each.treatment
-        if (treatment.key, type_) not in self._static:
+        place = self._plan.knowledge.version, treatment.key, type_
+        if place not in _unchanging:
             statements = {name: getattr(treatment, name) for name in ("mechanism", "dosing", "monitoring")}
-            self._static[treatment.key, type_] = {
+            _unchanging[place] = {
                 "type": type_,
                 "treatment": treatment.key,
                 "label": treatment.label,
@@ -182,7 +184,7 @@ class OptionWriter:
                 "notes": [self._words.statement(each) for each in treatment.evidence_notes],
                 **{name: [self._words.statement(each) for each in said] for name, said in statements.items()},
             }
-        return self._static[treatment.key, type_]
+        return _unchanging[place]
 
     def _safety(self, each: PlannedTreatment, row: int) -> tuple[list[SafetyOut], list[UncheckedOut], int]:
         holds, not_checked, cleared = [], [], 0
@@ -242,48 +244,66 @@ def review_rows(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
     "not_checked": a drug would need review, and nobody knows whether it is taken.
     """
     plan, columns = evaluation.plan, evaluation.columns
-    parts: list[pl.DataFrame] = []
-
-    def add(rows: npt.NDArray[np.intp], criterion: PlannedCriterion, **said: str | None) -> None:
-        parts.append(
-            pl.DataFrame({"subject_id": evaluation.subjects["subject_id"].gather(rows)}).with_columns(
-                pl.lit(criterion.id, dtype=pl.Int32).alias("id"),
-                *(pl.lit(said.get(name), dtype=pl.String).alias(name) for name in _SAID),
-                pl.lit(list(criterion.sources), dtype=pl.List(pl.String)).alias("sources"),
-            )
-        )
-
+    found: list[tuple[npt.NDArray[np.intp], PlannedCriterion, str]] = []
     for each in plan.reviews:
-        review, taken, holds = each.review, columns[each.taken.column], columns[each.when.column] == TRUE
-        said = {"key": review.key, "urgency": review.urgency, "label": review.label, "text": review.text}
-        for kind, truth in (("review", TRUE), ("not_checked", UNKNOWN)):
-            rows = np.flatnonzero(holds & (taken == truth))
-            if len(rows):
-                add(rows, each.taken, kind=kind, **said)
+        taken, holds = columns[each.taken.column], columns[each.when.column] == TRUE
+        found += [
+            (np.flatnonzero(holds & (taken == truth)), each.taken, kind) for kind, truth in (("review", TRUE), ("not_checked", UNKNOWN))
+        ]
     for planned in plan.treatments:
         if planned.current is None or planned.treatment.kind != "drug":  # a procedure is done, it does not go on
             continue
         has_it = columns[planned.current.column] == TRUE
         for rule, criterion in planned.safety if has_it.any() else ():
-            rows = np.flatnonzero(has_it & (columns[criterion.column] == TRUE))
-            if len(rows) and rule.verdict in UNSAFE:
-                add(
-                    rows, criterion, kind="unsafe", key=rule.key, treatment=planned.treatment.key, verdict=rule.verdict,
-                    label=f"{planned.treatment.label}: {rule.label}", text=" ".join(filter(None, (rule.why, rule.advice))),
-                )  # fmt: skip
-    if not parts:
+            if rule.verdict in UNSAFE:
+                found.append((np.flatnonzero(has_it & (columns[criterion.column] == TRUE)), criterion, "unsafe"))
+    found = [entry for entry in found if len(entry[0])]
+    if not found:
         return pl.DataFrame(schema=REVIEW_SCHEMA)
-    found = pl.concat(parts)
-    behind = facts_behind(evaluation, facts, found.select("subject_id", "id").unique(maintain_order=True))
+    listed = pl.DataFrame(
+        {
+            "subject_id": evaluation.subjects["subject_id"].gather(np.concatenate([rows for rows, _, _ in found])),
+            "id": np.concatenate([np.full(len(rows), criterion.id, dtype=np.int32) for rows, criterion, _ in found]),
+            "kind": pl.Series([kind for rows, _, kind in found for _ in range(len(rows))], dtype=pl.String),
+        }
+    )
+    behind = facts_behind(evaluation, facts, listed.select("subject_id", "id").unique(maintain_order=True))
     order = [
         pl.col(name).replace_strict({word: place for place, word in enumerate(words)}, default=len(words), return_dtype=pl.Int8)
         for name, words in (("kind", KINDS), ("urgency", URGENCIES), ("verdict", VERDICTS))
     ]
     return (
-        found.join(behind, on=["subject_id", "id"], how="left", maintain_order="left")
+        listed.join(_what_reviews_say(plan), on="id", maintain_order="left")
+        .join(behind, on=["subject_id", "id"], how="left", maintain_order="left")
         .sort("subject_id", *order, "label")
         .select([pl.col(name).cast(dtype) for name, dtype in REVIEW_SCHEMA.items()])
     )
+
+
+_sayings: dict[str, pl.DataFrame] = {}
+
+
+def _what_reviews_say(plan: Plan) -> pl.DataFrame:
+    """id of the criterion -> key, treatment, verdict, urgency, label, text and sources; one table per knowledge version."""
+    if plan.knowledge.version not in _sayings:
+        rows: list[tuple[object, ...]] = [
+            (each.taken.id, review.key, None, None, review.urgency, review.label, review.text, list(review.sources))
+            for each in plan.reviews
+            for review in [each.review]
+        ]
+        rows += [
+            (
+                criterion.id, rule.key, planned.treatment.key, rule.verdict, None, f"{planned.treatment.label}: {rule.label}",
+                " ".join(filter(None, (rule.why, rule.advice))), list(rule.sources),
+            )
+            for planned in plan.treatments
+            for rule, criterion in planned.safety
+        ]  # fmt: skip
+        names = ("key", "treatment", "verdict", "urgency", "label", "text", "sources")
+        _sayings[plan.knowledge.version] = pl.DataFrame(
+            rows, schema={"id": pl.Int32, **{name: REVIEW_SCHEMA[name] for name in names}}, orient="row"
+        )
+    return _sayings[plan.knowledge.version]
 
 
 def reviews_in_words(rows: Sequence[Mapping[str, Any]], words: Words) -> tuple[list[ReviewOut], list[str]]:
