@@ -18,7 +18,7 @@ from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.knowledge.studies import Study
 
 if TYPE_CHECKING:  # SciPy takes a second to start; whoever only reads the pooled file does without
-    from calcinosis.evidence.pooling import Comparison, Pair
+    from calcinosis.evidence.pooling import Comparison
 
 POOLED_FILE: Final = Path(__file__).parent / "pooled.csv"
 ABOUT_TREATMENT: Final = frozenset({"rct", "prospective", "retrospective_cohort", "case_series", "case_report"})  # designs with own patients
@@ -109,18 +109,15 @@ def evidence_for(knowledge: Knowledge, treatment: str, type_: str, disease: str 
         for row in select(knowledge, treatment, type_, disease)
         if row.calcification_type == type_ and (disease is None or disease in row.diseases)
     )
-    own = [row for row in rows if row.design in ABOUT_TREATMENT and row.arm == "treated" and row.direction != "not_seen"]
-    reports: dict[str, list[Study]] = {}
-    for row in own:
-        reports.setdefault(row.overlap or row.study, []).append(row)
+    reports = own_reports(rows)
     levels = [row.level for row in rows if row.level is not None and row.direction != "not_seen" and row.arm == "treated"]
     return Evidence(
         treatment=treatment,
         type=type_,
         rows=rows,
         studies=len(reports),
-        patients=_total((row.n_patients for row in report) for report in reports.values()),
-        evaluated=_total((row.n_evaluable for row in report if row.unit == "patients") for report in reports.values()),
+        patients=_total([row.n_patients for row in report] for report in reports.values()),
+        evaluated=patients_followed(rows),
         single_cases=sum(all(row.design == "case_report" for row in report) for report in reports.values()),
         level=min(levels, default=None),
         directions=dict(Counter(_direction(report) for report in reports.values())),
@@ -131,6 +128,20 @@ def evidence_for(knowledge: Knowledge, treatment: str, type_: str, disease: str 
             if (cell.treatment, cell.type) == (treatment, type_) and (disease is None or cell.disease == disease)
         ),
     )
+
+
+def own_reports(rows: Iterable[Study]) -> dict[str, list[Study]]:
+    """Rows with patients of their own and a result, by study; studies of the same patients are one."""
+    reports: dict[str, list[Study]] = {}
+    for row in rows:
+        if row.design in ABOUT_TREATMENT and row.arm == "treated" and row.direction != "not_seen":
+            reports.setdefault(row.overlap or row.study, []).append(row)
+    return reports
+
+
+def patients_followed(rows: Iterable[Study]) -> int | None:
+    """Patients in whom an outcome was looked for under the treatment; lesions and limbs are not patients."""
+    return _total([row.n_evaluable for row in report if row.unit == "patients"] for report in own_reports(rows).values())
 
 
 def _total(reports: Iterable[Iterable[int | None]]) -> int | None:
@@ -146,11 +157,12 @@ def _direction(report: Sequence[Study]) -> str:
 
 
 def exact_interval(events: int, n: int) -> tuple[float, float]:
-    """95 % interval of one study's proportion (Clopper-Pearson)."""
-    from calcinosis.evidence.pooling import Group, pool_proportions
+    """95 % interval of one study's proportion (Clopper-Pearson), from the beta distribution."""
+    from scipy.special import betaincinv
 
-    result = pool_proportions([Group("one study", events, n)])
-    return result.low, result.high
+    low = float(betaincinv(events, n - events + 1, 0.025)) if events else 0.0
+    high = float(betaincinv(events + 1, n - events, 0.975)) if events < n else 1.0
+    return low, high
 
 
 # --- pooling ---------------------------------------------------------------------------------------
@@ -186,24 +198,27 @@ def counted(row: Study) -> int:
     return number if number is not None else row.n_events or 0
 
 
-def compare_everything(knowledge: Knowledge) -> list[Compared]:
-    """Every treatment, type and outcome with control groups."""
-    from calcinosis.evidence.pooling import Pair, compare
-
+def compare_everything(knowledge: Knowledge, treatment: str | None = None) -> list[Compared]:
+    """Every treatment, type and outcome with control groups; with a treatment, those it is part of."""
     rows = {row.row: row for row in knowledge.studies}
-    pairs: dict[tuple[str, str, str], list[tuple[str, Pair]]] = {}
+    places: dict[tuple[str, str, str], list[tuple[Study, Study]]] = {}
     for row in knowledge.studies:
         other = rows.get(row.comparator_row or "")
-        if other is None or row.calcification_type is None or row.n_evaluable is None or other.n_evaluable is None:
+        if other is None or row.calcification_type is None or treatment not in (None, *row.treatments):
             continue
-        if any(each.n_events is None and each.n_response is None for each in (row, other)):
-            continue
-        pair = Pair(row.row, counted(row), row.n_evaluable, counted(other), other.n_evaluable)
-        pairs.setdefault((" + ".join(row.treatments), row.calcification_type, row.outcome), []).append((row.row, pair))
+        if all(each.n_evaluable and (each.n_events, each.n_response) != (None, None) for each in (row, other)):
+            places.setdefault((" + ".join(row.treatments), row.calcification_type, row.outcome), []).append((row, other))
     return [
-        Compared(*place, comparison=compare([pair for _, pair in found]), rows=tuple(row for row, _ in found))
-        for place, found in sorted(pairs.items())
+        Compared(*place, comparison=_compared(found), rows=tuple(row.row for row, _ in found)) for place, found in sorted(places.items())
     ]
+
+
+def _compared(arms: Iterable[tuple[Study, Study]]) -> Comparison:
+    from calcinosis.evidence.pooling import Pair, compare
+
+    return compare(
+        [Pair(row.row, counted(row), row.n_evaluable or 0, counted(other), other.n_evaluable or 0) for row, other in arms]
+    )
 
 
 # --- the file --------------------------------------------------------------------------------------
