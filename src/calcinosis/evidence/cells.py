@@ -21,7 +21,8 @@ if TYPE_CHECKING:  # SciPy takes a second to start; whoever only reads the poole
     from calcinosis.evidence.pooling import Comparison
 
 POOLED_FILE: Final = Path(__file__).parent / "pooled.csv"
-ABOUT_TREATMENT: Final = frozenset({"rct", "prospective", "retrospective_cohort", "case_series", "case_report"})  # designs with own patients
+# designs with patients of their own
+ABOUT_TREATMENT: Final = frozenset({"rct", "prospective", "retrospective_cohort", "case_series", "case_report"})
 EVENTS: Final = frozenset({"recurrence", "mortality", "prevention", "progression"})  # outcomes that are counted as events, not responses
 
 
@@ -89,9 +90,7 @@ class Evidence:
     pooled: tuple[PooledCell, ...]
 
 
-def select(
-    knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None
-) -> tuple[Study, ...]:
+def select(knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None) -> tuple[Study, ...]:
     """Rows about a treatment, a type and a disease; a row without a type or disease is about none in particular and stays."""
     return tuple(
         study
@@ -216,9 +215,7 @@ def compare_everything(knowledge: Knowledge, treatment: str | None = None) -> li
 def _compared(arms: Iterable[tuple[Study, Study]]) -> Comparison:
     from calcinosis.evidence.pooling import Pair, compare
 
-    return compare(
-        [Pair(row.row, counted(row), row.n_evaluable or 0, counted(other), other.n_evaluable or 0) for row, other in arms]
-    )
+    return compare([Pair(row.row, counted(row), row.n_evaluable or 0, counted(other), other.n_evaluable or 0) for row, other in arms])
 
 
 # --- the file --------------------------------------------------------------------------------------

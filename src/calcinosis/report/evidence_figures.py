@@ -61,7 +61,9 @@ def forests(knowledge: Knowledge, treatment: Treatment, rows: Sequence[Study], d
             places.setdefault((row.calcification_type, row.outcome), []).append(row)
     found = []
     for (type_, outcome), here in places.items():
-        cells = [cell for cell in evidence_for(knowledge, treatment.key, type_).pooled if (cell.disease, cell.outcome) == (disease, outcome)]
+        cells = [
+            cell for cell in evidence_for(knowledge, treatment.key, type_).pooled if (cell.disease, cell.outcome) == (disease, outcome)
+        ]
         pooled = cells[0] if cells else None
         drawn = [row for row in here if row.design != "case_report" and row.unit == "patients"]
         apart = tuple(row for row in here if row not in drawn)
@@ -137,7 +139,9 @@ def _forest_drawing() -> dict[str, Any]:
 
 def _reading(forest: Forest) -> list[str]:
     """How to read the plot, in one or two lines."""
-    lines = ["Square: one study with its exact 95 % interval" + ("" if all(each.pooled for each in forest.rows) else "; hollow: not pooled")]
+    lines = [
+        "Square: one study with its exact 95 % interval" + ("" if all(each.pooled for each in forest.rows) else "; hollow: not pooled")
+    ]
     if forest.pooled is not None and forest.pooled.k > 1:
         reach = "; dashed: where a new study would lie" if forest.pooled.prediction_low is not None else ""
         lines.append(f"Diamond: {words.how_pooled(forest.pooled)}, with its 95 % interval{reach}")
@@ -161,7 +165,7 @@ class MapCell:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceMap:
-    """``columns``: (label, its disease or None for a whole type)."""
+    """The columns by label: diseases, then whole types."""
 
     columns: tuple[str, ...]
     cells: tuple[MapCell, ...]
@@ -171,7 +175,11 @@ class EvidenceMap:
 def evidence_map(knowledge: Knowledge, lines: Sequence[words.Line], disease: str | None = None) -> EvidenceMap:
     """Treatments against diseases, in the type in which studies name diseases, and against the other types as a whole."""
     named = {line.type for line in lines if any(row.diseases for row in line.evidence.rows)}
-    split = max(named, key=lambda type_: sum(len(row.diseases) for line in lines if line.type == type_ for row in line.evidence.rows), default=None)
+    split = max(
+        sorted(named),
+        key=lambda type_: sum(len(row.diseases) for line in lines if line.type == type_ for row in line.evidence.rows),
+        default=None,
+    )
     cells: list[MapCell] = []
     columns: dict[str, None] = {}
     keys = [key for key in knowledge.diseases if disease in (None, key)]
@@ -188,13 +196,13 @@ def evidence_map(knowledge: Knowledge, lines: Sequence[words.Line], disease: str
                 e = line.evidence
                 cells.append(MapCell(line.treatment, label, e.studies, e.evaluated, e.level, mixed=False))
             continue
-        for key in (*keys, None) if disease is None else keys:
-            rows = [row for row in line.evidence.rows if (key in row.diseases if key else not row.diseases)]
+        for place in (*keys, None) if disease is None else keys:
+            rows = [row for row in line.evidence.rows if (place in row.diseases if place else not row.diseases)]
             reports = own_reports(rows)
             if reports:
                 alone = [row for row in rows if len(row.diseases) <= 1]
                 level = min((row.level for report in reports.values() for row in report if row.level), default=None)
-                label = knowledge.diseases[key].label.partition(" (")[0] if key else rest
+                label = knowledge.diseases[place].label.partition(" (")[0] if place else rest
                 cells.append(MapCell(line.treatment, label, len(reports), patients_followed(alone), level, mixed=not own_reports(alone)))
     seen = {cell.treatment.key: cell.treatment for cell in cells}
     order = sorted(seen.values(), key=lambda each: (-sum(cell.patients or 0 for cell in cells if cell.treatment is each), each.label))
@@ -225,10 +233,14 @@ def map_figure(found: EvidenceMap) -> str:
     size = alt.Scale(domain=[0, 100], range=[28, 640], clamp=True)  # the area grows with the number
     bubbles = base.transform_filter("!datum.mixed").mark_circle(opacity=1, stroke=INK, strokeWidth=0.6)
     bubbles = bubbles.encode(
-        size=alt.Size("patients:Q", scale=size, legend=alt.Legend(title="patients followed", values=[1, 10, 50, 100], symbolFillColor="#d0d7de")),
+        size=alt.Size(
+            "patients:Q", scale=size, legend=alt.Legend(title="patients followed", values=[1, 10, 50, 100], symbolFillColor="#d0d7de")
+        ),
         color=alt.Color("level:N", scale=colour, sort=levels, legend=alt.Legend(title="best level")),
     )
-    mixed = base.transform_filter("datum.mixed").mark_point(shape="diamond", filled=False, size=60, stroke=QUIET, strokeWidth=1.5, opacity=1)
+    mixed = base.transform_filter("datum.mixed").mark_point(
+        shape="diamond", filled=False, size=60, stroke=QUIET, strokeWidth=1.5, opacity=1
+    )
     possible = len(found.treatments) * len(found.columns)
     title = f"{len(found.cells)} of {possible} combinations have any patient studied"
     subtitle = "Bubble: patients followed. Darker: better level. Hollow diamond: only within a population of several diseases"

@@ -33,13 +33,16 @@ class Chapter:
     safety: list[SafetyRule]
 
 
-def render_evidence_html(
-    knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None
-) -> str:
+def render_evidence_html(knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None) -> str:
     """All treatments or one, in all types or one, in all diseases or one."""
     lines = words.overview(knowledge, treatment, type_, disease)
     compared = compare_everything(knowledge, treatment)
-    keys = dict.fromkeys([*([treatment] if treatment else []), *sorted({line.treatment.key for line in lines}, key=lambda key: knowledge.treatments[key].label.casefold())])
+    keys = dict.fromkeys(
+        [
+            *([treatment] if treatment else []),
+            *sorted({line.treatment.key for line in lines}, key=lambda key: knowledge.treatments[key].label.casefold()),
+        ]
+    )
     chapters = [
         _chapter(knowledge, knowledge.treatments[key], [line for line in lines if line.treatment.key == key], compared, type_, disease)
         for key in keys
@@ -77,7 +80,10 @@ def _chapter(
     disease: str | None,
 ) -> Chapter:
     rows = words.rows_of(knowledge, treatment.key, type_, disease)
-    plots = [(forest, Markup(forest_figure(forest)) if _worth_a_plot(forest) else None) for forest in forests(knowledge, treatment, rows, disease)]
+    plots = [
+        (forest, Markup(forest_figure(forest)) if _worth_a_plot(forest) else None)
+        for forest in forests(knowledge, treatment, rows, disease)
+    ]
     return Chapter(
         treatment=treatment,
         uses=words.uses_of(treatment, type_, disease),

@@ -79,9 +79,7 @@ class Line:
         return together or self.evidence.pooled
 
 
-def overview(
-    knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None
-) -> list[Line]:
+def overview(knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None) -> list[Line]:
     """Every treatment and type that a use or a study names; by type, then by stance, then by patients followed."""
     lines = []
     for key, each in knowledge.treatments.items():
@@ -166,7 +164,7 @@ def _plain(text: str) -> str:
 
 
 def type_label(knowledge: Knowledge, key: str | None) -> str:
-    return knowledge.types[key].label if key in knowledge.types else NO_TYPE
+    return NO_TYPE if key is None else knowledge.types[key].label
 
 
 def disease_labels(knowledge: Knowledge, keys: Iterable[str]) -> str:
@@ -289,9 +287,7 @@ def studies_by_type(rows: Iterable[Study], knowledge: Knowledge) -> dict[str | N
     return {key: rows for key, rows in groups.items() if rows}
 
 
-def rows_of(
-    knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None
-) -> list[Study]:
+def rows_of(knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None) -> list[Study]:
     """The rows that state what was asked for; every row where nothing was asked."""
     return [
         row
@@ -304,7 +300,9 @@ def rows_of(
 
 def uses_of(treatment: Treatment, type_: str | None = None, disease: str | None = None) -> list[Use]:
     return [
-        use for use in treatment.uses if (type_ is None or type_ in use.types) and (disease is None or not use.diseases or disease in use.diseases)
+        use
+        for use in treatment.uses
+        if (type_ is None or type_ in use.types) and (disease is None or not use.diseases or disease in use.diseases)
     ]
 
 

@@ -23,9 +23,10 @@ from calcinosis.report.evidence_summary import Line
 
 WIDE = 110  # columns from which the pooled proportion has a column of its own
 _STANCE_STYLE = {"standard": "bold green", "option": "cyan", "no_data": "dim", "against": "bold red"}
+_COMPARED = "Against a control group (below 1: fewer under the treatment)"
 _DIRECTIONS = ("benefit", "mixed", "no_benefit", "harm")
 _VERDICTS = ("contraindicated", "caution", "monitor", "note")
-_ASCII = str.maketrans("·–—×≥≤≠∞“”’", "---x><#~\"\"'")
+_ASCII = str.maketrans("·–—×≥≤≠∞“”’", '---x><#~""\'')
 
 
 def print_overview(lines: Sequence[Line], knowledge: Knowledge, console: Console) -> None:
@@ -111,7 +112,8 @@ def _legend(knowledge: Knowledge, wide: bool) -> Iterator[RenderableType]:
     single = "“single”" if wide else "in brackets"
     found = "Benefit to harm" if wide else "B/M/N/H: benefit, mixed, no benefit, harm"
     for said in (
-        f"Studies: with patients of their own; {single}: reports of one patient. Patients: followed under the treatment, of all in the studies.",
+        f"Studies: with patients of their own; {single}: reports of one patient. "
+        "Patients: followed under the treatment, of all in the studies.",
         f"Level: the best, OCEBM 2011 (1 to 5). {found}: studies by what they found.",
         words.POOLING,
         "Stances: " + "; ".join(f"{words.STANCE_WORD[key]}: {text}" for key, text in words.STANCE_MEANS.items()) + ".",
@@ -145,7 +147,7 @@ class _Page:
         yield from self.section("How it may work", (_item(self.said(each)) for each in t.mechanism))
         yield from self.numbers()
         yield from self.section("Pooled proportions", self.pooled())
-        yield from self.section("Against a control group (below 1: fewer under the treatment)", (self.comparison(each) for each in self.compared))
+        yield from self.section(_COMPARED, (self.comparison(each) for each in self.compared))
         yield from self.studies()
         yield from self.section("Contradictions and weaknesses", (_item(self.said(each)) for each in t.evidence_notes))
         yield from self.section("Doses as studied or labelled; never advice", (_item(self.said(each)) for each in t.dosing))
@@ -196,7 +198,9 @@ class _Page:
 
     def studies(self) -> Iterator[RenderableType]:
         for type_, rows in words.studies_by_type(self.rows, self.knowledge).items():
-            yield _title(f"Studies, {words.type_label(self.knowledge, type_).lower()} ({'1 row' if len(rows) == 1 else f'{len(rows)} rows'})")
+            yield _title(
+                f"Studies, {words.type_label(self.knowledge, type_).lower()} ({'1 row' if len(rows) == 1 else f'{len(rows)} rows'})"
+            )
             for row in rows:
                 yield from self.study(row)
 
@@ -234,7 +238,9 @@ class _Page:
         table = _grid()
         for key, text, url in words.references(self.knowledge, self.rows, [self.treatment]):
             found = words.identifiers(self.knowledge.sources[key])
-            table.add_row(Text(f"[{key}]"), Text(". ".join(part for part in (text if text != key else "", found, url) if part), style="dim"))
+            table.add_row(
+                Text(f"[{key}]"), Text(". ".join(part for part in (text if text != key else "", found, url) if part), style="dim")
+            )
         return Padding(table, (0, 0, 0, 2))
 
     def said(self, statement: Statement) -> Text:

@@ -1,8 +1,8 @@
 """Altair charts as inline SVG in the house style, without a browser or the network.
 
-Measured here: the first chart costs 1 to 3 s (import of Altair 0.5 s, the rest the start of the vl-convert engine) and 180 MB, each further
-chart 0.05 s. That suits ``validate`` and ``evidence``; ``screen`` has neither the time nor the memory, so the population page draws its plain
-bars as SVG in its own template. Both libraries are imported when the first chart is drawn.
+Measured here: the first chart costs 1 to 3 s (import of Altair 0.5 s, the rest the start of the vl-convert engine) and 180 MB, each
+further chart 0.05 s. That suits ``validate`` and ``evidence``; ``screen`` has neither the time nor the memory, so the population page
+draws its plain bars as SVG in its own template. Both libraries are imported when the first chart is drawn.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import altair as alt
 
+    Drawing = alt.LayerChart | alt.HConcatChart | alt.FacetChart
+
 # Okabe and Ito's colours, told apart with every common colour vision; shape and position repeat what colour says.
 BLUE: Final = "#0072B2"
 VERMILION: Final = "#D55E00"
@@ -23,12 +25,12 @@ QUIET: Final = "#57606a"
 _numbers = count(1)
 
 
-def to_svg(chart: alt.LayerChart | alt.HConcatChart, title: str, subtitle: str, described: str) -> str:
+def to_svg(chart: Drawing, title: str, subtitle: str, described: str) -> str:
     """Render a chart in the house style, with a text alternative."""
     return draw(in_house_style(chart, title, subtitle), title, described)
 
 
-def in_house_style(chart: alt.LayerChart | alt.HConcatChart, title: str, subtitle: str) -> dict[str, Any]:
+def in_house_style(chart: Drawing, title: str, subtitle: str) -> dict[str, Any]:
     """The chart as a Vega-Lite specification. Not validated again: that would take longer than the drawing."""
     import altair as alt
 
