@@ -35,6 +35,7 @@ from calcinosis.facts import Facts, build_facts
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Status
 from calcinosis.leaves import ask
+from calcinosis.options import OptionWriter, chosen_types, review_rows, reviews_in_words
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
 from calcinosis.reasoning.explain import explain
 from calcinosis.reasoning.plan import Plan, make_plan
@@ -100,20 +101,27 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[
     reasons = explain(evaluation, facts).partition_by("subject_id", as_dict=True)
     missing = missing_tests(evaluation)
     changed = what_tests_would_change(evaluation, missing).partition_by("subject_id", as_dict=True)
+    reviews = review_rows(evaluation, facts).partition_by("subject_id", as_dict=True)
     warnings = _warnings(facts, rejects)
     people = {row["subject_id"]: row for row in facts.subjects.to_dicts()}
     shown = evaluation.true("mineral_shown")
     writer = _Writer(plan)
     empty = pl.DataFrame()
+    rows = range(evaluation.subjects.height)
+    ranks = {key: evaluation.rank(key).tolist() for key in plan.hypotheses}
+    statuses = [{key: list(Status)[rank[row]] for key, rank in ranks.items()} for row in rows]
+    leaders = [plan.hypotheses[place] if place >= 0 else None for place in evaluation.leading.tolist()]
+    options = OptionWriter(evaluation, facts, writer, [chosen_types(plan, *pair) for pair in zip(statuses, leaders, strict=True)])
     answers = []
     for row, subject in enumerate(evaluation.subjects["subject_id"]):
-        status = {key: list(Status)[evaluation.rank(key)[row]] for key in plan.hypotheses}
-        leading = plan.hypotheses[evaluation.leading[row]] if evaluation.leading[row] >= 0 else None
         answers.append(
             writer.assessment(
                 people[subject],
-                status,
-                leading,
+                statuses[row],
+                leaders[row],
+                options=options,
+                row=row,
+                reviews=reviews.get((subject,), empty).to_dicts(),
                 provisional=not shown[row],
                 reasons=reasons.get((subject,), empty).to_dicts(),
                 changed=changed.get((subject,), empty).to_dicts(),
@@ -188,16 +196,21 @@ class _Writer:
         status: dict[str, Status],
         leading: str | None,
         *,
+        options: OptionWriter,
+        row: int,
+        reviews: list[dict[str, Any]],
         provisional: bool,
         reasons: list[dict[str, Any]],
         changed: list[dict[str, Any]],
         warnings: list[str],
     ) -> Assessment:
         by_owner: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for row in sorted(reasons, key=lambda r: r["order"]):
-            by_owner.setdefault((row["kind"], row["owner"]), []).append(row)
+        for reason in sorted(reasons, key=lambda r: r["order"]):
+            by_owner.setdefault((reason["kind"], reason["owner"]), []).append(reason)
         is_mimic = leading in self.knowledge.mimics
         standing = [key for key in self.knowledge.types if status[key].rank >= Status.PROBABLE.rank]
+        diseases = frozenset(owner for (kind, owner), found in by_owner.items() if kind == "disease" and _holds(found))
+        review, review_not_checked = reviews_in_words(reviews, self)
         return Assessment(
             patient_id=person["subject_id"],
             alarms=self._alarms(by_owner),
@@ -212,6 +225,9 @@ class _Writer:
             forms=self._forms(by_owner),
             calciphylaxis_risk=self._risks("type", "calciphylaxis", by_owner),
             workup=self._workup(leading, status, changed),
+            review=review,
+            review_not_checked=review_not_checked,
+            options=options.options(row, diseases),
             index_date=person["index_time"],
             index_basis=person["index_basis"],
             age_years=round(person["age_years"], 1) if person["age_years"] is not None else None,
@@ -341,6 +357,11 @@ class _Writer:
             out = TestOut(test=key, label=test.label, would_change=weight > 0, outcomes=outcomes, citations=self.citations(test.sources))
             ranked.append((-weight / len(rows), list(self.knowledge.tests).index(key), out))
         return [out for _, _, out in sorted(ranked, key=lambda item: item[:2])]
+
+
+def _holds(rows: list[dict[str, Any]]) -> bool:
+    """A disease that is established or suspected, not one of which only a risk factor is known."""
+    return any(row["role"] in ("established", "suspected") for row in rows)
 
 
 def _effect_text(effect: Any) -> str:

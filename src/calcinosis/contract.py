@@ -140,6 +140,116 @@ class FormOut(Record):
     description: Statement
 
 
+class PooledOut(Record):
+    """A pooled proportion: the median over studies, from the counts themselves (binomial-normal model)."""
+
+    outcome: str
+    disease: str | None = Field(description="null: all diseases together")
+    studies: int
+    patients: int
+    events: int = Field(description="patients who responded, or had the event that the outcome names")
+    estimate: float
+    low: float = Field(description="95 % interval")
+    high: float
+    prediction_low: float | None = Field(description="where a new study would lie; null with fewer than three studies")
+    prediction_high: float | None
+
+
+class EvidenceOut(Record):
+    """What was studied of one treatment in one type, in whom, and how well."""
+
+    studies: int = Field(description="with patients of their own; patients reported twice count once")
+    patients: int | None
+    single_cases: int = Field(description="reports of single patients among the studies; never pooled")
+    level: int | None = Field(description="best level of evidence, OCEBM 2011: 1 is the best, 5 the weakest")
+    directions: dict[str, int] = Field(description="benefit, mixed, no_benefit, harm -> studies")
+    diseases: dict[str, int] = Field(description="disease -> studies")
+    pooled: list[PooledOut]
+    citations: list[Citation]
+
+
+class SafetyOut(Record):
+    """A safety rule that holds for this patient, or for everybody who has the treatment."""
+
+    rule: str
+    kind: str = Field(description="contraindication, caution, interaction, pregnancy, paediatric, dose_limit or monitoring")
+    verdict: str = Field(description="contraindicated, caution, monitor or note")
+    label: str
+    why: str
+    advice: str | None
+    facts: list[FactOut]
+    citations: list[Citation]
+
+
+class UncheckedOut(Record):
+    """A safety rule that could not be checked: unknown is shown, never passed over."""
+
+    rule: str
+    kind: str
+    verdict: str
+    label: str
+    missing: list[str] = Field(description="what the record does not say")
+    because: str | None = Field(description="why no record can answer it")
+
+
+class UseOut(Record):
+    role: str
+    stance: str = Field(description="standard, option, no_data, or against (the evidence speaks against it)")
+    studied_here: bool | None = Field(description="studied in this patient's disease; null when the use is not tied to a disease")
+    statement: Statement
+
+
+class OrderOut(Record):
+    """Why an option stands where it stands, the first difference deciding; equal in all is a tie."""
+
+    contraindicated: bool
+    stance: str
+    applicability: int = Field(description="0: studied in this disease and something speaks for it here; 1: one of the two; 2: neither")
+    level: int | None
+    effect: str = Field(description="benefit, mixed, not_seen, no_benefit or harm: what the studies together say")
+    cautions: int = Field(description="cautions and interactions that hold for this patient")
+
+
+class OptionOut(Record):
+    """A treatment strategy that was evaluated for a type that stands, with what speaks for and against it in this patient."""
+
+    type: str
+    place: int = Field(description="1 is first; equal places are ties")
+    treatment: str
+    label: str
+    kind: str
+    drug_class: str | None
+    current: bool | None = Field(description="the patient has it now; null: unknown")
+    stance: str
+    what: Statement
+    uses: list[UseOut]
+    speaks_for: list[Reason]
+    safety: list[SafetyOut] = Field(description="rules that hold for this patient, the gravest first")
+    always: list[SafetyOut] = Field(description="what holds for everybody who has it: monitoring and limits")
+    not_checked: list[UncheckedOut]
+    cleared: int = Field(description="rules checked on known facts that do not hold")
+    evidence: EvidenceOut
+    notes: list[Statement] = Field(description="contradictions and weaknesses of the evidence")
+    mechanism: list[Statement]
+    dosing: list[Statement] = Field(description="doses as studied or labelled; never advice")
+    monitoring: list[Statement]
+    order: OrderOut
+
+
+class ReviewOut(Record):
+    """Something the patient has now that deserves a second look."""
+
+    key: str
+    kind: str = Field(description="review (a drug that feeds the disease) or unsafe (a safety rule of a current treatment holds)")
+    treatment: str | None
+    verdict: str | None
+    urgency: str | None
+    label: str
+    text: str
+    facts: list[FactOut]
+    citations: list[Citation]
+
+
 class Assessment(Record):
     """The answer for one patient. Order matters: alarms first."""
 
@@ -156,6 +266,9 @@ class Assessment(Record):
     forms: list[FormOut]
     calciphylaxis_risk: list[RiskOut]
     workup: list[TestOut] = Field(description="missing tests, those that would change most first")
+    review: list[ReviewOut] = Field(description="current treatment to stop or review, the most urgent first")
+    review_not_checked: list[str] = Field(description="drugs that would need review, and nobody knows whether the patient takes them")
+    options: list[OptionOut] = Field(description="for the leading type and every type that is probable or confirmed")
     index_date: datetime | None
     index_basis: str = Field(description="calcification, lesion, as_of or unknown")
     age_years: float | None

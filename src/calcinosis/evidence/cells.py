@@ -21,9 +21,8 @@ if TYPE_CHECKING:  # SciPy takes a second to start; whoever only reads the poole
     from calcinosis.evidence.pooling import Comparison
 
 POOLED_FILE: Final = Path(__file__).parent / "pooled.csv"
-# designs with patients of their own
-ABOUT_TREATMENT: Final = frozenset({"rct", "prospective", "retrospective_cohort", "case_series", "case_report"})
-EVENTS: Final = frozenset({"recurrence", "mortality", "prevention", "progression"})  # outcomes that are counted as events, not responses
+OWN_PATIENTS: Final = frozenset({"rct", "prospective", "retrospective_cohort", "case_series", "case_report"})  # designs
+EVENTS: Final = frozenset({"recurrence", "mortality", "prevention", "progression"})  # outcomes counted as events, not responses
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ def own_reports(rows: Iterable[Study]) -> dict[str, list[Study]]:
     """Rows with patients of their own and a result, by study; studies of the same patients are one."""
     reports: dict[str, list[Study]] = {}
     for row in rows:
-        if row.design in ABOUT_TREATMENT and row.arm == "treated" and row.direction != "not_seen":
+        if row.design in OWN_PATIENTS and row.arm == "treated" and row.direction != "not_seen":
             reports.setdefault(row.overlap or row.study, []).append(row)
     return reports
 

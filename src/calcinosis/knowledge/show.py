@@ -21,6 +21,7 @@ from pydantic.json_schema import models_json_schema
 from calcinosis.knowledge.loader import Knowledge, load_knowledge
 from calcinosis.knowledge.model import Alarm, CalcificationType, ClinicalForm, Concept, Disease, Finding, Mimic, Setting, Source, Test
 from calcinosis.knowledge.reference import PAGES, reference_pages
+from calcinosis.knowledge.treatments import CurrentDrugReview, Treatment
 from calcinosis.knowledge.wording import CRITERIA, citation, cited, in_words, reads
 
 __all__ = ["export", "in_words", "reference_pages", "show", "write_reference"]
@@ -127,9 +128,9 @@ def content_schema() -> dict[str, Any]:
     """
     lists: dict[str, type[BaseModel]] = {
         "sources": Source, "concepts": Concept, "findings": Finding, "alarms": Alarm, "tests": Test, "forms": ClinicalForm,
-        "settings": Setting,
+        "settings": Setting, "reviews": CurrentDrugReview,
     }  # fmt: skip
-    singles: tuple[type[BaseModel], ...] = (CalcificationType, Disease, Mimic)
+    singles: tuple[type[BaseModel], ...] = (CalcificationType, Disease, Mimic, Treatment)
     _, document = models_json_schema([(model, "validation") for model in (*lists.values(), *singles)], ref_template="#/$defs/{model}")
     shapes = {
         f"{name.capitalize()}File": _file_shape(name, {"type": "array", "items": {"$ref": f"#/$defs/{model.__name__}"}})

@@ -72,6 +72,20 @@ def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
     return run(everything.select([pl.col(name).cast(dtype) for name, dtype in REASON_SCHEMA.items()]))
 
 
+def facts_behind(evaluation: Evaluation, facts: Facts, decided: pl.DataFrame) -> pl.DataFrame:
+    """The facts that argue for some true criteria.
+
+    Args:
+        decided: subject_id, id (of ``plan.criteria``).
+
+    Returns:
+        subject_id, id, facts.
+    """
+    plan = evaluation.plan
+    leaf_facts = _leaf_facts(_leaf_values(evaluation).lazy(), facts, plan)
+    return run(_attach_facts(decided.lazy(), leaf_facts, plan))
+
+
 def _decided(evaluation: Evaluation, shown: list[PlannedCriterion]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The true criteria, and the unknown supports and points against of the types: subject_id and the columns of ``plan.criteria``."""
     columns = evaluation.columns

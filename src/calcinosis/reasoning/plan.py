@@ -6,7 +6,7 @@ A *criterion* is anything with a truth value that is shown to a reader: a status
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +17,14 @@ from calcinosis.findings import Leaf, children, expand, leaf_id, leaves, referen
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import (
     AgeIs,
+    AnyOf,
     Criterion,
     Current,
     FindingRef,
     Has,
     Hypothesis,
     HypothesisAtLeast,
+    Known,
     LabIs,
     LabValue,
     Not,
@@ -31,6 +33,7 @@ from calcinosis.knowledge.model import (
     Status,
     Suspected,
 )
+from calcinosis.knowledge.treatments import CurrentDrugReview, SafetyRule, Treatment, Use
 from calcinosis.leaves import Questions, all_leaves
 from calcinosis.reasoning.program import Compiler, Program
 
@@ -55,6 +58,28 @@ class PlannedCriterion:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedUse:
+    use: Use
+    when: PlannedCriterion | None
+    favours: tuple[PlannedCriterion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTreatment:
+    treatment: Treatment
+    current: PlannedCriterion | None  # the patient has it now
+    uses: tuple[PlannedUse, ...]
+    safety: tuple[tuple[SafetyRule, PlannedCriterion], ...]  # the rules that a record can answer
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedReview:
+    review: CurrentDrugReview
+    taken: PlannedCriterion
+    when: PlannedCriterion
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     knowledge: Knowledge
     questions: Questions  # every leaf, once
@@ -65,6 +90,9 @@ class Plan:
     rules: dict[str, tuple[PlannedCriterion, ...]]  # hypothesis -> its status rules, in order
     shown: dict[str, tuple[PlannedCriterion, ...]]  # hypothesis -> supports, against, subtypes, risk factors
     other: tuple[PlannedCriterion, ...]  # alarms, diseases, forms, tests
+    treatments: tuple[PlannedTreatment, ...]
+    reviews: tuple[PlannedReview, ...]
+    open_questions: dict[int, tuple[tuple[int, str], ...]]  # criterion of a safety rule or review -> leaves (row, concept) it may lack
     definitions: pl.DataFrame  # owner (a type), definition_sources
     criteria: pl.DataFrame  # id, kind, owner, role, label, sources, status, detail
     criterion_leaves: pl.DataFrame  # id, leaf, positive: which leaf values argue for "true"
@@ -131,10 +159,20 @@ def _compile(knowledge: Knowledge) -> Plan:
         plan("test", test.key, "when", test.label, test.sources, test.when) for test in knowledge.tests.values() if test.when is not None
     ]
 
+    treatments = tuple(_plan_treatment(each, plan) for each in knowledge.treatments.values())
+    reviews = tuple(
+        PlannedReview(
+            each,
+            plan("review", each.key, "taken", each.label, each.sources, _any_current(each.concepts)),
+            plan("review", each.key, "when", each.label, each.sources, each.when, now=True),
+        )
+        for each in knowledge.reviews.values()
+    )
     wanted = [(leaf, now and not _in_finding) for _, when, now in owners for leaf, _in_finding in _leaves_with_home(when, knowledge)]
     wanted += [(leaf, False) for finding in knowledge.findings.values() for leaf in leaves(finding.when, knowledge)]
     wanted += [(leaf, False) for each in knowledge.types.values() if each.more_urgent for leaf in leaves(each.more_urgent.when, knowledge)]
     questions = Questions(knowledge, all_leaves(wanted))
+    arguments = _Arguments(knowledge)
     program = _program(knowledge, questions, nodes, rules, owners)
     return Plan(
         knowledge=knowledge,
@@ -154,6 +192,11 @@ def _compile(knowledge: Knowledge) -> Plan:
         rules=rules,
         shown=shown,
         other=tuple(other),
+        treatments=treatments,
+        reviews=reviews,
+        open_questions={
+            c.id: tuple(_open_questions(when, now, knowledge, program)) for c, when, now in owners if c.kind in ("safety", "review")
+        },
         definitions=pl.DataFrame(
             [(key, list(each.definition.sources)) for key, each in knowledge.types.items()],
             schema={"owner": pl.String, "definition_sources": pl.List(pl.String)},
@@ -174,7 +217,7 @@ def _compile(knowledge: Knowledge) -> Plan:
             orient="row",
         ),
         criterion_leaves=pl.DataFrame(
-            [(c.id, name, positive) for c, when, now in owners for name, positive in _signed_leaves(when, knowledge, now)],
+            [(c.id, name, positive) for c, when, now in owners for name, positive in arguments.of(when, now)],
             schema={"id": pl.Int32, "leaf": pl.String, "positive": pl.Boolean},
             orient="row",
         ).unique(maintain_order=True),
@@ -184,6 +227,50 @@ def _compile(knowledge: Knowledge) -> Plan:
             orient="row",
         ).unique(maintain_order=True),
     )
+
+
+_Plan = Callable[..., PlannedCriterion]
+
+
+def _plan_treatment(treatment: Treatment, plan: _Plan) -> PlannedTreatment:
+    key = treatment.key
+    uses = tuple(
+        PlannedUse(
+            use,
+            None if use.when is None else plan("use", key, "when", treatment.label, use.statement.sources, use.when, now=True),
+            tuple(plan("use", key, "favours", each.label, each.sources, each.when) for each in use.favours),
+        )
+        for use in treatment.uses
+    )
+    return PlannedTreatment(
+        treatment=treatment,
+        current=plan("treatment", key, "current", treatment.label, treatment.what.sources, _any_current(treatment.concepts))
+        if treatment.concepts
+        else None,
+        uses=uses,
+        safety=tuple(
+            (rule, plan("safety", key, rule.verdict, rule.label, rule.sources, rule.when, now=True, detail=rule.key))
+            for rule in treatment.safety
+            if rule.when is not None
+        ),
+    )
+
+
+def _any_current(concepts: tuple[str, ...]) -> Criterion:
+    return AnyOf(any=tuple(Current(current=concept) for concept in concepts))
+
+
+def _open_questions(criterion: Criterion, now: bool, knowledge: Knowledge, program: Program) -> Iterator[tuple[int, str]]:
+    """The leaves that could leave a criterion unknown; what stands in ``known`` cannot."""
+    criterion = expand(criterion)
+    if isinstance(criterion, FindingRef):
+        yield from _open_questions(knowledge.findings[criterion.finding].when, False, knowledge, program)
+    elif isinstance(criterion, Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
+        name = leaf_id(criterion, now=now)
+        yield from ((program.names[name], concept) for _, _, concept in _leaf_subjects(criterion, now))
+    elif not isinstance(criterion, Known):
+        for part in children(criterion):
+            yield from _open_questions(part, now, knowledge, program)
 
 
 def _program(
@@ -256,23 +343,37 @@ def _leaves_with_home(criterion: Criterion, knowledge: Knowledge) -> Iterator[tu
         yield from ((leaf, False) for leaf in leaves(criterion, knowledge))
 
 
-def _signed_leaves(criterion: Criterion, knowledge: Knowledge, now: bool, positive: bool = True) -> Iterator[tuple[str, bool]]:
-    """Leaves of a criterion with their sign: a true leaf argues for the criterion when ``positive``."""
-    criterion = expand(criterion)
-    if isinstance(criterion, FindingRef):
-        yield from _signed_leaves(knowledge.findings[criterion.finding].when, knowledge, False, positive)
-    elif isinstance(criterion, Not):
-        yield from _signed_leaves(criterion.not_, knowledge, now, not positive)
-    elif isinstance(criterion, Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
-        yield leaf_id(criterion, now=now), positive
-    elif isinstance(criterion, HypothesisAtLeast):
-        hypothesis = knowledge.types.get(criterion.hypothesis) or knowledge.mimics[criterion.hypothesis]
-        for rule in hypothesis.rules:
-            if rule.status.rank >= criterion.at_least.rank:
-                yield from _signed_leaves(rule.when, knowledge, False, positive)
-    else:
-        for part in children(criterion):
-            yield from _signed_leaves(part, knowledge, now, positive)
+class _Arguments:
+    """Leaves of a criterion with their sign: a true leaf argues for the criterion when positive. Named parts are looked up once."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self._knowledge = knowledge
+        self._named: dict[tuple[str, int], tuple[tuple[str, bool], ...]] = {}
+
+    def of(self, criterion: Criterion, now: bool) -> tuple[tuple[str, bool], ...]:
+        """(leaf, positive), each once."""
+        return tuple(dict.fromkeys(self._signed(criterion, now)))
+
+    def _signed(self, criterion: Criterion, now: bool) -> Iterator[tuple[str, bool]]:
+        criterion = expand(criterion)
+        if isinstance(criterion, FindingRef):
+            yield from self._of_named(f"finding:{criterion.finding}", 0, [self._knowledge.findings[criterion.finding].when])
+        elif isinstance(criterion, Not):
+            yield from ((leaf, not positive) for leaf, positive in self._signed(criterion.not_, now))
+        elif isinstance(criterion, Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
+            yield leaf_id(criterion, now=now), True
+        elif isinstance(criterion, HypothesisAtLeast):
+            hypothesis: Hypothesis = self._knowledge.types.get(criterion.hypothesis) or self._knowledge.mimics[criterion.hypothesis]
+            rank = criterion.at_least.rank
+            yield from self._of_named(criterion.hypothesis, rank, [rule.when for rule in hypothesis.rules if rule.status.rank >= rank])
+        else:
+            for part in children(criterion):
+                yield from self._signed(part, now)
+
+    def _of_named(self, key: str, rank: int, parts: list[Criterion]) -> tuple[tuple[str, bool], ...]:
+        if (key, rank) not in self._named:
+            self._named[key, rank] = tuple(dict.fromkeys(each for part in parts for each in self._signed(part, False)))
+        return self._named[key, rank]
 
 
 def _leaf_subjects(leaf: Leaf, now: bool) -> Iterator[tuple[str, str, str]]:

@@ -1,0 +1,349 @@
+"""Treatment options of a patient: what was evaluated for the types that stand, and what speaks for and against each here.
+
+Every strategy of the knowledge base is listed, those with evidence against them too; safety rules are evaluated on the patient's own
+facts, and a rule that cannot be checked is shown as such. The order is explained field by field (:class:`~calcinosis.contract.OrderOut`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from calcinosis.contract import (
+    Citation,
+    EvidenceOut,
+    FactOut,
+    OptionOut,
+    OrderOut,
+    PooledOut,
+    Reason,
+    ReviewOut,
+    SafetyOut,
+    Statement,
+    UncheckedOut,
+    UseOut,
+)
+from calcinosis.events import Schema
+from calcinosis.evidence.cells import Evidence, evidence_for
+from calcinosis.facts import Facts
+from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.treatments import SafetyRule
+from calcinosis.reasoning.evaluate import Evaluation
+from calcinosis.reasoning.explain import REASON_SCHEMA, facts_behind
+from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment
+from calcinosis.truth import FALSE, TRUE, UNKNOWN
+
+STANCES: Final = ("standard", "option", "no_data", "against")
+VERDICTS: Final = ("contraindicated", "caution", "monitor", "note")
+URGENCIES: Final = ("immediate", "same_day", "urgent", "routine")
+EFFECTS: Final = ("benefit", "mixed", "not_seen", "no_benefit", "harm")
+KINDS: Final = ("review", "unsafe", "not_checked")
+UNSAFE: Final = ("contraindicated", "caution")  # verdicts that make a current treatment worth a second look
+_NO_LEVEL: Final = 6
+
+REVIEW_SCHEMA: Final[Schema] = {
+    "subject_id": pl.String,
+    "kind": pl.String,  # one of KINDS
+    "key": pl.String,  # of the review, or of the safety rule
+    "treatment": pl.String,  # of an unsafe one
+    "verdict": pl.String,
+    "urgency": pl.String,  # of a review
+    "label": pl.String,
+    "text": pl.String,
+    "sources": pl.List(pl.String),
+    "facts": REASON_SCHEMA["facts"],
+}
+
+
+class Words(Protocol):
+    """Puts keys and rows into words (the writer of :mod:`calcinosis.assessment`)."""
+
+    def label(self, concept: str) -> str: ...
+    def citations(self, keys: Any) -> list[Citation]: ...
+    def statement(self, statement: Any) -> Statement: ...
+    def facts(self, rows: Any) -> list[FactOut]: ...
+
+
+def chosen_types(plan: Plan, status: Mapping[str, Status], leading: str | None) -> list[str]:
+    """The leading type, and every type that is probable or confirmed."""
+    return [key for key in plan.knowledge.types if key == leading or status[key].rank >= Status.PROBABLE.rank]
+
+
+_unchanging: dict[tuple[str, str, str], dict[str, Any]] = {}  # knowledge version, treatment, type -> what an option always says
+
+
+class OptionWriter:
+    """Writes the options of the patients of one evaluation."""
+
+    def __init__(self, evaluation: Evaluation, facts: Facts, words: Words, types: Sequence[Sequence[str]]) -> None:
+        """``types``: per patient, the types to write options for."""
+        self._evaluation, self._plan, self._words = evaluation, evaluation.plan, words
+        self._names = evaluation.columns.names
+        self._types = types
+        decided = [(row, c.id) for row in range(evaluation.subjects.height) for c in self._shown(row)]
+        subjects = evaluation.subjects["subject_id"]
+        pairs = pl.DataFrame(
+            {"subject_id": subjects.gather([row for row, _ in decided]), "id": pl.Series([id_ for _, id_ in decided], dtype=pl.Int32)}
+        )
+        behind = facts_behind(evaluation, facts, pairs)
+        self._facts: dict[tuple[str, int], list[dict[str, Any]]] = {
+            (subject, id_): rows for subject, id_, rows in zip(behind["subject_id"], behind["id"], behind["facts"].to_list(), strict=True)
+        }
+
+    # --- truth of one patient
+
+    def _truth(self, criterion: PlannedCriterion, row: int) -> int:
+        return int(self._evaluation.columns.matrix[self._names[criterion.column], row])
+
+    def _shown(self, row: int) -> Iterable[PlannedCriterion]:
+        """The true criteria of a patient whose facts will be shown."""
+        for each in self._plan.treatments:
+            if any(set(use.use.types) & set(self._types[row]) for use in each.uses):
+                yield from (c for _, c in each.safety if self._truth(c, row) == TRUE)
+                yield from (c for use in each.uses for c in use.favours if self._truth(c, row) == TRUE)
+
+    def _facts_of(self, criterion: PlannedCriterion, row: int) -> list[FactOut]:
+        subject = self._evaluation.subjects["subject_id"][row]
+        return self._words.facts(self._facts.get((subject, criterion.id)))
+
+    # --- options
+
+    def options(self, row: int, diseases: frozenset[str]) -> list[OptionOut]:
+        """Options of one patient, type by type (in the order of urgency), best place first.
+
+        Args:
+            diseases: the patient's established and suspected diseases.
+        """
+        written: list[OptionOut] = []
+        for type_ in self._types[row]:
+            made = [option for each in self._plan.treatments if (option := self._option(each, type_, row, diseases)) is not None]
+            keys = sorted({_order_key(option.order) for option in made})
+            for option in made:
+                option.place = keys.index(_order_key(option.order)) + 1
+            written += sorted(made, key=lambda option: (option.place, option.label))
+        return written
+
+    def _option(self, each: PlannedTreatment, type_: str, row: int, diseases: frozenset[str]) -> OptionOut | None:
+        treatment = each.treatment
+        uses = [use for use in each.uses if type_ in use.use.types and (use.when is None or self._truth(use.when, row) != FALSE)]
+        if not uses:
+            return None
+        evidence = _evidence(self._plan, treatment.key, type_)
+        stance = min((use.use.stance for use in uses), key=STANCES.index)
+        favours = [c for use in uses for c in use.favours if self._truth(c, row) == TRUE]
+        speaks_for = [Reason(label=c.label, facts=self._facts_of(c, row), citations=self._words.citations(c.sources)) for c in favours]
+        studied = [not use.use.diseases or bool(diseases & set(use.use.diseases)) for use in uses]
+        safety, not_checked, cleared = self._safety(each, row)
+        return OptionOut(
+            **self._unchanging(each, type_, evidence),
+            place=0,
+            current=None if each.current is None else (False, None, True)[self._truth(each.current, row)],
+            stance=stance,
+            uses=[
+                UseOut(
+                    role=use.use.role,
+                    stance=use.use.stance,
+                    studied_here=here if use.use.diseases else None,
+                    statement=self._words.statement(use.use.statement),
+                )
+                for use, here in zip(uses, studied, strict=True)
+            ],
+            speaks_for=speaks_for,
+            safety=safety,
+            not_checked=not_checked,
+            cleared=cleared,
+            order=OrderOut(
+                contraindicated=any(rule.verdict == "contraindicated" for rule in safety),
+                stance=stance,
+                applicability=2 - any(studied) - bool(speaks_for),
+                level=evidence.level,
+                effect=effect_of(evidence.directions),
+                cautions=sum(rule.verdict == "caution" for rule in safety),
+            ),
+        )
+
+    def _unchanging(self, each: PlannedTreatment, type_: str, evidence: Evidence) -> dict[str, Any]:
+        """What an option says whoever the patient is."""
+        treatment = each.treatment
+        place = self._plan.knowledge.version, treatment.key, type_
+        if place not in _unchanging:
+            statements = {name: getattr(treatment, name) for name in ("mechanism", "dosing", "monitoring")}
+            _unchanging[place] = {
+                "type": type_,
+                "treatment": treatment.key,
+                "label": treatment.label,
+                "kind": treatment.kind,
+                "drug_class": treatment.drug_class,
+                "what": self._words.statement(treatment.what),
+                "always": [self._rule(rule, []) for rule in treatment.safety if rule.always],
+                "evidence": self._evidence_out(evidence),
+                "notes": [self._words.statement(each) for each in treatment.evidence_notes],
+                **{name: [self._words.statement(each) for each in said] for name, said in statements.items()},
+            }
+        return _unchanging[place]
+
+    def _safety(self, each: PlannedTreatment, row: int) -> tuple[list[SafetyOut], list[UncheckedOut], int]:
+        holds, not_checked, cleared = [], [], 0
+        for rule, criterion in each.safety:
+            truth = self._truth(criterion, row)
+            if truth == TRUE:
+                holds.append(self._rule(rule, self._facts_of(criterion, row)))
+            elif truth == UNKNOWN:
+                not_checked.append(_unchecked(rule, self._missing(criterion, row), None))
+            else:
+                cleared += 1
+        not_checked += [_unchecked(rule, [], rule.not_checkable) for rule in each.treatment.safety if rule.not_checkable]
+        return (
+            sorted(holds, key=lambda each: VERDICTS.index(each.verdict)),
+            sorted(not_checked, key=lambda each: VERDICTS.index(each.verdict)),
+            cleared,
+        )
+
+    def _missing(self, criterion: PlannedCriterion, row: int) -> list[str]:
+        column = self._evaluation.columns.matrix[:, row]
+        lacking = (concept for leaf, concept in self._plan.open_questions[criterion.id] if column[leaf] == UNKNOWN)
+        return list(dict.fromkeys(self._words.label(concept) for concept in lacking))
+
+    def _rule(self, rule: SafetyRule, facts: list[FactOut]) -> SafetyOut:
+        return SafetyOut(
+            rule=rule.key, kind=rule.kind, verdict=rule.verdict, label=rule.label, why=rule.why, advice=rule.advice,
+            facts=facts, citations=self._words.citations(rule.sources),
+        )  # fmt: skip
+
+    def _evidence_out(self, evidence: Evidence) -> EvidenceOut:
+        return EvidenceOut(
+            studies=evidence.studies,
+            patients=evidence.patients,
+            single_cases=evidence.single_cases,
+            level=evidence.level,
+            directions=evidence.directions,
+            diseases=evidence.diseases,
+            pooled=[
+                PooledOut(
+                    outcome=cell.outcome, disease=cell.disease, studies=cell.k, patients=cell.n, events=cell.events,
+                    estimate=cell.estimate, low=cell.low, high=cell.high,
+                    prediction_low=cell.prediction_low, prediction_high=cell.prediction_high,
+                )
+                for cell in evidence.pooled
+            ],
+            citations=self._words.citations(dict.fromkeys(study.study for study in evidence.rows)),
+        )  # fmt: skip
+
+
+# --- what the patient has now ------------------------------------------------------------------------
+
+
+def review_rows(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
+    """Current treatment that deserves a second look, of all patients at once (``REVIEW_SCHEMA``), the most urgent first.
+
+    "review": a drug that feeds the disease is being taken. "unsafe": a contraindication or caution of a current treatment holds.
+    "not_checked": a drug would need review, and nobody knows whether it is taken.
+    """
+    plan, columns = evaluation.plan, evaluation.columns
+    found: list[tuple[npt.NDArray[np.intp], PlannedCriterion, str]] = []
+    for each in plan.reviews:
+        taken, holds = columns[each.taken.column], columns[each.when.column] == TRUE
+        found += [
+            (np.flatnonzero(holds & (taken == truth)), each.taken, kind) for kind, truth in (("review", TRUE), ("not_checked", UNKNOWN))
+        ]
+    for planned in plan.treatments:
+        if planned.current is None or planned.treatment.kind != "drug":  # a procedure is done, it does not go on
+            continue
+        has_it = columns[planned.current.column] == TRUE
+        for rule, criterion in planned.safety if has_it.any() else ():
+            if rule.verdict in UNSAFE:
+                found.append((np.flatnonzero(has_it & (columns[criterion.column] == TRUE)), criterion, "unsafe"))
+    found = [entry for entry in found if len(entry[0])]
+    if not found:
+        return pl.DataFrame(schema=REVIEW_SCHEMA)
+    listed = pl.DataFrame(
+        {
+            "subject_id": evaluation.subjects["subject_id"].gather(np.concatenate([rows for rows, _, _ in found])),
+            "id": np.concatenate([np.full(len(rows), criterion.id, dtype=np.int32) for rows, criterion, _ in found]),
+            "kind": pl.Series([kind for rows, _, kind in found for _ in range(len(rows))], dtype=pl.String),
+        }
+    )
+    behind = facts_behind(evaluation, facts, listed.select("subject_id", "id").unique(maintain_order=True))
+    order = [
+        pl.col(name).replace_strict({word: place for place, word in enumerate(words)}, default=len(words), return_dtype=pl.Int8)
+        for name, words in (("kind", KINDS), ("urgency", URGENCIES), ("verdict", VERDICTS))
+    ]
+    return (
+        listed.join(_what_reviews_say(plan), on="id", maintain_order="left")
+        .join(behind, on=["subject_id", "id"], how="left", maintain_order="left")
+        .sort("subject_id", *order, "label")
+        .select([pl.col(name).cast(dtype) for name, dtype in REVIEW_SCHEMA.items()])
+    )
+
+
+_sayings: dict[str, pl.DataFrame] = {}
+
+
+def _what_reviews_say(plan: Plan) -> pl.DataFrame:
+    """id of the criterion -> key, treatment, verdict, urgency, label, text and sources; one table per knowledge version."""
+    if plan.knowledge.version not in _sayings:
+        rows: list[tuple[object, ...]] = [
+            (each.taken.id, review.key, None, None, review.urgency, review.label, review.text, list(review.sources))
+            for each in plan.reviews
+            for review in [each.review]
+        ]
+        rows += [
+            (
+                criterion.id, rule.key, planned.treatment.key, rule.verdict, None, f"{planned.treatment.label}: {rule.label}",
+                " ".join(filter(None, (rule.why, rule.advice))), list(rule.sources),
+            )
+            for planned in plan.treatments
+            for rule, criterion in planned.safety
+        ]  # fmt: skip
+        names = ("key", "treatment", "verdict", "urgency", "label", "text", "sources")
+        _sayings[plan.knowledge.version] = pl.DataFrame(
+            rows, schema={"id": pl.Int32, **{name: REVIEW_SCHEMA[name] for name in names}}, orient="row"
+        )
+    return _sayings[plan.knowledge.version]
+
+
+def reviews_in_words(rows: Sequence[Mapping[str, Any]], words: Words) -> tuple[list[ReviewOut], list[str]]:
+    """The rows of one patient as records, and the labels of those that could not be checked."""
+    found = [
+        ReviewOut(
+            **{name: row[name] for name in ("key", "kind", "treatment", "verdict", "urgency", "label", "text")},
+            facts=words.facts(row["facts"]), citations=words.citations(row["sources"]),
+        )
+        for row in rows if row["kind"] != "not_checked"
+    ]  # fmt: skip
+    return found, [row["label"] for row in rows if row["kind"] == "not_checked"]
+
+
+def _unchecked(rule: SafetyRule, missing: list[str], because: str | None) -> UncheckedOut:
+    return UncheckedOut(rule=rule.key, kind=rule.kind, verdict=rule.verdict, label=rule.label, missing=missing, because=because)
+
+
+def _order_key(order: OrderOut) -> tuple[int, ...]:
+    return (
+        order.contraindicated,
+        STANCES.index(order.stance),
+        order.applicability,
+        _NO_LEVEL if order.level is None else order.level,
+        EFFECTS.index(order.effect),
+        min(order.cautions, 1),
+    )
+
+
+def effect_of(directions: Mapping[str, int]) -> str:
+    """What the studies together say: one direction if they agree, "mixed" if not, "not_seen" without any."""
+    said = {direction for direction, studies in directions.items() if studies}
+    return said.pop() if len(said) == 1 else "mixed" if said else "not_seen"
+
+
+_evidence_cache: dict[tuple[str, str, str], Evidence] = {}
+
+
+def _evidence(plan: Plan, treatment: str, type_: str) -> Evidence:
+    place = plan.knowledge.version, treatment, type_
+    if place not in _evidence_cache:
+        _evidence_cache[place] = evidence_for(plan.knowledge, treatment, type_)
+    return _evidence_cache[place]
