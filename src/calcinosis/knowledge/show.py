@@ -55,6 +55,9 @@ def _entry(table: str, record: Any, knowledge: Knowledge) -> str:
         body["codes"] = [f"{c.system} {c.code} ({c.relation}, {c.licence_tag})" for c in knowledge.codes if c.concept_key == record.key]
         body["shows_also"] = [each for each in knowledge.ancestors[record.key] if each != record.key]
         body["shown_by"] = [each for each in knowledge.descendants[record.key] if each != record.key]
+    if isinstance(record, Treatment):
+        rows = [row for row in knowledge.studies if record.key in row.treatments]
+        body["studies"] = [f"{row.row}: {row.design}, {row.outcome}, {row.direction}" for row in rows]
     if table != "sources":
         body["reads"] = [_at(knowledge, *target) for target in reads(record, knowledge)]
         body["cites"] = {source: " ".join(citation(knowledge.sources[source])) for source in cited(record) if source in knowledge.sources}
