@@ -126,6 +126,18 @@ def assessed(name: str) -> Assessment:
     return assess_batch(PEOPLE[name](), load_knowledge())[0]
 
 
+@cache
+def anticoagulated() -> Assessment:
+    """The person on dialysis, with the anticoagulant given in the week of the lesion: current treatment to review."""
+    batch = dialysis()
+    given = pl.col("concept") == "warfarin"
+    batch.events = batch.events.with_columns(
+        time=pl.when(given).then(datetime(2025, 2, 9)).otherwise("time"),
+        source=pl.when(given).then(pl.lit("MedicationStatement/dialysis-1-3")).otherwise("source"),
+    )
+    return assess_batch(batch, load_knowledge())[0]
+
+
 def frozen(name: str) -> Assessment:
     """The same person as assessed when the file was written: wording and layout are tested on it, whatever the knowledge says now."""
     return Assessment.model_validate_json((ASSESSMENTS / f"{name}.json").read_text(encoding="utf-8"))

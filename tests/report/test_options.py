@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
-from functools import cache
 
-import polars as pl
 import pytest
-from people import assessed, dialysis, frozen
+from people import anticoagulated, assessed, frozen
 from test_patient_page import Page
 from test_terminal import printed
 
-from calcinosis.assessment import Assessment, assess_batch
+from calcinosis.assessment import Assessment
 from calcinosis.contract import EvidenceOut, OptionOut, PooledOut, UncheckedOut
-from calcinosis.knowledge import load_knowledge
 from calcinosis.report.option_words import (
     evidence_line,
     not_checked,
@@ -30,15 +26,6 @@ from calcinosis.report.patient_page import render_patient_html
 from calcinosis.report.terminal_options import IN_FULL
 
 WITH_OPTIONS = ("dialysis", "scleroderma")
-
-
-@cache
-def anticoagulated() -> Assessment:
-    """The person on dialysis, with the anticoagulant given in the week of the lesion."""
-    batch = dialysis()
-    recent = pl.when(pl.col("concept") == "warfarin").then(pl.lit(datetime(2025, 2, 9))).otherwise(pl.col("time"))
-    batch.events = batch.events.with_columns(recent.alias("time"))
-    return assess_batch(batch, load_knowledge())[0]
 
 
 def one_line(assessment: Assessment) -> str:
