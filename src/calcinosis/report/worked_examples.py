@@ -62,11 +62,11 @@ def _example(folder: Path, case: str, title: str, published: dict[str, str]) -> 
 
 def _summary(assessment: Assessment) -> str:
     options = assessment.options
+    last = sum(map(comes_last, options))
     open_ = sum(any(rule.verdict == "contraindicated" for rule in option.not_checked) for option in options)
     return (
-        f"Current treatment to review: {len(assessment.review)}. {counted(len(options), 'option')}, of them "
-        f"{sum(comes_last(option) for option in options)} contraindicated or with evidence against, and {open_} with a contraindication that "
-        "this record leaves unchecked."
+        f"Current treatment to review: {len(assessment.review)}. {counted(len(options), 'option')}; {last} contraindicated or with evidence "
+        f"against; {open_} with a contraindication that this record leaves unchecked."
     )
 
 
