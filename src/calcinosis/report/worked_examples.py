@@ -65,8 +65,8 @@ def _summary(assessment: Assessment) -> str:
     last = sum(map(comes_last, options))
     open_ = sum(any(rule.verdict == "contraindicated" for rule in option.not_checked) for option in options)
     return (
-        f"Current treatment to review: {len(assessment.review)}. {counted(len(options), 'option')}; {last} contraindicated or with evidence "
-        f"against; {open_} with a contraindication that this record leaves unchecked."
+        f"Current treatment to review: {len(assessment.review)}. {counted(len(options), 'option')}; {last} contraindicated or with "
+        f"evidence against; {open_} with a contraindication that this record leaves unchecked."
     )
 
 
