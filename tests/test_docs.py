@@ -43,6 +43,27 @@ def test_reference_is_up_to_date(knowledge: Knowledge) -> None:
     assert not stale + extra, f"run `make docs`; out of date: {stale + extra}"
 
 
+def test_every_treatment_safety_rule_and_study_row_has_its_entry(knowledge: Knowledge) -> None:
+    treatments, studies = (reference_pages(knowledge)[f"{name}.md"] for name in ("treatments", "studies"))
+    wanted = {*knowledge.treatments, *(f"review_{key}" for key in knowledge.reviews)}
+    wanted |= {f"{key}__{rule.key}" for key, each in knowledge.treatments.items() for rule in each.safety}
+    assert not wanted - set(re.findall(r'<a id="([^"]+)">', treatments))
+    assert not {row.row for row in knowledge.studies} - set(re.findall(r'<a id="([^"]+)">', studies))
+
+
+def test_the_evidence_quoted_in_the_readme_is_what_the_command_says(knowledge: Knowledge) -> None:
+    from calcinosis.evidence.cells import load_pooled
+
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    papers = len({row.study for row in knowledge.studies})
+    assert f"{len(knowledge.studies)} rows from {papers} papers on {len(knowledge.treatments)} treatments" in text
+    place = ("diltiazem", "dystrophic", None, "calcification")
+    [cell] = [cell for cell in load_pooled() if (cell.treatment, cell.type, cell.disease, cell.outcome) == place]
+    interval = f"median {cell.estimate:.0%} with a 95 % interval from {100 * cell.low:.0f} to {cell.high:.0%}".replace("%", " %")
+    assert f"{cell.events} of {cell.n} patients" in text
+    assert interval.replace("95  %", "95 %") in text
+
+
 # --- command line ----------------------------------------------------------------------------------
 
 
