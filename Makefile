@@ -30,9 +30,10 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-docs: $(STAMP)  ## regenerate the reference pages and the JSON contract
+docs: $(STAMP)  ## regenerate the reference pages, the JSON contract and the worked examples
 	$(BIN)/python -m calcinosis.knowledge.show docs/reference
 	$(BIN)/python -m calcinosis.report.contract docs
+	$(BIN)/python -m calcinosis.report.worked_examples examples/published_cases docs
 
 pooled: $(STAMP)  ## pool the evidence again after a change of knowledge/content/evidence
 	$(BIN)/python -m calcinosis.evidence.cells

@@ -49,12 +49,12 @@ def main() -> None:
             tested = 100 * float(np.mean([run.rejects for run in runs]))
             scenarios.append(row)
             predictions.append((tau, textbook, used, tested))
-            figures = "".join(f"{figure:14.1f}" for figure in row)
-            print(f"{p:4.1f} {tau:4.1f}{figures} {np.mean([run.width for run in runs]):7.2f} | {textbook:19.1f} {used:6.1f} | {tested:8.1f}", flush=True)
+            figures = "".join(f"{figure:14.1f}" for figure in row) + f" {np.mean([run.width for run in runs]):7.2f}"
+            print(f"{p:4.1f} {tau:4.1f}{figures} | {textbook:19.1f} {used:6.1f} | {tested:8.1f}", flush=True)
     for name, column in zip(INTERVALS, np.array(scenarios).T, strict=True):
         print(f"{name:>14}: {column.mean():.1f} on average, {column.min():.1f} to {column.max():.1f} over scenarios")
     for at, name in ((1, "textbook"), (2, "used")):
-        held = [row[at] for row in predictions if row[0] > 0]
+        held = [row[at] for row in predictions if row[0] > 0]  # nan for two studies: no prediction interval
         print(f"new study, {name}: {min(held):.1f} to {max(held):.1f} where tau > 0")
     same = [row[3] for row in predictions if row[0] == 0]
     print(f"test of heterogeneity rejects {min(same):.1f} to {max(same):.1f} where tau = 0")

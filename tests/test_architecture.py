@@ -38,6 +38,7 @@ NAMED_IN_CODE: dict[str, tuple[str, set[str]]] = {
         {"calciphylaxis", "mineral_shown"},
     ),
     "engines/local.py": ("columns of assessments.parquet", {"calciphylaxis", *COLUMNS}),
+    "report/option_words.py": ("outcomes of studies, as the rows of the evidence name them", {"calcification", "pain"}),
     "report/population.py": ("reads the columns of assessments.parquet", {"calciphylaxis", *COLUMNS}),
     "report/screen_summary.py": (
         "reads the columns of assessments.parquet, types in the order shown",

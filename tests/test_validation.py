@@ -206,7 +206,7 @@ def test_a_folder_is_assessed_and_scored_and_a_bad_file_is_named(tmp_path: Path)
 
 def test_the_page_draws_what_the_score_says_and_asks_nothing_of_the_network() -> None:
     page = render_validation_html(score(ANSWERS, TRUTH))
-    assert page.count('<svg role="img" aria-label="') == 3
+    assert page.count('<svg role="img" aria-labelledby="') == 3
     assert "published calciphylaxis: 1 answered calciphylaxis, 1 answered undetermined" in page
     assert "Agreement with the published type in complete cases: 4 of 4, 100%" in page
     ids = re.findall(r'\bid="([^"]+)"', page)

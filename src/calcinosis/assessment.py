@@ -35,7 +35,7 @@ from calcinosis.facts import Facts, build_facts
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Status
 from calcinosis.leaves import ask
-from calcinosis.options import OptionWriter, chosen_types
+from calcinosis.options import OptionWriter, chosen_types, review_rows, reviews_in_words
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
 from calcinosis.reasoning.explain import explain
 from calcinosis.reasoning.plan import Plan, make_plan
@@ -101,6 +101,7 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[
     reasons = explain(evaluation, facts).partition_by("subject_id", as_dict=True)
     missing = missing_tests(evaluation)
     changed = what_tests_would_change(evaluation, missing).partition_by("subject_id", as_dict=True)
+    reviews = review_rows(evaluation, facts).partition_by("subject_id", as_dict=True)
     warnings = _warnings(facts, rejects)
     people = {row["subject_id"]: row for row in facts.subjects.to_dicts()}
     shown = evaluation.true("mineral_shown")
@@ -120,6 +121,7 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[
                 leaders[row],
                 options=options,
                 row=row,
+                reviews=reviews.get((subject,), empty).to_dicts(),
                 provisional=not shown[row],
                 reasons=reasons.get((subject,), empty).to_dicts(),
                 changed=changed.get((subject,), empty).to_dicts(),
@@ -196,6 +198,7 @@ class _Writer:
         *,
         options: OptionWriter,
         row: int,
+        reviews: list[dict[str, Any]],
         provisional: bool,
         reasons: list[dict[str, Any]],
         changed: list[dict[str, Any]],
@@ -207,7 +210,7 @@ class _Writer:
         is_mimic = leading in self.knowledge.mimics
         standing = [key for key in self.knowledge.types if status[key].rank >= Status.PROBABLE.rank]
         diseases = frozenset(owner for (kind, owner), found in by_owner.items() if kind == "disease" and _holds(found))
-        review, review_not_checked = options.reviews(row)
+        review, review_not_checked = reviews_in_words(reviews, self)
         return Assessment(
             patient_id=person["subject_id"],
             alarms=self._alarms(by_owner),

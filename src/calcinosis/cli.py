@@ -207,6 +207,52 @@ def validate(
         typer.echo(f"calcinosis: wrote {html}", err=True)
 
 
+@app.command()
+def evidence(
+    treatment: Annotated[str | None, typer.Argument(help="Key, label or other name of a treatment. Default: all of them.")] = None,
+    type_: Annotated[str | None, typer.Option("--type", help="Only this calcification type.")] = None,
+    disease: Annotated[str | None, typer.Option(help="Only what names this connective tissue disease.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page with plots.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the study rows with their references.")] = None,
+    fhir: Annotated[Path | None, typer.Option(help="Write a FHIR R5 Bundle of Evidence resources.")] = None,
+) -> None:
+    """What was published on each treatment, by type and disease: studies, pooled proportions, gaps."""
+    from calcinosis.knowledge import load_knowledge
+    from calcinosis.report import evidence_summary as summary
+
+    knowledge = load_knowledge()
+    try:
+        chosen = summary.find_treatment(treatment, knowledge) if treatment else None
+        place, named = summary.find_type(type_, knowledge), summary.find_disease(disease, knowledge)
+    except KeyError as error:
+        raise _fail(str(error.args[0])) from None
+    asked = (chosen.key if chosen else None, place, named)
+    if csv:
+        count = summary.write_csv(summary.rows_of(knowledge, *asked), knowledge, csv)
+        typer.echo(f"calcinosis: wrote {count} rows to {csv}", err=True)
+    if fhir:
+        import orjson
+
+        from calcinosis.report.evidence_fhir import to_evidence_bundle
+
+        fhir.write_bytes(orjson.dumps(to_evidence_bundle(knowledge, *asked), option=orjson.OPT_INDENT_2))
+        typer.echo(f"calcinosis: wrote {fhir}", err=True)
+    if html:
+        from calcinosis.report.evidence_page import render_evidence_html
+
+        html.write_text(render_evidence_html(knowledge, *asked), encoding="utf-8")
+        typer.echo(f"calcinosis: wrote {html}", err=True)
+    if not (csv or fhir or html):
+        from rich.console import Console
+
+        from calcinosis.report.evidence_terminal import print_overview, print_treatment
+
+        if chosen is None:
+            print_overview(summary.overview(knowledge, *asked), knowledge, Console())
+        else:
+            print_treatment(chosen, knowledge, Console(), place, named)
+
+
 @knowledge_app.command("check")
 def knowledge_check(
     folder: Annotated[Path | None, typer.Argument(exists=True, file_okay=False, help="Content folder. Default: the one shipped.")] = None,

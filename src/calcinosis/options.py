@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from calcinosis.contract import (
@@ -25,12 +27,13 @@ from calcinosis.contract import (
     UncheckedOut,
     UseOut,
 )
+from calcinosis.events import Schema
 from calcinosis.evidence.cells import Evidence, evidence_for
 from calcinosis.facts import Facts
 from calcinosis.knowledge.model import Status
 from calcinosis.knowledge.treatments import SafetyRule
 from calcinosis.reasoning.evaluate import Evaluation
-from calcinosis.reasoning.explain import facts_behind
+from calcinosis.reasoning.explain import REASON_SCHEMA, facts_behind
 from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment
 from calcinosis.truth import FALSE, TRUE, UNKNOWN
 
@@ -38,8 +41,22 @@ STANCES: Final = ("standard", "option", "no_data", "against")
 VERDICTS: Final = ("contraindicated", "caution", "monitor", "note")
 URGENCIES: Final = ("immediate", "same_day", "urgent", "routine")
 EFFECTS: Final = ("benefit", "mixed", "not_seen", "no_benefit", "harm")
+KINDS: Final = ("review", "unsafe", "not_checked")
 UNSAFE: Final = ("contraindicated", "caution")  # verdicts that make a current treatment worth a second look
 _NO_LEVEL: Final = 6
+
+REVIEW_SCHEMA: Final[Schema] = {
+    "subject_id": pl.String,
+    "kind": pl.String,  # one of KINDS
+    "key": pl.String,  # of the review, or of the safety rule
+    "treatment": pl.String,  # of an unsafe one
+    "verdict": pl.String,
+    "urgency": pl.String,  # of a review
+    "label": pl.String,
+    "text": pl.String,
+    "sources": pl.List(pl.String),
+    "facts": REASON_SCHEMA["facts"],
+}
 
 
 class Words(Protocol):
@@ -56,15 +73,17 @@ def chosen_types(plan: Plan, status: Mapping[str, Status], leading: str | None) 
     return [key for key in plan.knowledge.types if key == leading or status[key].rank >= Status.PROBABLE.rank]
 
 
+_unchanging: dict[tuple[str, str, str], dict[str, Any]] = {}  # knowledge version, treatment, type -> what an option always says
+
+
 class OptionWriter:
-    """Writes the options and reviews of the patients of one evaluation."""
+    """Writes the options of the patients of one evaluation."""
 
     def __init__(self, evaluation: Evaluation, facts: Facts, words: Words, types: Sequence[Sequence[str]]) -> None:
         """``types``: per patient, the types to write options for."""
         self._evaluation, self._plan, self._words = evaluation, evaluation.plan, words
         self._names = evaluation.columns.names
         self._types = types
-        self._static: dict[tuple[str, str], dict[str, Any]] = {}
         decided = [(row, c.id) for row in range(evaluation.subjects.height) for c in self._shown(row)]
         subjects = evaluation.subjects["subject_id"]
         pairs = pl.DataFrame(
@@ -83,18 +102,9 @@ class OptionWriter:
     def _shown(self, row: int) -> Iterable[PlannedCriterion]:
         """The true criteria of a patient whose facts will be shown."""
         for each in self._plan.treatments:
-            concerned = self._concerned(each, row)
-            has_it = each.current is not None and self._truth(each.current, row) == TRUE
-            if concerned or has_it:
+            if any(set(use.use.types) & set(self._types[row]) for use in each.uses):
                 yield from (c for _, c in each.safety if self._truth(c, row) == TRUE)
-            if concerned:
                 yield from (c for use in each.uses for c in use.favours if self._truth(c, row) == TRUE)
-        for review in self._plan.reviews:
-            if self._truth(review.taken, row) == TRUE and self._truth(review.when, row) == TRUE:
-                yield review.taken
-
-    def _concerned(self, each: PlannedTreatment, row: int) -> bool:
-        return any(set(use.use.types) & set(self._types[row]) for use in each.uses)
 
     def _facts_of(self, criterion: PlannedCriterion, row: int) -> list[FactOut]:
         subject = self._evaluation.subjects["subject_id"][row]
@@ -159,9 +169,10 @@ class OptionWriter:
     def _unchanging(self, each: PlannedTreatment, type_: str, evidence: Evidence) -> dict[str, Any]:
         """What an option says whoever the patient is."""
         treatment = each.treatment
-        if (treatment.key, type_) not in self._static:
+        place = self._plan.knowledge.version, treatment.key, type_
+        if place not in _unchanging:
             statements = {name: getattr(treatment, name) for name in ("mechanism", "dosing", "monitoring")}
-            self._static[treatment.key, type_] = {
+            _unchanging[place] = {
                 "type": type_,
                 "treatment": treatment.key,
                 "label": treatment.label,
@@ -173,7 +184,7 @@ class OptionWriter:
                 "notes": [self._words.statement(each) for each in treatment.evidence_notes],
                 **{name: [self._words.statement(each) for each in said] for name, said in statements.items()},
             }
-        return self._static[treatment.key, type_]
+        return _unchanging[place]
 
     def _safety(self, each: PlannedTreatment, row: int) -> tuple[list[SafetyOut], list[UncheckedOut], int]:
         holds, not_checked, cleared = [], [], 0
@@ -222,47 +233,93 @@ class OptionWriter:
             citations=self._words.citations(dict.fromkeys(study.study for study in evidence.rows)),
         )  # fmt: skip
 
-    # --- what the patient has now
 
-    def reviews(self, row: int) -> tuple[list[ReviewOut], list[str]]:
-        """Current treatment to stop or review, and the reviews that lack only the knowledge whether the drug is taken."""
-        found, not_checked = [], []
-        for each in self._plan.reviews:
-            if self._truth(each.when, row) != TRUE:
-                continue
-            review = each.review
-            taken = self._truth(each.taken, row)
-            if taken == UNKNOWN:
-                not_checked.append(review.label)
-            elif taken == TRUE:
-                found.append(
-                    ReviewOut(
-                        key=review.key, kind="review", treatment=None, verdict=None, urgency=review.urgency, label=review.label,
-                        text=review.text, facts=self._facts_of(each.taken, row), citations=self._words.citations(review.sources),
-                    )
-                )  # fmt: skip
-        for planned in self._plan.treatments:
-            if planned.current is None or self._truth(planned.current, row) != TRUE:
-                continue
-            for rule, criterion in planned.safety:
-                if rule.verdict in UNSAFE and self._truth(criterion, row) == TRUE:
-                    found.append(
-                        ReviewOut(
-                            key=rule.key, kind="unsafe", treatment=planned.treatment.key, verdict=rule.verdict, urgency=None,
-                            label=f"{planned.treatment.label}: {rule.label}", text=" ".join(filter(None, (rule.why, rule.advice))),
-                            facts=self._facts_of(criterion, row), citations=self._words.citations(rule.sources),
-                        )
-                    )  # fmt: skip
-        found.sort(key=lambda each: (each.kind != "review", _urgency(each.urgency), VERDICTS.index(each.verdict or "note")))
-        return found, not_checked
+# --- what the patient has now ------------------------------------------------------------------------
+
+
+def review_rows(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
+    """Current treatment that deserves a second look, of all patients at once (``REVIEW_SCHEMA``), the most urgent first.
+
+    "review": a drug that feeds the disease is being taken. "unsafe": a contraindication or caution of a current treatment holds.
+    "not_checked": a drug would need review, and nobody knows whether it is taken.
+    """
+    plan, columns = evaluation.plan, evaluation.columns
+    found: list[tuple[npt.NDArray[np.intp], PlannedCriterion, str]] = []
+    for each in plan.reviews:
+        taken, holds = columns[each.taken.column], columns[each.when.column] == TRUE
+        found += [
+            (np.flatnonzero(holds & (taken == truth)), each.taken, kind) for kind, truth in (("review", TRUE), ("not_checked", UNKNOWN))
+        ]
+    for planned in plan.treatments:
+        if planned.current is None or planned.treatment.kind != "drug":  # a procedure is done, it does not go on
+            continue
+        has_it = columns[planned.current.column] == TRUE
+        for rule, criterion in planned.safety if has_it.any() else ():
+            if rule.verdict in UNSAFE:
+                found.append((np.flatnonzero(has_it & (columns[criterion.column] == TRUE)), criterion, "unsafe"))
+    found = [entry for entry in found if len(entry[0])]
+    if not found:
+        return pl.DataFrame(schema=REVIEW_SCHEMA)
+    listed = pl.DataFrame(
+        {
+            "subject_id": evaluation.subjects["subject_id"].gather(np.concatenate([rows for rows, _, _ in found])),
+            "id": np.concatenate([np.full(len(rows), criterion.id, dtype=np.int32) for rows, criterion, _ in found]),
+            "kind": pl.Series([kind for rows, _, kind in found for _ in range(len(rows))], dtype=pl.String),
+        }
+    )
+    behind = facts_behind(evaluation, facts, listed.select("subject_id", "id").unique(maintain_order=True))
+    order = [
+        pl.col(name).replace_strict({word: place for place, word in enumerate(words)}, default=len(words), return_dtype=pl.Int8)
+        for name, words in (("kind", KINDS), ("urgency", URGENCIES), ("verdict", VERDICTS))
+    ]
+    return (
+        listed.join(_what_reviews_say(plan), on="id", maintain_order="left")
+        .join(behind, on=["subject_id", "id"], how="left", maintain_order="left")
+        .sort("subject_id", *order, "label")
+        .select([pl.col(name).cast(dtype) for name, dtype in REVIEW_SCHEMA.items()])
+    )
+
+
+_sayings: dict[str, pl.DataFrame] = {}
+
+
+def _what_reviews_say(plan: Plan) -> pl.DataFrame:
+    """id of the criterion -> key, treatment, verdict, urgency, label, text and sources; one table per knowledge version."""
+    if plan.knowledge.version not in _sayings:
+        rows: list[tuple[object, ...]] = [
+            (each.taken.id, review.key, None, None, review.urgency, review.label, review.text, list(review.sources))
+            for each in plan.reviews
+            for review in [each.review]
+        ]
+        rows += [
+            (
+                criterion.id, rule.key, planned.treatment.key, rule.verdict, None, f"{planned.treatment.label}: {rule.label}",
+                " ".join(filter(None, (rule.why, rule.advice))), list(rule.sources),
+            )
+            for planned in plan.treatments
+            for rule, criterion in planned.safety
+        ]  # fmt: skip
+        names = ("key", "treatment", "verdict", "urgency", "label", "text", "sources")
+        _sayings[plan.knowledge.version] = pl.DataFrame(
+            rows, schema={"id": pl.Int32, **{name: REVIEW_SCHEMA[name] for name in names}}, orient="row"
+        )
+    return _sayings[plan.knowledge.version]
+
+
+def reviews_in_words(rows: Sequence[Mapping[str, Any]], words: Words) -> tuple[list[ReviewOut], list[str]]:
+    """The rows of one patient as records, and the labels of those that could not be checked."""
+    found = [
+        ReviewOut(
+            **{name: row[name] for name in ("key", "kind", "treatment", "verdict", "urgency", "label", "text")},
+            facts=words.facts(row["facts"]), citations=words.citations(row["sources"]),
+        )
+        for row in rows if row["kind"] != "not_checked"
+    ]  # fmt: skip
+    return found, [row["label"] for row in rows if row["kind"] == "not_checked"]
 
 
 def _unchecked(rule: SafetyRule, missing: list[str], because: str | None) -> UncheckedOut:
     return UncheckedOut(rule=rule.key, kind=rule.kind, verdict=rule.verdict, label=rule.label, missing=missing, because=because)
-
-
-def _urgency(urgency: str | None) -> int:
-    return len(URGENCIES) if urgency is None else URGENCIES.index(urgency)
 
 
 def _order_key(order: OrderOut) -> tuple[int, ...]:

@@ -47,10 +47,11 @@ def test_evaluating_a_part_is_a_part_of_evaluating_all(knowledge: Knowledge, pub
 
 def test_the_rows_of_a_screen_agree_with_the_assessments(knowledge: Knowledge, published_cases: Batch) -> None:
     evaluated = evaluate_batch(published_cases, knowledge)
-    rows, reasons = assessment_rows(evaluated, published_cases)
+    rows, reasons, reviews = assessment_rows(evaluated, published_cases)
     answers = assess_batch(published_cases, knowledge)
     assert rows["subject_id"].to_list() == [a.patient_id for a in answers]
     with_reasons = set(reasons["subject_id"])
+    reviewed = {(who, kind, key) for who, kind, key in reviews.select("subject_id", "kind", "key").iter_rows() if kind != "not_checked"}
     for row, answer in zip(rows.to_dicts(), answers, strict=True):
         who = answer.patient_id
         for each in answer.types:
@@ -71,6 +72,7 @@ def test_the_rows_of_a_screen_agree_with_the_assessments(knowledge: Knowledge, p
         assert row["n_warnings"] == len(answer.warnings), who
         assert (row["index_time"], row["index_basis"]) == (answer.index_date, answer.index_basis), who
         assert sorted(row["missing_tests"]) == sorted(test.test for test in answer.workup), who
+        assert {(who, each.kind, each.key) for each in answer.review} <= reviewed, who
         if row["leading"] or row["mineral_shown"] or answer.alarms:  # those there is something to say about
             assert who in with_reasons
 
@@ -86,5 +88,5 @@ def test_a_warning_is_counted_for_its_own_patient(knowledge: Knowledge) -> None:
         lab("phosphate", 1.1, "mmol/L", who="b", source="Observation/7"),
     ]
     batch = batch_of(events, patient("a"), patient("b"))
-    rows, _ = assessment_rows(evaluate_batch(batch, knowledge), batch)
+    rows, *_ = assessment_rows(evaluate_batch(batch, knowledge), batch)
     assert rows["n_warnings"].to_list() == [len(answer.warnings) for answer in assess_batch(batch, knowledge)] == [1, 0]

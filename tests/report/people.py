@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from calcinosis.assessment import Assessment, assess_batch
+from calcinosis.contract import OptionOut
 from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA, Batch
 from calcinosis.knowledge import load_knowledge
 
@@ -125,6 +126,18 @@ def assessed(name: str) -> Assessment:
     return assess_batch(PEOPLE[name](), load_knowledge())[0]
 
 
+@cache
+def anticoagulated() -> Assessment:
+    """The person on dialysis, with the anticoagulant given in the week of the lesion: current treatment to review."""
+    batch = dialysis()
+    given = pl.col("concept") == "warfarin"
+    batch.events = batch.events.with_columns(
+        time=pl.when(given).then(datetime(2025, 2, 9)).otherwise("time"),
+        source=pl.when(given).then(pl.lit("MedicationStatement/dialysis-1-3")).otherwise("source"),
+    )
+    return assess_batch(batch, load_knowledge())[0]
+
+
 def frozen(name: str) -> Assessment:
     """The same person as assessed when the file was written: wording and layout are tested on it, whatever the knowledge says now."""
     return Assessment.model_validate_json((ASSESSMENTS / f"{name}.json").read_text(encoding="utf-8"))
@@ -140,6 +153,24 @@ def golden(path: Path, rendered: str) -> None:
     )
 
 
+def few_options(assessment: Assessment) -> list[OptionOut]:
+    """One of each stance, a tie, and one that is contraindicated, with the longest lists cut: layout needs no more."""
+    bundle = [each for each in assessment.options if each.stance == "standard"][:1]
+    options = [each for each in assessment.options if each.stance == "option" and not each.order.contraindicated][:3]
+    last = [each for each in assessment.options if each.order.contraindicated][:1]
+    against = [each for each in assessment.options if each.stance == "against" and not each.order.contraindicated][:1]
+    short = {"not_checked": 6, "notes": 2, "dosing": 1, "monitoring": 1, "mechanism": 1}
+    return [
+        each.model_copy(
+            update={
+                **{name: getattr(each, name)[:most] for name, most in short.items()},
+                "evidence": each.evidence.model_copy(update={"citations": each.evidence.citations[:3]}),
+            }
+        )
+        for each in [*bundle, *options, *against, *last]
+    ]
+
+
 def freeze() -> None:
     """Write the frozen assessments anew, shortened where length adds nothing: ``python tests/report/people.py``."""
     ASSESSMENTS.mkdir(exist_ok=True)
@@ -153,6 +184,7 @@ def freeze() -> None:
                     *[t for t in assessment.workup if t.would_change][:6],
                     *[t for t in assessment.workup if not t.would_change][:3],
                 ],
+                "options": few_options(assessment),
             }
         )
         (ASSESSMENTS / f"{name}.json").write_text(short.model_dump_json(indent=1) + "\n", encoding="utf-8")

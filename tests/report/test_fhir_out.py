@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 from fhir.resources.R4B.bundle import Bundle
-from people import PEOPLE, SCRIPT, assessed, frozen
+from people import PEOPLE, SCRIPT, anticoagulated, assessed, frozen
 
 from calcinosis.report.fhir_out import to_fhir_bundle
 
@@ -87,6 +87,34 @@ def test_alarms_are_detected_issues_with_evidence_and_no_claim_of_action() -> No
     assert all(action.text in issue["detail"] for issue, alarm in zip(issues, assessment.alarms, strict=True) for action in alarm.actions)
     kinds = [entry["resource"]["resourceType"] for entry in bundle["entry"]]
     assert kinds.index("DetectedIssue") < kinds.index("RiskAssessment")
+
+
+def test_current_treatment_to_review_is_a_detected_issue_that_points_to_the_drug() -> None:
+    assessment = anticoagulated()
+    bundle = to_fhir_bundle([assessment])
+    Bundle.model_validate_json(json.dumps(bundle))
+    issues = resources(bundle, "DetectedIssue")[len(assessment.alarms) :]
+    assert [issue["code"]["text"] for issue in issues] == [each.label for each in assessment.review]
+    for issue, each in zip(issues, assessment.review, strict=True):
+        assert issue["severity"] == ("high" if each.urgency == "same_day" or each.verdict == "contraindicated" else "moderate")
+        assert f"To consider: {' '.join(each.text.split())}" in issue["detail"]
+        known = {detail.get("reference") for detail in issue["evidence"][0]["detail"]}
+        assert {fact.source for fact in each.facts if " + " not in fact.source} <= known
+        assert "mitigation" not in issue  # R4: action taken or committed to; nobody has acted
+    assert {found["reference"] for found in issues[0]["implicated"]} == {"MedicationStatement/dialysis-1-3"}
+
+
+def test_drugs_that_nobody_knows_of_are_asked_for() -> None:
+    assessment = frozen("dialysis")
+    [guidance] = resources(to_fhir_bundle([assessment]), "GuidanceResponse")
+    assert guidance["dataRequirement"][-1]["type"] == "MedicationStatement"
+    notes = [note["text"] for note in guidance["note"]]
+    assert all(any(note.endswith(drug) for note in notes) for drug in assessment.review_not_checked)
+
+
+def test_options_are_never_sent_as_plans_or_requests() -> None:
+    kinds = {entry["resource"]["resourceType"] for entry in to_fhir_bundle([assessed(name) for name in PEOPLE])["entry"]}
+    assert kinds == {"Device", "DetectedIssue", "RiskAssessment", "GuidanceResponse"}
 
 
 def test_missing_work_up_is_asked_for_never_ordered() -> None:

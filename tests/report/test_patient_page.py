@@ -96,7 +96,8 @@ def test_tables_have_scoped_headers_and_sections_names(page: Page) -> None:
 
 def test_nothing_runs_and_nothing_is_fetched(page: Page) -> None:
     tags = {tag for tag, _ in page.tags}
-    assert not tags & {"script", "link", "iframe", "img", "object", "embed", "form", "base", "svg"}
+    assert not tags & {"script", "link", "iframe", "img", "object", "embed", "form", "base", "use", "image", "foreignobject"}
+    assert all(not re.search("[^MHv0-9. ]", attrs["d"] or "") for attrs in page.of("path"))
     assert not any(name.startswith("on") or name in {"src", "srcset", "style", "action"} for _, attrs in page.tags for name in attrs)
     assert not re.search(r"@import|url\(", STYLE)
     policy = [attrs["content"] for attrs in page.of("meta") if attrs.get("http-equiv") == "Content-Security-Policy"]

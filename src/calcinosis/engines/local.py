@@ -23,6 +23,7 @@ from calcinosis.assessment import Evaluated, evaluate_batch
 from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Status
+from calcinosis.options import REVIEW_SCHEMA, review_rows
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.explain import REASON_SCHEMA, explain
 from calcinosis.reasoning.workup import missing_tests
@@ -66,6 +67,10 @@ class Cohort:
     @property
     def reasons(self) -> pl.DataFrame:
         return pl.read_parquet(self.folder / "reasons.parquet")
+
+    @property
+    def treatment_reviews(self) -> pl.DataFrame:
+        return pl.read_parquet(self.folder / "treatment_reviews.parquet")
 
     @property
     def rejects(self) -> pl.DataFrame:
@@ -112,10 +117,10 @@ def screen_batches(
     closed_world: frozenset[str] = frozenset(),
     on_patients: Callable[[int], None] | None = None,
 ) -> Cohort:
-    """Assess a stream of batches and write ``assessments``, ``reasons``, ``rejects``, ``unmapped`` and ``summary`` to ``folder``.
+    """Assess a stream of batches and write ``assessments``, ``reasons``, ``treatment_reviews``, ``rejects``, ``unmapped``, ``summary``.
 
-    Reasons are written for patients in whom a type or mimic is at least possible, calcium is shown, an alarm fires or the risk of
-    calciphylaxis is high; for all others there is nothing to explain but what nobody recorded.
+    Reasons and reviews are written for patients in whom a type or mimic is at least possible, calcium is shown, an alarm fires or the
+    risk of calciphylaxis is high; for all others there is nothing to explain but what nobody recorded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     summary = Summary(
@@ -128,6 +133,7 @@ def screen_batches(
     tables = {
         "assessments": _Table(folder / "assessments.parquet", assessment_schema(knowledge)),
         "reasons": _Table(folder / "reasons.parquet", REASON_SCHEMA),
+        "reviews": _Table(folder / "treatment_reviews.parquet", REVIEW_SCHEMA),
         "rejects": _Table(folder / "rejects.parquet", REJECT_SCHEMA),
     }
     unmapped: list[pl.DataFrame] = []
@@ -139,9 +145,10 @@ def screen_batches(
             clock["read"] += time.perf_counter() - mark
             mark = time.perf_counter()
             evaluated = evaluate_batch(batch, knowledge, as_of=as_of, closed_world=closed_world)
-            rows, reasons = assessment_rows(evaluated, batch)
+            rows, reasons, reviews = assessment_rows(evaluated, batch)
             tables["assessments"].add(rows)
             tables["reasons"].add(reasons)
+            tables["reviews"].add(reviews)
             tables["rejects"].add(batch.rejects)
             tables["rejects"].add(evaluated.facts.rejects)
             unmapped.append(batch.unmapped)
@@ -182,8 +189,8 @@ def _write_unmapped(frames: list[pl.DataFrame], path: Path) -> None:
     table.group_by(keys).agg(pl.col("n").sum()).sort("n", *keys, descending=[True, *[False] * len(keys)]).write_csv(path)
 
 
-def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """One row per patient (``assessment_schema``), and the reasons of those who have any."""
+def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """One row per patient (``assessment_schema``); of those there is something to say about, the reasons and the treatment reviews."""
     evaluation, facts = evaluated.evaluation, evaluated.facts
     plan, columns = evaluation.plan, evaluation.columns
     knowledge = plan.knowledge
@@ -235,8 +242,10 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         | np.any(list(alarms.values()), axis=0)
     )
     chosen = np.flatnonzero(interesting)
-    reasons = explain(evaluation.take(chosen), facts) if len(chosen) else pl.DataFrame(schema=REASON_SCHEMA)
-    return rows.select(list(assessment_schema(knowledge))), reasons
+    if not len(chosen):
+        return rows.select(list(assessment_schema(knowledge))), pl.DataFrame(schema=REASON_SCHEMA), pl.DataFrame(schema=REVIEW_SCHEMA)
+    concerned = evaluation.take(chosen)
+    return rows.select(list(assessment_schema(knowledge))), explain(concerned, facts), review_rows(concerned, facts)
 
 
 def _mask(rows: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.bool_]:

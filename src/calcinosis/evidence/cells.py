@@ -12,11 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from calcinosis.evidence.pooling import Comparison, Group, Pair, compare, pool_proportions
 from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.knowledge.studies import Study
+
+if TYPE_CHECKING:  # SciPy takes a second to start; whoever only reads the pooled file does without
+    from calcinosis.evidence.pooling import Comparison
 
 POOLED_FILE: Final = Path(__file__).parent / "pooled.csv"
 OWN_PATIENTS: Final = frozenset({"rct", "prospective", "retrospective_cohort", "case_series", "case_report"})  # designs
@@ -66,9 +68,10 @@ class Evidence:
     Attributes:
         rows: its studies, guidelines and reviews included.
         studies: with patients of their own; patients reported twice count once.
-        patients: in those studies; None when no study gives a number.
+        patients: in those studies, whatever they were given; None when no study gives a number.
+        evaluated: of them, followed under this treatment; the largest number of each study, so a lower bound.
         single_cases: reports of single patients among the studies.
-        level: best OCEBM level of the studies, None without any.
+        level: best OCEBM level of the rows, comparator arms apart; None without any.
         directions: direction -> studies with patients of their own.
         diseases: disease -> studies.
     """
@@ -78,6 +81,7 @@ class Evidence:
     rows: tuple[Study, ...]
     studies: int
     patients: int | None
+    evaluated: int | None
     single_cases: int
     level: int | None
     directions: dict[str, int]
@@ -85,9 +89,7 @@ class Evidence:
     pooled: tuple[PooledCell, ...]
 
 
-def select(
-    knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None
-) -> tuple[Study, ...]:
+def select(knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None) -> tuple[Study, ...]:
     """Rows about a treatment, a type and a disease; a row without a type or disease is about none in particular and stays."""
     return tuple(
         study
@@ -98,34 +100,67 @@ def select(
     )
 
 
-def evidence_for(knowledge: Knowledge, treatment: str, type_: str) -> Evidence:
-    """Everything about one treatment in one type."""
-    rows = tuple(row for row in select(knowledge, treatment, type_) if row.calcification_type == type_)
-    own = [row for row in rows if row.design in OWN_PATIENTS and row.arm == "treated" and row.direction != "not_seen"]
-    reports: dict[str, list[Study]] = {}
-    for row in own:
-        reports.setdefault(row.overlap or row.study, []).append(row)
-    counts = [max((row.n_patients for row in report if row.n_patients is not None), default=None) for report in reports.values()]
-    known = [count for count in counts if count is not None]
-    levels = [row.level for row in rows if row.level is not None and row.direction != "not_seen"]
+def evidence_for(knowledge: Knowledge, treatment: str, type_: str, disease: str | None = None) -> Evidence:
+    """Everything about one treatment in one type; with a disease, only what names it."""
+    rows = tuple(
+        row
+        for row in select(knowledge, treatment, type_, disease)
+        if row.calcification_type == type_ and (disease is None or disease in row.diseases)
+    )
+    reports = own_reports(rows)
+    levels = [row.level for row in rows if row.level is not None and row.direction != "not_seen" and row.arm == "treated"]
     return Evidence(
         treatment=treatment,
         type=type_,
         rows=rows,
         studies=len(reports),
-        patients=sum(known) if known else None,
+        patients=_total([row.n_patients for row in report] for report in reports.values()),
+        evaluated=patients_followed(rows),
         single_cases=sum(all(row.design == "case_report" for row in report) for report in reports.values()),
         level=min(levels, default=None),
         directions=dict(Counter(_direction(report) for report in reports.values())),
         diseases=dict(Counter(disease for report in reports.values() for disease in {d for row in report for d in row.diseases})),
-        pooled=tuple(cell for cell in load_pooled() if (cell.treatment, cell.type) == (treatment, type_)),
+        pooled=tuple(
+            cell
+            for cell in load_pooled()
+            if (cell.treatment, cell.type) == (treatment, type_) and (disease is None or cell.disease == disease)
+        ),
     )
+
+
+def own_reports(rows: Iterable[Study]) -> dict[str, list[Study]]:
+    """Rows with patients of their own and a result, by study; studies of the same patients are one."""
+    reports: dict[str, list[Study]] = {}
+    for row in rows:
+        if row.design in OWN_PATIENTS and row.arm == "treated" and row.direction != "not_seen":
+            reports.setdefault(row.overlap or row.study, []).append(row)
+    return reports
+
+
+def patients_followed(rows: Iterable[Study]) -> int | None:
+    """Patients in whom an outcome was looked for under the treatment; lesions and limbs are not patients."""
+    return _total([row.n_evaluable for row in report if row.unit == "patients"] for report in own_reports(rows).values())
+
+
+def _total(reports: Iterable[Iterable[int | None]]) -> int | None:
+    """The largest number of each report, added up; None when no report gives one."""
+    largest = [max(known) for report in reports if (known := [n for n in report if n is not None])]
+    return sum(largest) if largest else None
 
 
 def _direction(report: Sequence[Study]) -> str:
     """Of a study with several rows: what they agree on, else mixed."""
     said = {row.direction for row in report}
     return said.pop() if len(said) == 1 else "mixed"
+
+
+def exact_interval(events: int, n: int) -> tuple[float, float]:
+    """95 % interval of one study's proportion (Clopper-Pearson), from the beta distribution."""
+    from scipy.special import betaincinv
+
+    low = float(betaincinv(events, n - events + 1, 0.025)) if events else 0.0
+    high = float(betaincinv(events + 1, n - events, 0.975)) if events < n else 1.0
+    return low, high
 
 
 # --- pooling ---------------------------------------------------------------------------------------
@@ -144,6 +179,8 @@ def pool_everything(knowledge: Knowledge) -> list[PooledCell]:
 
 
 def _pooled(place: tuple[str, str, str | None, str], rows: Sequence[Study]) -> PooledCell:
+    from calcinosis.evidence.pooling import Group, pool_proportions
+
     result = pool_proportions([Group(row.row, counted(row), row.n_evaluable or 0) for row in rows])
     prediction = result.prediction or (None, None)
     return PooledCell(
@@ -159,22 +196,25 @@ def counted(row: Study) -> int:
     return number if number is not None else row.n_events or 0
 
 
-def compare_everything(knowledge: Knowledge) -> list[Compared]:
-    """Every treatment, type and outcome with control groups."""
+def compare_everything(knowledge: Knowledge, treatment: str | None = None) -> list[Compared]:
+    """Every treatment, type and outcome with control groups; with a treatment, those it is part of."""
     rows = {row.row: row for row in knowledge.studies}
-    pairs: dict[tuple[str, str, str], list[tuple[str, Pair]]] = {}
+    places: dict[tuple[str, str, str], list[tuple[Study, Study]]] = {}
     for row in knowledge.studies:
         other = rows.get(row.comparator_row or "")
-        if other is None or row.calcification_type is None or row.n_evaluable is None or other.n_evaluable is None:
+        if other is None or row.calcification_type is None or treatment not in (None, *row.treatments):
             continue
-        if any(each.n_events is None and each.n_response is None for each in (row, other)):
-            continue
-        pair = Pair(row.row, counted(row), row.n_evaluable, counted(other), other.n_evaluable)
-        pairs.setdefault((" + ".join(row.treatments), row.calcification_type, row.outcome), []).append((row.row, pair))
+        if all(each.n_evaluable and (each.n_events, each.n_response) != (None, None) for each in (row, other)):
+            places.setdefault((" + ".join(row.treatments), row.calcification_type, row.outcome), []).append((row, other))
     return [
-        Compared(*place, comparison=compare([pair for _, pair in found]), rows=tuple(row for row, _ in found))
-        for place, found in sorted(pairs.items())
+        Compared(*place, comparison=_compared(found), rows=tuple(row.row for row, _ in found)) for place, found in sorted(places.items())
     ]
+
+
+def _compared(arms: Iterable[tuple[Study, Study]]) -> Comparison:
+    from calcinosis.evidence.pooling import Pair, compare
+
+    return compare([Pair(row.row, counted(row), row.n_evaluable or 0, counted(other), other.n_evaluable or 0) for row, other in arms])
 
 
 # --- the file --------------------------------------------------------------------------------------

@@ -18,13 +18,20 @@ point with v = (k - 1) / share degrees of freedom, and share is the part of the 
 normal effects: share 0 is the usual 3.84, share 1 is the t interval of k effects known without error. The rule in between is ours;
 it is kept because it was measured.
 
-Measured by benchmarks/pooling_coverage.py:
-@@MEASURED@@
+Measured by `benchmarks/pooling_coverage.py` (5 to 10 studies of 3 to 30 patients, true proportion 0.1 to 0.8, tau 0 to 0.8, 500 runs each
+in 12 scenarios; last column with `--runs 300 --studies 3 3`). Per cent of truths inside, on average (least and most of the scenarios):
+    interval                                     5 to 10 studies      3 studies
+    Wald, normal quantile                        93.3 (90.2-96.4)     91.8 (82.0-97.3)
+    Wald, t quantile, k - 1 df                   97.4 (95.0-99.4)     99.6 (98.0-100)
+    profile likelihood, 3.84                     94.8 (92.6-96.4)     95.4 (89.7-98.0)
+    profile likelihood, t cut-off, k - 1 df      97.2 (95.4-99.0)     99.8 (98.7-100)
+    profile likelihood, t cut-off, v df: used    95.1 (93.0-96.8)     95.5 (90.0-98.0)
+With 2 or 3 studies that differ much, no interval of useful width is safe: the one used then holds 90 to 96 %.
 
-Prediction interval. The textbook formula (Higgins, Thompson & Spiegelhalter 2009, J R Stat Soc A 172:137) takes tau as known. With 10 studies
-that differ (tau 0.4 and 0.8) it held only @@HTS@@ % of new studies here; Nagashima 2019 (Stat Methods Med Res 28:1689) found the same.
-Used instead: mu and tau averaged over their likelihood, with a half-normal(1) weight on tau (after Roever 2021, Res Synth Methods 12:448).
-It held @@PRED@@ %.
+Prediction interval. The textbook formula (Higgins, Thompson & Spiegelhalter 2009, J R Stat Soc A 172:137) takes tau as known. In the same
+runs it held 85 to 93 % of new studies where studies differ; Nagashima 2019 (Stat Methods Med Res 28:1689) found it short too. Used instead:
+mu and tau averaged over their likelihood, with a half-normal(1) weight on tau (after Roever 2021, Res Synth Methods 12:448). It held 95 to
+99 %. It is never shown narrower than the 95 % interval.
 
 Why own code. PyMARE 0.0.13 and statsmodels pool estimates with normal errors. pimeta 1.1 ports metafor's binomial models, but has Wald
 intervals only and no exact conditional model, and needs matplotlib. scipy has the single-study intervals; they are used.
@@ -117,7 +124,7 @@ def pool_proportions(groups: Sequence[Group]) -> Pooled:
 
     One study: exact interval (Clopper & Pearson 1934, Biometrika 26:404). No event anywhere, or nothing but events: the same for the counts
     added up, because such data cannot tell how far studies differ. The test of heterogeneity is the likelihood ratio against one
-    proportion per study (chi-square, k - 1 df); with 3 to 30 patients a study it rejects @@G2@@ % of homogeneous data at 0.05.
+    proportion per study (chi-square, k - 1 df); with 3 to 30 patients a study it rejects 7 to 8 % of homogeneous data at 0.05.
     """
     if not groups:
         raise ValueError("pool_proportions needs at least one group")
@@ -147,7 +154,7 @@ def pool_proportions(groups: Sequence[Group]) -> Pooled:
 def compare(pairs: Sequence[Pair]) -> Comparison:
     """Odds ratio and risk ratio of two-arm studies, medians over studies (see the module), with 95 % intervals.
 
-    One study: exact conditional interval of the odds ratio (Cornfield 1956, as in Fisher's test) and score interval of the risk ratio
+    One study: exact conditional interval of the odds ratio (Fisher 1935, J R Stat Soc 98:39) and score interval of the risk ratio
     (Koopman 1984, Biometrics 40:513). No event in one arm of every study: the ratio is 0 or infinite, with a one-sided limit.
     """
     if not pairs:
@@ -297,7 +304,7 @@ class Mixture:
         effects, taus, densities, below = _prediction_grid()
         values = self.curves(effects)
         likelihood = np.exp(values - values.max(axis=0))
-        weights = np.log(densities @ likelihood).sum(axis=2) - taus[:, None] ** 2 / 2
+        weights = np.log(np.maximum(densities @ likelihood, 1e-300)).sum(axis=2) - taus[:, None] ** 2 / 2
         weights = np.exp(weights - weights.max())
         new_study = np.tensordot(weights / weights.sum(), below)
         return np.interp([0.025, 0.975], new_study, effects)

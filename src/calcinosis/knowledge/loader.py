@@ -130,6 +130,11 @@ class Knowledge:
                 below[ancestor].append(key)
         return {key: tuple(keys) for key, keys in below.items()}
 
+    @cached_property
+    def study_rows(self) -> dict[str, Study]:
+        """The rows of the evidence by their key."""
+        return {study.row: study for study in self.studies}
+
     def setting(self, key: str) -> float:
         """A numeric setting; an unknown key lists the valid ones."""
         if key not in self.settings:

@@ -25,13 +25,15 @@ from calcinosis.knowledge.model import (
     Statement,
     Test,
 )
+from calcinosis.knowledge.studies import Study
+from calcinosis.knowledge.treatments import CurrentDrugReview, SafetyRule, Treatment, Use
 from calcinosis.knowledge.wording import Outline, citation, cited, label_of, outline, reads, setting_value
 
 # table of Knowledge -> (page, prefix of its anchors: two tables of one page may share keys)
 PAGES = {
     "types": ("types", ""), "forms": ("types", "form_"), "diseases": ("diseases", ""), "mimics": ("mimics", ""), "alarms": ("alarms", ""),
     "tests": ("workup", ""), "concepts": ("concepts", ""), "findings": ("findings", ""), "settings": ("settings", ""),
-    "sources": ("sources", ""),
+    "treatments": ("treatments", ""), "reviews": ("treatments", "review_"), "study_rows": ("studies", ""), "sources": ("sources", ""),
 }  # fmt: skip
 _INTRODUCTIONS = {
     "types": "The five types of soft-tissue calcification and the clinical forms. "
@@ -45,11 +47,16 @@ _INTRODUCTIONS = {
     "In synonyms a trailing `*` matches any ending; the words of a pattern may stand in any order within one clause.",
     "findings": "Named criteria: each is true, false or unknown for every patient.",
     "settings": "Numbers on which sources disagree, and engineering choices. The other values are kept.",
+    "treatments": "Treatment strategies: what they are, for what they are considered, what speaks against them in a patient, and what to "
+    "review when a drug is already being taken. Doses are as studied or labelled; nothing here is an order. "
+    "How the evidence is made and read: [Evidence](../evidence.md).",
+    "studies": "Every row of the evidence: one study, treatment, group and outcome. An empty field was not seen; it is never zero. "
+    "How rows are made, pooled and corrected: [Evidence](../evidence.md).",
     "sources": "Every reference, once. A low grade source is shown where it is cited and drives no rule.",
 }
 _TITLES = {
     "types": "Types and forms", "diseases": "Diseases", "mimics": "Mimics", "alarms": "Alarms", "workup": "Work-up", "concepts": "Concepts",
-    "findings": "Findings", "settings": "Settings", "sources": "Sources",
+    "findings": "Findings", "settings": "Settings", "treatments": "Treatments", "studies": "Studies", "sources": "Sources",
 }  # fmt: skip
 _GENERATED = "<!-- Written by `make docs`: edit the knowledge, not this page. -->"
 _READING = (
@@ -86,6 +93,7 @@ class _Reference:
         writers: dict[str, Callable[[Any], Iterator[str]]] = {
             "types": self.hypothesis, "forms": self.form, "diseases": self.disease, "mimics": self.hypothesis, "alarms": self.alarm,
             "tests": self.test, "concepts": self.concept, "findings": self.finding, "settings": self.setting, "sources": self.source,
+            "treatments": self.treatment, "reviews": self.review, "study_rows": self.study,
         }  # fmt: skip
         lines: dict[str, list[str]] = {}
         for table, (page, prefix) in PAGES.items():
@@ -97,7 +105,7 @@ class _Reference:
 
     def head(self, page: str) -> list[str]:
         lines = [f"# {_TITLES[page]}", "", _GENERATED, "", _INTRODUCTIONS[page]]
-        if page not in ("sources", "settings", "concepts"):
+        if page not in ("sources", "settings", "concepts", "studies"):
             lines += ["", _READING]
         if page == "concepts":
             kinds = dict.fromkeys(concept.kind for _, concept in self.in_order("concepts"))
@@ -118,6 +126,8 @@ class _Reference:
             else f"urgency {record.urgency}; " if isinstance(record, CalcificationType)
             else f"{record.id}; {record.urgency.replace('_', ' ')}; " if isinstance(record, Alarm)
             else "clinical form; " if isinstance(record, ClinicalForm)
+            else f"{record.kind}; {f'{record.drug_class}; ' if record.drug_class else ''}" if isinstance(record, Treatment)
+            else f"review of a current drug; {record.urgency.replace('_', ' ')}; " if isinstance(record, CurrentDrugReview)
             else ""
         )  # fmt: skip
         return f"`{record.key}`; {about}`{file}`"
@@ -126,7 +136,7 @@ class _Reference:
 
     def link(self, table: str, key: str) -> str:
         page, prefix = PAGES[table]
-        label = key if table == "sources" else label_of(self.knowledge, table, key)
+        label = key if table in ("sources", "study_rows") else label_of(self.knowledge, table, key)
         return f"[{_safe(label)}]({page}.md#{prefix}{key})"
 
     def name(self, table: str, key: str) -> str:
@@ -281,6 +291,73 @@ class _Reference:
         if setting.sources:
             yield from (f"Sources: {self.cite(setting.sources)}", "")
         yield from self.used("settings", setting.key)
+
+    def treatment(self, treatment: Treatment) -> Iterator[str]:
+        yield from (self.said(treatment.what), "")
+        if treatment.names:
+            yield from (f"Also called: {', '.join(treatment.names)}.", "")
+        if treatment.concepts:
+            yield from ("Shown by: " + ", ".join(self.link("concepts", key) for key in treatment.concepts) + ".", "")
+        yield from ("**Considered for**", "")
+        for use in treatment.uses:
+            yield from self.use(use)
+        yield ""
+        for title, field in (
+            ("How it may work", "mechanism"), ("Contradictions and weaknesses of the evidence", "evidence_notes"),
+            ("Doses as studied or labelled; never advice", "dosing"), ("What is watched", "monitoring"),
+        ):  # fmt: skip
+            yield from self.statements(title, getattr(treatment, field))
+        rows = [self.link("study_rows", row.row) for row in self.knowledge.studies if treatment.key in row.treatments]
+        yield from (f"**Studies** ({len(rows)} rows): {', '.join(rows)}." if rows else "No row of the evidence names it.", "")
+        if treatment.safety:
+            yield from ("**Safety**", "")
+            for rule in treatment.safety:
+                yield from self.safety_rule(treatment, rule)
+            yield ""
+
+    def use(self, use: Use) -> Iterator[str]:
+        types = ", ".join(self.link("types", key) for key in use.types)
+        diseases = ", ".join(self.link("diseases", key) for key in use.diseases)
+        where = f"{types} in {diseases}" if diseases else types
+        yield f"- **{use.stance.replace('_', ' ')}**, {use.role.replace('_', ' ')}: {where}. {self.said(use.statement)}"
+        if use.when is not None:
+            yield from ("  - offered unless this is false", *self.criterion(use.when, 2))
+        for each in use.favours:
+            yield from (f"  - speaks for it: {_safe(each.label)} {self.cite(each.sources)}", *self.criterion(each.when, 2))
+
+    def safety_rule(self, treatment: Treatment, rule: SafetyRule) -> Iterator[str]:
+        anchor = f'<a id="{treatment.key}__{rule.key}"></a>'
+        kind = "" if rule.kind == rule.verdict else f", {rule.kind.replace('_', ' ')}"
+        yield f"- {anchor}**{rule.verdict}**{kind}: {_safe(rule.label)}. {_safe(rule.why)} {self.cite(rule.sources)}"
+        if rule.advice:
+            yield f"  - {_safe(rule.advice)}"
+        if rule.not_checkable is not None:
+            yield f"  - cannot be checked: {_safe(rule.not_checkable)}"
+        elif rule.when is None:
+            yield "  - holds for everybody who has it"
+        else:
+            yield from self.criterion(rule.when, 1)
+
+    def review(self, review: CurrentDrugReview) -> Iterator[str]:
+        yield from (f"{_safe(review.text)} {self.cite(review.sources)}", "")
+        yield from ("Any of these being taken: " + ", ".join(self.link("concepts", key) for key in review.concepts) + ".", "")
+        yield from ("**And when**", "", *self.criterion(review.when), "")
+
+    def study(self, row: Study) -> Iterator[str]:
+        treatments = ", ".join(self.link("treatments", key) for key in row.treatments)
+        yield f"- {treatments}; {self.cite(row.sources)}"
+        skipped = {"row", "study", "treatments", "diseases", "calcification_type", "comparator_row", "pool"}
+        if row.calcification_type:
+            yield f"- Type: {self.link('types', row.calcification_type)}"
+        if row.diseases:
+            yield "- Diseases: " + ", ".join(self.link("diseases", key) for key in row.diseases)
+        if row.comparator_row:
+            yield f"- Control group: {self.link('study_rows', row.comparator_row)}"
+        given = [(name, getattr(row, name)) for name in Study.model_fields if name not in skipped]
+        said = (f"{name.replace('_', ' ')}: {_safe(str(value).replace('_', ' '))}" for name, value in given if value is not None)
+        yield "- " + "; ".join(said)
+        yield f"- {'May be pooled' if row.pool else 'Not pooled'}"
+        yield ""
 
     def source(self, source: Source) -> Iterator[str]:
         text, _ = citation(source)

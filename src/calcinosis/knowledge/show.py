@@ -21,6 +21,7 @@ from pydantic.json_schema import models_json_schema
 from calcinosis.knowledge.loader import Knowledge, load_knowledge
 from calcinosis.knowledge.model import Alarm, CalcificationType, ClinicalForm, Concept, Disease, Finding, Mimic, Setting, Source, Test
 from calcinosis.knowledge.reference import PAGES, reference_pages
+from calcinosis.knowledge.treatments import CurrentDrugReview, Treatment
 from calcinosis.knowledge.wording import CRITERIA, citation, cited, in_words, reads
 
 __all__ = ["export", "in_words", "reference_pages", "show", "write_reference"]
@@ -54,6 +55,9 @@ def _entry(table: str, record: Any, knowledge: Knowledge) -> str:
         body["codes"] = [f"{c.system} {c.code} ({c.relation}, {c.licence_tag})" for c in knowledge.codes if c.concept_key == record.key]
         body["shows_also"] = [each for each in knowledge.ancestors[record.key] if each != record.key]
         body["shown_by"] = [each for each in knowledge.descendants[record.key] if each != record.key]
+    if isinstance(record, Treatment):
+        rows = [row for row in knowledge.studies if record.key in row.treatments]
+        body["studies"] = [f"{row.row}: {row.design}, {row.outcome}, {row.direction}" for row in rows]
     if table != "sources":
         body["reads"] = [_at(knowledge, *target) for target in reads(record, knowledge)]
         body["cites"] = {source: " ".join(citation(knowledge.sources[source])) for source in cited(record) if source in knowledge.sources}
@@ -127,9 +131,9 @@ def content_schema() -> dict[str, Any]:
     """
     lists: dict[str, type[BaseModel]] = {
         "sources": Source, "concepts": Concept, "findings": Finding, "alarms": Alarm, "tests": Test, "forms": ClinicalForm,
-        "settings": Setting,
+        "settings": Setting, "reviews": CurrentDrugReview,
     }  # fmt: skip
-    singles: tuple[type[BaseModel], ...] = (CalcificationType, Disease, Mimic)
+    singles: tuple[type[BaseModel], ...] = (CalcificationType, Disease, Mimic, Treatment)
     _, document = models_json_schema([(model, "validation") for model in (*lists.values(), *singles)], ref_template="#/$defs/{model}")
     shapes = {
         f"{name.capitalize()}File": _file_shape(name, {"type": "array", "items": {"$ref": f"#/$defs/{model.__name__}"}})

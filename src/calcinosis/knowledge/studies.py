@@ -75,6 +75,14 @@ class Study(Closed):
         return tuple(part.strip() for part in value.split(";") if part.strip()) if isinstance(value, str) else value or ()
 
     @property
+    def key(self) -> str:
+        return self.row
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.study,)
+
+    @property
     def n_response(self) -> int | None:
         """Complete and partial responses together; None when neither was seen."""
         if self.n_complete is None and self.n_partial is None:

@@ -11,9 +11,11 @@ from calcinosis.knowledge.loader import Knowledge
 from calcinosis.knowledge.model import (
     AgeIs,
     All,
+    AnyKnown,
     AnyOf,
     AtLeast,
     Criterion,
+    Current,
     FindingRef,
     Has,
     HasAny,
@@ -28,11 +30,16 @@ from calcinosis.knowledge.model import (
     Source,
     Suspected,
 )
+from calcinosis.knowledge.studies import Study
+from calcinosis.knowledge.treatments import CurrentDrugReview, Treatment
 
 Namer = Callable[[str, str], str]  # (table, key) -> how the entry is called
 Outline = tuple[str, list["Outline"]]  # a line, and what stands under it
 
-CRITERIA = (All, AnyOf, AtLeast, Not, Known, FindingRef, HypothesisAtLeast, Has, HasAny, Suspected, SameSite, LabIs, LabValue, AgeIs, SexIs)
+CRITERIA = (
+    All, AnyOf, AnyKnown, AtLeast, Not, Known, FindingRef, HypothesisAtLeast, Has, HasAny, Current, Suspected, SameSite, LabIs, LabValue,
+    AgeIs, SexIs,
+)  # fmt: skip
 
 
 def setting_value(knowledge: Knowledge, key: str) -> str:
@@ -67,6 +74,8 @@ def outline(criterion: Criterion, name: Namer) -> Outline:
             return "all of", [outline(part, name) for part in parts]
         case AnyOf(any_=parts):
             return "any of", [outline(part, name) for part in parts]
+        case AnyKnown(any_known=parts):
+            return "any of, of which those on record decide", [outline(part, name) for part in parts]
         case AtLeast(at_least=count, of=parts):
             return f"at least {count} of", [outline(part, name) for part in parts]
         case Not(not_=Known(known=part)):
@@ -86,6 +95,8 @@ def _leaf(criterion: Criterion, name: Namer) -> str:
         case HasAny(has_any=keys, at=site):
             listed = ", ".join(name("concepts", key) for key in keys)
             return f"recorded is any of: {listed}" + (f"; at this site: {name('concepts', site)}" if site else "")
+        case Current(current=key, within_days=days):
+            return f"{name('concepts', key)} is current" + (f", within {days:g} days of the index date" if days is not None else "")
         case Suspected(suspected=key):
             return f"{name('concepts', key)} is only suspected in the record"
         case SameSite(same_site=(first, second)):
@@ -169,6 +180,12 @@ def _named(part: BaseModel, knowledge: Knowledge) -> Iterator[tuple[str, str]]:
             yield from (("concepts", key) for key in (part.has, part.at) if key)
         case HasAny():
             yield from (("concepts", key) for key in (*part.has_any, part.at) if key)
+        case Current():
+            yield "concepts", part.current
+        case Treatment() | CurrentDrugReview():
+            yield from (("concepts", key) for key in part.concepts)
+        case Study():
+            yield from (("treatments", key) for key in part.treatments)
         case Suspected():
             yield "concepts", part.suspected
         case SameSite():

@@ -172,6 +172,7 @@ def _compile(knowledge: Knowledge) -> Plan:
     wanted += [(leaf, False) for finding in knowledge.findings.values() for leaf in leaves(finding.when, knowledge)]
     wanted += [(leaf, False) for each in knowledge.types.values() if each.more_urgent for leaf in leaves(each.more_urgent.when, knowledge)]
     questions = Questions(knowledge, all_leaves(wanted))
+    arguments = _Arguments(knowledge)
     program = _program(knowledge, questions, nodes, rules, owners)
     return Plan(
         knowledge=knowledge,
@@ -216,7 +217,7 @@ def _compile(knowledge: Knowledge) -> Plan:
             orient="row",
         ),
         criterion_leaves=pl.DataFrame(
-            [(c.id, name, positive) for c, when, now in owners for name, positive in _signed_leaves(when, knowledge, now)],
+            [(c.id, name, positive) for c, when, now in owners for name, positive in arguments.of(when, now)],
             schema={"id": pl.Int32, "leaf": pl.String, "positive": pl.Boolean},
             orient="row",
         ).unique(maintain_order=True),
@@ -342,23 +343,37 @@ def _leaves_with_home(criterion: Criterion, knowledge: Knowledge) -> Iterator[tu
         yield from ((leaf, False) for leaf in leaves(criterion, knowledge))
 
 
-def _signed_leaves(criterion: Criterion, knowledge: Knowledge, now: bool, positive: bool = True) -> Iterator[tuple[str, bool]]:
-    """Leaves of a criterion with their sign: a true leaf argues for the criterion when ``positive``."""
-    criterion = expand(criterion)
-    if isinstance(criterion, FindingRef):
-        yield from _signed_leaves(knowledge.findings[criterion.finding].when, knowledge, False, positive)
-    elif isinstance(criterion, Not):
-        yield from _signed_leaves(criterion.not_, knowledge, now, not positive)
-    elif isinstance(criterion, Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
-        yield leaf_id(criterion, now=now), positive
-    elif isinstance(criterion, HypothesisAtLeast):
-        hypothesis = knowledge.types.get(criterion.hypothesis) or knowledge.mimics[criterion.hypothesis]
-        for rule in hypothesis.rules:
-            if rule.status.rank >= criterion.at_least.rank:
-                yield from _signed_leaves(rule.when, knowledge, False, positive)
-    else:
-        for part in children(criterion):
-            yield from _signed_leaves(part, knowledge, now, positive)
+class _Arguments:
+    """Leaves of a criterion with their sign: a true leaf argues for the criterion when positive. Named parts are looked up once."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self._knowledge = knowledge
+        self._named: dict[tuple[str, int], tuple[tuple[str, bool], ...]] = {}
+
+    def of(self, criterion: Criterion, now: bool) -> tuple[tuple[str, bool], ...]:
+        """(leaf, positive), each once."""
+        return tuple(dict.fromkeys(self._signed(criterion, now)))
+
+    def _signed(self, criterion: Criterion, now: bool) -> Iterator[tuple[str, bool]]:
+        criterion = expand(criterion)
+        if isinstance(criterion, FindingRef):
+            yield from self._of_named(f"finding:{criterion.finding}", 0, [self._knowledge.findings[criterion.finding].when])
+        elif isinstance(criterion, Not):
+            yield from ((leaf, not positive) for leaf, positive in self._signed(criterion.not_, now))
+        elif isinstance(criterion, Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
+            yield leaf_id(criterion, now=now), True
+        elif isinstance(criterion, HypothesisAtLeast):
+            hypothesis: Hypothesis = self._knowledge.types.get(criterion.hypothesis) or self._knowledge.mimics[criterion.hypothesis]
+            rank = criterion.at_least.rank
+            yield from self._of_named(criterion.hypothesis, rank, [rule.when for rule in hypothesis.rules if rule.status.rank >= rank])
+        else:
+            for part in children(criterion):
+                yield from self._signed(part, now)
+
+    def _of_named(self, key: str, rank: int, parts: list[Criterion]) -> tuple[tuple[str, bool], ...]:
+        if (key, rank) not in self._named:
+            self._named[key, rank] = tuple(dict.fromkeys(each for part in parts for each in self._signed(part, False)))
+        return self._named[key, rank]
 
 
 def _leaf_subjects(leaf: Leaf, now: bool) -> Iterator[tuple[str, str, str]]:

@@ -7,8 +7,14 @@ Why these resources:
   ``Condition`` would put a diagnosis into the problem list; this program does neither.
 * ``DetectedIssue`` carries an alarm, with the entries of the record as evidence. What the sources advise stands in ``detail``:
   R4 defines ``mitigation`` as action *taken or committed to*, and nobody has acted yet.
+* ``DetectedIssue`` also carries current treatment to review: a drug that feeds the disease, or a contraindication or caution that holds.
+  The entries of medication behind it are ``implicated``, all entries are ``evidence``.
 * ``GuidanceResponse`` with status ``data-requested`` carries the missing work-up as ``dataRequirement``.
-  A ``ServiceRequest`` would be an order.
+  A ``ServiceRequest`` would be an order. Drugs to review of which nobody knows whether the patient has them are asked for the same way.
+
+Treatment options are not in the bundle. ``CarePlan``, ``RequestGroup`` and ``MedicationRequest`` are plans and requests even with the
+intent ``proposal`` or ``option``, and a system that receives one may act on it; ``EffectEvidenceSynthesis`` speaks of no patient.
+The options are in the JSON and on the page.
 
 Nothing is ever ``final``: status is ``preliminary``, because no clinician has confirmed it. Ids follow from the assessment (UUID 5), so
 the same assessment gives the same bundle. The codes of types, statuses, alarms and tests are this project's own (``SYSTEM``).
@@ -24,17 +30,21 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from calcinosis.assessment import AlarmOut, Assessment, FactOut, MimicAssessment, TestOut, TypeAssessment
+from calcinosis.assessment import AlarmOut, Assessment, Citation, FactOut, MimicAssessment, TestOut, TypeAssessment
+from calcinosis.contract import ReviewOut
+from calcinosis.report.option_words import REVIEW_UNKNOWN, VERDICT_WORD
 from calcinosis.report.wording import STATUS_WORD, URGENCY_WORD, clean, evidence, headline, is_standing, outcome_change
 
 SYSTEM: Final = "urn:calcinosis"
 _NAMESPACE: Final = UUID("6f0d2c1e-6a53-5c1f-9d2e-0c9d8a4f7b11")
-_SEVERITY: Final = {"immediate": "high", "same_day": "high", "urgent": "moderate"}
+_SEVERITY: Final = {"immediate": "high", "same_day": "high", "urgent": "moderate", "routine": "low"}
+_SEVERITY_OF_VERDICT: Final = {"contraindicated": "high", "caution": "moderate"}
 _READ: Final = (
     "AllergyIntolerance|Condition|Device|DeviceUseStatement|DiagnosticReport|DocumentReference|Encounter|FamilyMemberHistory|ImagingStudy|"
     "Immunization|MedicationAdministration|MedicationDispense|MedicationRequest|MedicationStatement|Observation|Patient|Procedure|Specimen"
 )
 _FHIR_REFERENCE: Final = re.compile(rf"^(?:{_READ})/[A-Za-z0-9\-.]{{1,64}}$")
+_MEDICATION: Final = re.compile(r"^Medication(?:Administration|Dispense|Request|Statement)/")
 _FHIR_ID: Final = re.compile(r"^[A-Za-z0-9\-.]{1,64}$")
 
 Json = dict[str, Any]
@@ -69,9 +79,10 @@ class _Writer:
 
     def resources(self) -> Iterable[Json]:
         yield from (self._issue(alarm) for alarm in self.assessment.alarms)
+        yield from (self._review(each) for each in self.assessment.review)
         yield self._risk_assessment()
-        if self.assessment.workup:
-            yield self._guidance(self.assessment.workup)
+        if self.assessment.workup or self.assessment.review_not_checked:
+            yield self._guidance(self.assessment.workup, self.assessment.review_not_checked)
 
     def _start(self, kind: str, key: str, narrative: Sequence[str]) -> Json:
         return {
@@ -121,44 +132,59 @@ class _Writer:
 
     def _issue(self, alarm: AlarmOut) -> Json:
         urgency = URGENCY_WORD.get(alarm.urgency, alarm.urgency)
-        actions = [clean(action.text) for action in alarm.actions]
-        seen = [each.line for each in evidence(alarm.facts)]
-        lines = [f"{urgency}: {alarm.label}", *(f"On record: {each}" for each in seen), *(f"To consider: {each}" for each in actions)]
-        resource = self._start("DetectedIssue", alarm.key, lines) | {
+        lines = [f"{urgency}: {alarm.label}", *_considered(alarm.facts, [action.text for action in alarm.actions])]
+        code = _concept("alarm", alarm.key, alarm.label)
+        return self._detected(alarm.key, code, _SEVERITY.get(alarm.urgency, "high"), lines, alarm.facts, alarm.citations)
+
+    def _review(self, each: ReviewOut) -> Json:
+        """Current treatment to review: by its urgency, or by the gravity of the safety rule that holds."""
+        word = URGENCY_WORD.get(each.urgency or "", each.urgency) or VERDICT_WORD.get(each.verdict or "", each.verdict) or ""
+        lines = [f"{word}: {each.label}", *_considered(each.facts, [each.text])]
+        by_verdict = _SEVERITY_OF_VERDICT.get(each.verdict or "", "high")
+        severity = _SEVERITY.get(each.urgency, "high") if each.urgency else by_verdict
+        kind, key = ("review", each.key) if each.treatment is None else ("safety", f"{each.treatment}.{each.key}")
+        resource = self._detected(f"{kind}/{key}", _concept(kind, key, each.label), severity, lines, each.facts, each.citations)
+        implicated = [found for found in _references(each.facts) if _MEDICATION.match(found.get("reference", ""))]
+        return resource | ({"implicated": implicated} if implicated else {})
+
+    def _detected(
+        self, key: str, code: Json, severity: str, lines: Sequence[str], facts: Sequence[FactOut], citations: Sequence[Citation]
+    ) -> Json:
+        resource = self._start("DetectedIssue", key, lines) | {
             "status": "preliminary",
-            "code": _concept("alarm", alarm.key, alarm.label),
-            "severity": _SEVERITY.get(alarm.urgency, "high"),
+            "code": code,
+            "severity": severity,
             "patient": self.subject,
             "author": self.device,
             "detail": " ".join(lines),
         }
         if self.at is not None:
             resource["identifiedDateTime"] = _instant(self.at)
-        if details := _references(alarm.facts):
+        if details := _references(facts):
             resource["evidence"] = [{"detail": details}]
-        address = next((each.url for each in alarm.citations if each.url), None)
+        address = next((each.url for each in citations if each.url), None)
         return resource | ({"reference": address} if address else {})
 
-    def _guidance(self, tests: Sequence[TestOut]) -> Json:
+    def _guidance(self, tests: Sequence[TestOut], drugs: Sequence[str]) -> Json:
         described = [f"{test.label}: {'; '.join(self._outcomes(test))}" for test in tests]
-        resource = self._start("GuidanceResponse", "work-up", ["Work-up not on record; nothing is ordered.", *described]) | {
+        described += [f"{REVIEW_UNKNOWN}: {clean(drug)}" for drug in drugs]
+        asked = [self._asked("Observation", [_coding("test", test.test, test.label)]) for test in tests]
+        if drugs:
+            asked.append(self._asked("MedicationStatement", []))
+        resource = self._start("GuidanceResponse", "work-up", ["Not on record; nothing is ordered.", *described]) | {
             "moduleUri": f"{SYSTEM}:knowledge:{self.assessment.knowledge_version}",
             "status": "data-requested",
             "subject": self.subject,
             "performer": self.device,
             "note": [{"text": each} for each in described],
-            "dataRequirement": [
-                {
-                    "type": "Observation",
-                    "subjectCodeableConcept": {
-                        "coding": [{"system": "http://hl7.org/fhir/resource-types", "code": "Patient", "display": "Patient"}]
-                    },
-                    "codeFilter": [{"path": "code", "code": [_coding("test", test.test, test.label)]}],
-                }
-                for test in tests
-            ],
+            "dataRequirement": asked,
         }
         return resource | ({"occurrenceDateTime": _instant(self.at)} if self.at is not None else {})
+
+    def _asked(self, kind: str, codes: Sequence[Json]) -> Json:
+        patient = {"coding": [{"system": "http://hl7.org/fhir/resource-types", "code": "Patient", "display": "Patient"}]}
+        wanted: Json = {"type": kind, "subjectCodeableConcept": patient}
+        return wanted | ({"codeFilter": [{"path": "code", "code": list(codes)}]} if codes else {})
 
     def _outcomes(self, test: TestOut) -> list[str]:
         return [f"{each.result}: {outcome_change(each, self.assessment) or 'no status changes'}" for each in test.outcomes]
@@ -217,6 +243,11 @@ def _patient(patient_id: str) -> Json:
     if _FHIR_ID.match(patient_id):
         return {"reference": f"Patient/{patient_id}"}
     return {"type": "Patient", "identifier": {"value": clean(patient_id) or "unknown"}, "display": clean(patient_id) or "unknown"}
+
+
+def _considered(facts: Iterable[FactOut], advice: Iterable[str]) -> list[str]:
+    """What is on record, and what the sources ask to consider."""
+    return [*(f"On record: {each.line}" for each in evidence(facts)), *(f"To consider: {clean(text)}" for text in advice)]
 
 
 def _references(facts: Iterable[FactOut]) -> list[Json]:

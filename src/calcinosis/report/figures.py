@@ -1,29 +1,15 @@
-"""Figures of the validation page: Altair charts rendered to inline SVG, without a browser or the network.
-
-Measured here: the first chart costs 3 s (import of Altair 0.7 s, start of the vl-convert engine 2.2 s) and 180 MB, each further chart
-0.05 s. That suits ``validate``; ``screen`` has neither the time nor the memory, so the population page draws its plain bars as SVG in
-its own template. Both libraries are imported when the first chart is drawn.
-"""
+"""Figures of the validation page: where answers go, how each type fares, which records are harder."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from html import escape
-from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from calcinosis.report.svg import BLUE, INK, QUIET, VERMILION, to_svg
 from calcinosis.validation import UNDETERMINED, Part, Rate, Score
 
 if TYPE_CHECKING:
     import altair as alt
-
-# Okabe and Ito's colours, told apart with every common colour vision; shape and position repeat what colour says.
-BLUE: Final = "#0072B2"
-VERMILION: Final = "#D55E00"
-INK: Final = "#1b1f24"
-QUIET: Final = "#57606a"
-_numbers = count(1)
 
 
 def confusion_figure(part: Part) -> str:
@@ -56,7 +42,7 @@ def confusion_figure(part: Part) -> str:
         if any(counts.values())
     )
     chart = (shade + outline + numbers).properties(width=92 * (len(order) + 1), height=44 * len(order))
-    return _svg(chart, title, "Darker: a larger share of the row", described)
+    return to_svg(chart, title, "Darker: a larger share of the row", described)
 
 
 def rates_figure(part: Part) -> str:
@@ -111,24 +97,4 @@ def _intervals(rows: Sequence[dict[str, Any]], title: str, subtitle: str, panels
         + (row["label"] if row["value"] is None else f"{row['label']}, {row['value']:.0%} ({row['low']:.0%} to {row['high']:.0%})")
         for row in rows
     )
-    return _svg(alt.hconcat(*parts, spacing=70), title, subtitle, described)
-
-
-def _svg(chart: alt.LayerChart | alt.HConcatChart, title: str, subtitle: str, described: str) -> str:
-    """Render, and give the picture a role, a text alternative and ids of its own."""
-    import altair as alt
-    import vl_convert
-
-    styled = (
-        chart.properties(title=alt.TitleParams(title, subtitle=subtitle, anchor="start", offset=14), background="white", padding=8)
-        .configure(font="Helvetica, Arial, sans-serif")
-        .configure_title(fontSize=17, subtitleFontSize=13, color=INK, subtitleColor=QUIET, subtitlePadding=6)
-        .configure_axis(labelFontSize=13, titleFontSize=13, labelColor=INK, titleColor=QUIET, titleFontWeight=400, gridColor="#e5e8eb")
-        .configure_view(stroke=None)
-    )
-    svg = vl_convert.vegalite_to_svg(styled.to_dict())
-    prefix = f"figure{next(_numbers)}-"
-    svg = re.sub(r'\bid="', f'id="{prefix}', svg)
-    svg = re.sub(r"url\(#", f"url(#{prefix}", svg)
-    svg = re.sub(r"\s(role|aria-label|aria-roledescription|aria-hidden)=\"[^\"]*\"", "", svg)  # the text alternative below says it all
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(f"{title}. {described}")}" ', 1)
+    return to_svg(alt.hconcat(*parts, spacing=70), title, subtitle, described)

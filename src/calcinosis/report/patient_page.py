@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from calcinosis.assessment import DISCLAIMER, Assessment, TestOut
-from calcinosis.report import wording
+from calcinosis.report import option_words, wording
 
 
 def render_patient_html(assessments: Sequence[Assessment]) -> str:
@@ -45,20 +45,40 @@ def environment() -> Environment:
     env.filters.update(
         decided_by=wording.decided_by,
         evidence=wording.evidence,
+        order_words=option_words.order_words,
+        outcome_word=option_words.outcome_word,
+        percent=option_words.percent,
+        safety_words=option_words.safety_words,
+        short_evidence=option_words.short_evidence,
         slug=_slug,
+        speaks_for=option_words.speaks_for,
+        studies_words=option_words.studies_words,
         unknowns=wording.unknowns,
         web_address=wording.web_address,
     )
     env.globals.update(
+        counted=option_words.counted,
+        disease_names=option_words.disease_names,
+        disease_word=option_words.disease_word,
         headline=wording.headline,
         index_day=wording.index_day,
         is_standing=wording.is_standing,
         no_alarm=wording.NO_ALARM,
+        no_review=option_words.NO_REVIEW,
+        nothing_prescribed=option_words.NOTHING_PRESCRIBED,
+        option_lists=option_words.option_lists,
         outcome_change=wording.outcome_change,
         person=wording.person,
+        review_unknown=option_words.REVIEW_UNKNOWN,
+        role_word=option_words.ROLE_WORD,
+        stance_word=option_words.STANCE_WORD,
         status_sign=wording.STATUS_SIGN,
         status_word=wording.STATUS_WORD,
+        studied_in=option_words.studied_in,
+        tied=option_words.tied,
+        unchecked_word=option_words.UNCHECKED_WORD,
         urgency_word=wording.URGENCY_WORD,
+        verdict_word=option_words.VERDICT_WORD,
         work_up=_work_up,
     )
     return env

@@ -50,6 +50,8 @@ class Population:
     by_type: list[tuple[str, dict[Status, int]]]
     by_disease: tuple[list[str], list[tuple[str, list[int], int]]]  # type labels; disease label, counts per type, patients
     mixed: int
+    reviews: list[dict[str, Any]]  # current treatment to review: label, text, urgency or verdict, patients, and how many are unknown
+    reviewed: Table
     mimics: list[tuple[str, dict[Status, int]]]
     alarms: list[dict[str, Any]]
     urgencies: list[tuple[str, int]]  # patients by their worst alarm
@@ -137,6 +139,8 @@ def count_population(out_dir: Path, knowledge: Knowledge, summary: Mapping[str, 
         by_type=[(label.type(key), _statuses(people.select(pl.col(f"status_{key}").alias("status")))) for key in types],
         by_disease=_by_disease(people, types, label),
         mixed=counts["mixed"],
+        reviews=_reviews(out_dir / "treatment_reviews.parquet"),
+        reviewed=_reviewed(out_dir / "treatment_reviews.parquet"),
         mimics=_mimics(people, label),
         alarms=_alarms(people, label),
         urgencies=_counted(people, pl.col("alarm_urgency"), URGENCIES),
@@ -227,6 +231,42 @@ def _by_disease(people: pl.LazyFrame, types: list[str], label: _Labels) -> tuple
     rows = sorted(counted.iter_rows(), key=lambda row: (row[0] is None, -row[-1], row[0]))
     named = [(label.disease(row[0]) if row[0] else "No autoimmune disease on record", list(row[1:-1]), row[-1]) for row in rows]
     return [label.type(key) for key in types], named
+
+
+def _reviews(path: Path) -> list[dict[str, Any]]:
+    """Every review and safety rule of a current treatment that concerns somebody, the most urgent first."""
+    if not path.exists():
+        return []
+    unknown = pl.col("kind") == "not_checked"
+    counted = (
+        pl.scan_parquet(path)
+        .group_by("key", "treatment", "verdict", "urgency", "label", "text")
+        .agg((~unknown).sum().alias("n"), unknown.sum().alias("unknown"))
+        .collect()
+    )
+    return sorted(counted.to_dicts(), key=lambda row: (_gravity(row), -row["n"], -row["unknown"], row["label"]))
+
+
+def _reviewed(path: Path) -> Table:
+    """The patients whose current treatment should be reviewed, those with the gravest entry first."""
+    if not path.exists():
+        return Table([], 0)
+    found = pl.scan_parquet(path).filter(pl.col("kind") != "not_checked")
+    shown, total = pl.collect_all(
+        [found.select("subject_id", "label", "urgency", "verdict"), found.select(pl.col("subject_id").n_unique())]
+    )
+    people: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(shown.to_dicts(), key=_gravity):
+        people.setdefault(row["subject_id"], []).append(row)
+    ordered = sorted(people.items(), key=lambda item: (_gravity(item[1][0]), -len(item[1]), item[0]))
+    return Table([{"id": who, "entries": rows} for who, rows in ordered[:MOST]], total.item())
+
+
+def _gravity(row: Mapping[str, Any]) -> int:
+    """An urgent review, then a contraindication, then the rest."""
+    order = (*URGENCIES, "contraindicated", "routine", "caution")
+    word = row["urgency"] or row["verdict"]
+    return order.index(word) if word in order else len(order)
 
 
 def _mimics(people: pl.LazyFrame, label: _Labels) -> list[tuple[str, dict[Status, int]]]:

@@ -42,6 +42,8 @@ def print_summary(cohort: Cohort, console: Console) -> None:
         f"({counts['unlabelled']:,} of them without a diagnosis on record), {counts['at_risk']:,} at high risk of calciphylaxis.",
         highlight=False,
     )
+    reviews = cohort.treatment_reviews.filter(pl.col("kind") != "not_checked")
+    console.print(f"Current treatment to review: {reviews['subject_id'].n_unique():,} patients.", highlight=False)
     console.print(
         f"Records read {summary.records_read:,} = used {summary.records_used:,} + of types no rule reads {summary.records_ignored:,} "
         f"+ rejected {summary.records_rejected:,}.",

@@ -5,7 +5,7 @@ Every status is a word; colour only repeats it. Text from records is never read 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -16,16 +16,16 @@ from rich.text import Text
 from calcinosis.assessment import (
     AlarmOut,
     Assessment,
-    Citation,
     DiseaseOut,
     MimicAssessment,
     Reason,
     RiskOut,
-    Statement,
     TestOut,
     TypeAssessment,
 )
 from calcinosis.knowledge.model import Status
+from calcinosis.report.terminal_options import TreatmentPart
+from calcinosis.report.terminal_parts import Ink, grid, item, left_off, title
 from calcinosis.report.wording import (
     NO_ALARM,
     STATUS_SIGN,
@@ -72,11 +72,12 @@ def render_assessment(assessment: Assessment, console: Console) -> None:
 
 
 class _Page:
-    """Collects what it cites while it writes, so that the reference list holds exactly what is on the screen."""
+    """The report, part by part from top to bottom."""
 
     def __init__(self, assessment: Assessment) -> None:
         self.assessment = assessment
-        self.cited: list[Citation] = []
+        self.ink = Ink()
+        self.treatment = TreatmentPart(assessment, self.ink)
 
     def parts(self) -> Iterator[RenderableType]:
         a = self.assessment
@@ -91,14 +92,16 @@ class _Page:
         else:
             yield Text(NO_ALARM)
         yield from self._answer()
+        yield from self.treatment.review()
         yield from self._types()
         yield from self._mimics()
         yield from self._diseases()
         yield from self._section("Risk factors of calciphylaxis recorded", [self._risk(each) for each in a.calciphylaxis_risk])
-        forms = [self._said(f"{each.label}: {each.description.text}", each.description.citations) for each in a.forms]
+        forms = [self.ink.said(f"{each.label}: {each.description.text}", each.description.citations) for each in a.forms]
         yield from self._section("Clinical form", forms)
         yield from self._workup()
-        yield from self._section("Not used in full", [_item(Text(clean(each)), sign="!") for each in a.warnings])
+        yield from self.treatment.options()
+        yield from self._section("Not used in full", [item(Text(clean(each)), sign="!") for each in a.warnings])
         yield from self._references()
         yield Text(f"\nKnowledge base {a.knowledge_version}. {a.disclaimer}", style="dim")
 
@@ -108,19 +111,19 @@ class _Page:
         if not first:
             yield Text("")
         urgency = URGENCY_WORD.get(alarm.urgency, alarm.urgency)
-        yield self._said(f"{urgency.upper()}: {alarm.label} ({alarm.id})", alarm.citations, style="bold red", sign="")
+        yield self.ink.said(f"{urgency.upper()}: {alarm.label} ({alarm.id})", alarm.citations, style="bold red", sign="")
         for each in evidence(alarm.facts):
-            yield _item(Text(f"on record: {each.line}"), sign="-", depth=2)
+            yield item(Text(f"on record: {each.line}"), sign="-", depth=2)
         for action in alarm.actions:
-            yield self._statement(action, sign="→", depth=2)
+            yield self.ink.statement(action, sign="→", depth=2)
 
     def _answer(self) -> Iterator[RenderableType]:
         found = headline(self.assessment)
         style = _STYLE[found.status] if found.status else "bold yellow"
         yield Text("")
-        yield _item(Text(found.line, style=style), sign="Answer:")
+        yield item(Text(found.line, style=style), sign="Answer:")
         for note in found.notes:
-            yield _item(Text(note), sign="", depth=10)
+            yield item(Text(note), sign="", depth=10)
 
     def _types(self) -> Iterator[RenderableType]:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=True, header_style="bold", pad_edge=False)
@@ -138,7 +141,7 @@ class _Page:
                 yield from self._missing(each)
 
     def _reasons(self, each: TypeAssessment | MimicAssessment) -> Iterator[RenderableType]:
-        yield _title(f"Why {each.label} is {STATUS_WORD[each.status]}")
+        yield title(f"Why {each.label} is {STATUS_WORD[each.status]}")
         shown: set[str] = set()
         for sign, reasons in (("+", each.reasons), ("-", each.against)):
             for reason in reasons:
@@ -146,122 +149,87 @@ class _Page:
 
     def _reason(self, reason: Reason, sign: str, shown: set[str]) -> Iterator[RenderableType]:
         """A criterion with its facts; an entry already printed under this heading is only named."""
-        yield self._said(reason.label if sign == "+" else f"against: {reason.label}", reason.citations, sign=sign)
+        yield self.ink.said(reason.label if sign == "+" else f"against: {reason.label}", reason.citations, sign=sign)
         found = evidence(reason.facts)
         for each in found:
             if each.line not in shown:
-                yield _item(Text(each.line, style="dim"), sign="", depth=4)
+                yield item(Text(each.line, style="dim"), sign="", depth=4)
         again = [each.what for each in found if each.line in shown]
         if again:
-            yield _item(Text(f"see above: {'; '.join(again)}", style="dim"), sign="", depth=4)
+            yield item(Text(f"see above: {'; '.join(again)}", style="dim"), sign="", depth=4)
         shown.update(each.line for each in found)
 
     def _missing(self, each: TypeAssessment) -> Iterator[RenderableType]:
         for missing in each.missing[:MISSING_SHOWN]:
             why = "; ".join(f"{reason}: {labels}" for reason, labels in unknowns(missing))
-            yield _item(Text(clean(f"not known: {missing.label} ({why})" if why else f"not known: {missing.label}")), sign="?")
-        yield from _left_off(len(each.missing) - MISSING_SHOWN, "more criteria that the record cannot answer")
+            yield item(Text(clean(f"not known: {missing.label} ({why})" if why else f"not known: {missing.label}")), sign="?")
+        yield from left_off(len(each.missing) - MISSING_SHOWN, "more criteria that the record cannot answer")
 
     def _mimics(self) -> Iterator[RenderableType]:
         for each in self.assessment.mimics:
             if is_standing(each.status):
                 yield from self._reasons(each)
                 for statement in each.tells_apart:
-                    yield self._statement(statement, sign="≠")
+                    yield self.ink.statement(statement, sign="≠")
         other = [f"{each.label} ({STATUS_WORD[each.status]})" for each in self.assessment.mimics if not is_standing(each.status)]
         if other:
-            yield from self._section("Looked at and set aside", [_item(Text("; ".join(other)), sign="")])
+            yield from self._section("Looked at and set aside", [item(Text("; ".join(other)), sign="")])
 
     def _diseases(self) -> Iterator[RenderableType]:
         if self.assessment.diseases:
-            yield _title("Connective tissue disease")
+            yield title("Connective tissue disease")
         for each in self.assessment.diseases:
             yield from self._disease(each)
 
     def _disease(self, disease: DiseaseOut) -> Iterator[RenderableType]:
-        yield self._said(f"{disease.label}: {disease.status}", disease.citations, sign="+", style="bold")
+        yield self.ink.said(f"{disease.label}: {disease.status}", disease.citations, sign="+", style="bold")
         for fact in evidence(disease.facts):
-            yield _item(Text(fact.line, style="dim"), sign="", depth=4)
+            yield item(Text(fact.line, style="dim"), sign="", depth=4)
         for risk in disease.risk_factors:
             yield self._risk(risk)
         for statement in disease.known[:KNOWN_SHOWN]:
-            yield self._statement(statement, sign="·")
-        yield from _left_off(len(disease.known) - KNOWN_SHOWN, "more statements on this disease in the page and the JSON")
+            yield self.ink.statement(statement, sign="·")
+        yield from left_off(len(disease.known) - KNOWN_SHOWN, "more statements on this disease in the page and the JSON")
 
     def _risk(self, risk: RiskOut) -> RenderableType:
         weight = f" ({risk.weight})" if risk.weight else ""
         facts = "; ".join(each.line for each in evidence(risk.facts))
         effects = f" [{'; '.join(risk.effects)}]" if risk.effects else ""
-        return self._said(f"risk factor{weight}: {risk.label}{effects}{': ' if facts else ''}{facts}", risk.citations, sign="!")
+        return self.ink.said(f"risk factor{weight}: {risk.label}{effects}{': ' if facts else ''}{facts}", risk.citations, sign="!")
 
     def _workup(self) -> Iterator[RenderableType]:
         tests = self.assessment.workup
         if not tests:
             return
-        yield _title("Work-up not on record, in the order of what it would change (nothing is ordered)")
+        yield title("Work-up not on record, in the order of what it would change (nothing is ordered)")
         deciding = [test for test in tests if test.would_change]
         for number, test in enumerate(deciding[:TESTS_SHOWN], 1):
             yield from self._test(test, number)
         rest = [test.label for test in [*deciding[TESTS_SHOWN:], *(test for test in tests if not test.would_change)]]
         if rest:
-            yield _item(Text(f"also not on record: {'; '.join(rest)}"), sign="·")
+            yield item(Text(f"also not on record: {'; '.join(rest)}"), sign="·")
 
     def _test(self, test: TestOut, number: int) -> Iterator[RenderableType]:
-        yield self._said(test.label, test.citations, sign=f"{number}.", style="bold")
+        yield self.ink.said(test.label, test.citations, sign=f"{number}.", style="bold")
         by_change: dict[str, list[str]] = {}
         for outcome in test.outcomes:
             by_change.setdefault(outcome_change(outcome, self.assessment) or "no status changes", []).append(outcome.result)
         for change, results in by_change.items():
-            yield _item(Text(clean(f"{' / '.join(results)} → {change}")), sign="", depth=5)
+            yield item(Text(clean(f"{' / '.join(results)} → {change}")), sign="", depth=5)
 
     def _references(self) -> Iterator[RenderableType]:
-        found = references(self.cited)
+        found = references(self.ink.cited)
         if not found:
             return
-        yield _title("References")
-        table = _grid()
+        yield title("References")
+        table = grid()
         for each in found:
             table.add_row(Text(f"[{each.key}]"), Text(f"{each.text} {each.url or ''}".strip(), style="dim"))
         yield Padding(table, (0, 0, 0, 2))
 
     # --- small parts
 
-    def _section(self, title: str, items: list[RenderableType]) -> Iterator[RenderableType]:
+    def _section(self, heading: str, items: list[RenderableType]) -> Iterator[RenderableType]:
         if items:
-            yield _title(title)
+            yield title(heading)
             yield from items
-
-    def _statement(self, statement: Statement, *, sign: str, depth: int = 2) -> RenderableType:
-        unverified = "" if statement.verified else " (not verified)"
-        return self._said(f"{statement.text}{unverified}", statement.citations, sign=sign, depth=depth)
-
-    def _said(self, text: str, citations: Iterable[Citation], *, sign: str = "·", depth: int = 2, style: str = "") -> RenderableType:
-        keys = list(citations)
-        self.cited.extend(keys)
-        cited = f" [{', '.join(each.key for each in keys)}]" if keys else ""
-        return _item(Text.assemble((clean(text), style), (cited, "dim")), sign=sign, depth=depth if sign or depth != 2 else 0)
-
-
-def _title(text: str) -> RenderableType:
-    return Text(f"\n{clean(text)}", style="bold underline")
-
-
-def _item(text: Text, *, sign: str, depth: int = 2) -> RenderableType:
-    """A hanging indent: the sign stands alone, the text wraps to its right."""
-    if not sign:
-        return Padding(text, (0, 0, 0, depth))
-    row = _grid()
-    row.add_row(Text(sign), text)
-    return Padding(row, (0, 0, 0, depth))
-
-
-def _grid() -> Table:
-    table = Table.grid(padding=(0, 1, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")  # an address is broken, never cut
-    return table
-
-
-def _left_off(count: int, what: str) -> Iterator[RenderableType]:
-    if count > 0:
-        yield _item(Text(f"and {count} {what}", style="dim"), sign="·")
