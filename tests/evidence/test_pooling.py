@@ -284,11 +284,11 @@ def test_equal_studies_give_the_likelihood_interval_of_one_proportion() -> None:
 
 def test_sixty_cells_are_pooled_in_five_seconds() -> None:
     rng = np.random.default_rng(2)
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(60):
         n = rng.integers(3, 31, rng.integers(2, 21))
         pool_proportions(groups([(int(x), int(size)) for x, size in zip(rng.binomial(n, 0.3), n, strict=True)]))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 # ---- what must hold for any counts

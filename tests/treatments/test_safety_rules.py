@@ -22,7 +22,7 @@ from calcinosis.findings import leaf_id
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import AgeIs, LabValue
 from calcinosis.knowledge.treatments import CurrentDrugReview, SafetyRule
-from calcinosis.options import OptionWriter
+from calcinosis.options import OptionWriter, review_rows, reviews_in_words
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment, make_plan
 from calcinosis.sources.fhir import read_resources
@@ -321,9 +321,12 @@ def review_patients() -> tuple[Evaluated, list[Reviewed]]:
 @pytest.fixture(scope="module")
 def reviewed() -> list[tuple[Reviewed, list[ReviewOut], list[str]]]:
     evaluated, cases = review_patients()
-    plan = evaluated.evaluation.plan
-    writer = OptionWriter(evaluated.evaluation, evaluated.facts, Plain(plan.knowledge), [()] * evaluated.evaluation.subjects.height)
-    return [(case, *writer.reviews(case.row)) for case in cases]
+    evaluation, words = evaluated.evaluation, Plain(evaluated.evaluation.plan.knowledge)
+    rows = review_rows(evaluation, evaluated.facts).partition_by("subject_id", as_dict=True)
+    subjects = evaluation.subjects["subject_id"]
+    return [
+        (case, *reviews_in_words(rows[subjects[case.row],].to_dicts() if (subjects[case.row],) in rows else [], words)) for case in cases
+    ]
 
 
 def test_a_drug_under_review_is_named_with_the_entry_that_shows_it(reviewed: list[tuple[Reviewed, list[ReviewOut], list[str]]]) -> None:
