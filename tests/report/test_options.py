@@ -10,7 +10,7 @@ from test_patient_page import Page
 from test_terminal import printed
 
 from calcinosis.assessment import Assessment
-from calcinosis.contract import EvidenceOut, OptionOut, PooledOut, UncheckedOut
+from calcinosis.contract import EvidenceOut, OptionOut, PooledOut, SafetyOut, UncheckedOut
 from calcinosis.report.option_words import (
     evidence_line,
     not_checked,
@@ -92,6 +92,20 @@ def test_nothing_unchecked_disappears_from_the_verdicts() -> None:
         counted = sum(int(words.split()[0]) for kind, words in safety_words(option) if kind.startswith("unchecked"))
         assert counted == len(option.not_checked)
         assert sum(each.count for each in not_checked(option)) == len(option.not_checked)
+
+
+def test_a_rule_that_holds_is_never_left_out_of_the_verdicts() -> None:
+    option = frozen("dialysis").options[0]
+    watched = option.model_copy(update={"safety": [_rule("monitor")], "not_checked": [], "always": [], "cleared": 1})
+    assert safety_words(watched) == [("monitor", "needs monitoring")]
+    assert safety_words(watched.model_copy(update={"safety": []})) == [("note", "1 rule checked, it does not hold")]
+    assert "no rule on file" in safety_words(watched.model_copy(update={"safety": [], "cleared": 0}))[0][1]
+    everybody = watched.model_copy(update={"safety": [_rule("contraindicated")], "always": [_rule("caution")]})
+    assert safety_words(everybody) == [("contraindicated", "contraindicated"), ("caution", "1 caution for everybody")]
+
+
+def _rule(verdict: str) -> SafetyOut:
+    return SafetyOut(rule="r", kind="caution", verdict=verdict, label="Rule", why="Because.", advice=None, facts=[], citations=[])
 
 
 def test_contraindications_are_named_first_and_what_is_missing_once() -> None:

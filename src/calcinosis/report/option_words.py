@@ -291,21 +291,25 @@ def _missing(rules: Sequence[UncheckedOut], named: set[str], most: int | None) -
 
 def safety_words(option: OptionOut) -> list[tuple[str, str]]:
     """The verdicts as (kind, words): what holds, then what could not be checked. “unchecked” is a kind of its own, never left out."""
-    holds = {verdict: sum(rule.verdict == verdict for rule in option.safety) for verdict in VERDICT_WORD}
-    found = [("contraindicated", "contraindicated")] if holds["contraindicated"] else []
-    if holds["caution"]:
-        found.append(("caution", counted(holds["caution"], "caution")))
-    if everybody := len(rules_with(option.always, "contraindicated", "caution")):
-        found.append(("caution", f"{counted(everybody, 'caution')} for everybody"))
+    holds = {verdict: len(rules_with(option.safety, verdict)) for verdict in VERDICT_WORD}
+    everybody = len(rules_with(option.always, "contraindicated", "caution"))
     grave = sum(rule.verdict == "contraindicated" for rule in option.not_checked)
     others = len(option.not_checked) - grave
-    if grave:
-        found.append(("unchecked-grave", f"{counted(grave, 'contraindication')} not checked"))
-    if others:
-        found.append(("unchecked", f"{counted(others, 'other rule' if grave else 'rule')} not checked"))
-    if not found:
-        found.append(("note", "no rule on file" if not option.cleared else f"{counted(option.cleared, 'rule')} checked, none holds"))
-    return found
+    found = [
+        ("contraindicated", "contraindicated", holds["contraindicated"]),
+        ("caution", counted(holds["caution"], "caution"), holds["caution"]),
+        ("caution", f"{counted(everybody, 'caution')} for everybody", everybody),
+        ("monitor", "needs monitoring", holds["monitor"]),
+        ("note", counted(holds["note"], "note"), holds["note"]),
+        ("unchecked-grave", f"{counted(grave, 'contraindication')} not checked", grave),
+        ("unchecked", f"{counted(others, 'other rule' if grave else 'rule')} not checked", others),
+    ]
+    said = [(kind, words) for kind, words, count in found if count]
+    if said:
+        return said
+    if option.cleared:
+        return [("note", f"{counted(option.cleared, 'rule')} checked, {'it does not hold' if option.cleared == 1 else 'none holds'}")]
+    return [("note", "no rule on file that a record could answer")]
 
 
 def rules_with(rules: Iterable[SafetyOut], *verdicts: str) -> list[SafetyOut]:

@@ -24,7 +24,7 @@ PAGE_FILE: Final = "worked_examples.md"
 COLUMNS: Final = 100
 CASES: Final = {  # case of examples/published_cases -> heading
     "a009": "Calcinosis of the hand in systemic sclerosis",
-    "a021": "Juvenile dermatomyositis",
+    "a018": "Juvenile dermatomyositis, a boy of nine",
     "b111": "Calciphylaxis on warfarin",
 }
 
