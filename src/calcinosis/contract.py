@@ -159,7 +159,8 @@ class EvidenceOut(Record):
     """What was studied of one treatment in one type, in whom, and how well."""
 
     studies: int = Field(description="with patients of their own; patients reported twice count once")
-    patients: int | None
+    patients: int | None = Field(description="followed under this treatment, by the largest number of each study")
+    beside: int = Field(description="further studies that measured something else only, such as the activity of the disease")
     single_cases: int = Field(description="reports of single patients among the studies; never pooled")
     level: int | None = Field(description="best level of evidence, OCEBM 2011: 1 is the best, 5 the weakest")
     directions: dict[str, int] = Field(description="benefit, mixed, no_benefit, harm -> studies")

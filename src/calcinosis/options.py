@@ -134,7 +134,7 @@ class OptionWriter:
             return None
         evidence = _evidence(self._plan, treatment.key, type_)
         stance = min((use.use.stance for use in uses), key=STANCES.index)
-        favours = [c for use in uses for c in use.favours if self._truth(c, row) == TRUE]
+        favours = {c.label: c for use in uses for c in use.favours if self._truth(c, row) == TRUE}.values()
         speaks_for = [Reason(label=c.label, facts=self._facts_of(c, row), citations=self._words.citations(c.sources)) for c in favours]
         studied = [not use.use.diseases or bool(diseases & set(use.use.diseases)) for use in uses]
         safety, not_checked, cleared = self._safety(each, row)
@@ -217,7 +217,8 @@ class OptionWriter:
     def _evidence_out(self, evidence: Evidence) -> EvidenceOut:
         return EvidenceOut(
             studies=evidence.studies,
-            patients=evidence.patients,
+            patients=evidence.evaluated,
+            beside=evidence.beside,
             single_cases=evidence.single_cases,
             level=evidence.level,
             directions=evidence.directions,

@@ -24,6 +24,8 @@ POOLED_FILE: Final = Path(__file__).parent / "pooled.csv"
 OWN_PATIENTS: Final = frozenset({"rct", "prospective", "retrospective_cohort", "case_series", "case_report"})  # designs
 EVENTS: Final = frozenset({"recurrence", "mortality", "prevention", "progression"})  # outcomes counted as events, not responses
 
+BESIDE: Final = frozenset({"disease_activity", "none_seen"})  # outcomes that say nothing of the calcification
+
 
 @dataclass(frozen=True, slots=True)
 class PooledCell:
@@ -70,8 +72,9 @@ class Evidence:
         studies: with patients of their own; patients reported twice count once.
         patients: in those studies, whatever they were given; None when no study gives a number.
         evaluated: of them, followed under this treatment; the largest number of each study, so a lower bound.
+        beside: further studies that measured something else only (the activity of the disease); they count in nothing else here.
         single_cases: reports of single patients among the studies.
-        level: best OCEBM level of the rows, comparator arms apart; None without any.
+        level: best OCEBM level of the rows, comparator arms and outcomes beside the calcification apart; None without any.
         directions: direction -> studies with patients of their own.
         diseases: disease -> studies.
     """
@@ -82,6 +85,7 @@ class Evidence:
     studies: int
     patients: int | None
     evaluated: int | None
+    beside: int
     single_cases: int
     level: int | None
     directions: dict[str, int]
@@ -108,7 +112,8 @@ def evidence_for(knowledge: Knowledge, treatment: str, type_: str, disease: str 
         if row.calcification_type == type_ and (disease is None or disease in row.diseases)
     )
     reports = own_reports(rows)
-    levels = [row.level for row in rows if row.level is not None and row.direction != "not_seen" and row.arm == "treated"]
+    judged = [row for row in rows if row.direction != "not_seen" and row.arm == "treated" and row.outcome not in BESIDE]
+    levels = [row.level for row in judged if row.level is not None]
     return Evidence(
         treatment=treatment,
         type=type_,
@@ -116,6 +121,7 @@ def evidence_for(knowledge: Knowledge, treatment: str, type_: str, disease: str 
         studies=len(reports),
         patients=_total([row.n_patients for row in report] for report in reports.values()),
         evaluated=patients_followed(rows),
+        beside=len({row.overlap or row.study for row in rows if row.design in OWN_PATIENTS and row.arm == "treated"} - set(reports)),
         single_cases=sum(all(row.design == "case_report" for row in report) for report in reports.values()),
         level=min(levels, default=None),
         directions=dict(Counter(_direction(report) for report in reports.values())),
@@ -129,10 +135,10 @@ def evidence_for(knowledge: Knowledge, treatment: str, type_: str, disease: str 
 
 
 def own_reports(rows: Iterable[Study]) -> dict[str, list[Study]]:
-    """Rows with patients of their own and a result, by study; studies of the same patients are one."""
+    """Rows with patients of their own and a result about the calcification, by study; studies of the same patients are one."""
     reports: dict[str, list[Study]] = {}
     for row in rows:
-        if row.design in OWN_PATIENTS and row.arm == "treated" and row.direction != "not_seen":
+        if row.design in OWN_PATIENTS and row.arm == "treated" and row.direction != "not_seen" and row.outcome not in BESIDE:
             reports.setdefault(row.overlap or row.study, []).append(row)
     return reports
 

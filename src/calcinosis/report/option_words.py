@@ -172,7 +172,9 @@ def evidence_line(option: OptionOut, diseases: Mapping[str, str]) -> str:
         diseases: this patient's diseases (:func:`disease_names`).
     """
     pooled = [pooled_words(each, diseases) for each in pooled_for(option.evidence, diseases)]
-    return "; ".join([studies_words(option.evidence), *pooled])
+    beside = option.evidence.beside
+    others = [f"{counted(beside, 'further study', 'further studies')} did not measure the calcification"] if beside else []
+    return "; ".join([studies_words(option.evidence), *pooled, *others])
 
 
 def studies_words(evidence: EvidenceOut) -> str:
