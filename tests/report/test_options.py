@@ -208,7 +208,7 @@ def test_what_speaks_for_it_is_said_once() -> None:
 
 
 def _evidence(**more: object) -> EvidenceOut:
-    base = {"studies": 9, "patients": 152, "single_cases": 3, "level": 3, "diseases": {}, "pooled": [], "citations": []}
+    base = {"studies": 9, "patients": 152, "beside": 0, "single_cases": 3, "level": 3, "diseases": {}, "pooled": [], "citations": []}
     return EvidenceOut.model_validate(base | {"directions": {"no_benefit": 4, "benefit": 3, "mixed": 2}} | more)
 
 

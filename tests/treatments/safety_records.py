@@ -143,7 +143,7 @@ def _together(parts: Sequence[Criterion], truth: bool, knowledge: Knowledge) -> 
         for way in mine:
             chosen = [way if other == place else others[0] for other, others in enumerate(possible)]
             found.append(tuple(dict.fromkeys(atom for each in chosen for atom in each)))
-    return list(dict.fromkeys(found))
+    return [way for way in dict.fromkeys(found) if _agrees(way)]
 
 
 def _one_fails(parts: Sequence[Criterion], knowledge: Knowledge) -> list[Way]:
@@ -156,7 +156,14 @@ def _one_fails(parts: Sequence[Criterion], knowledge: Knowledge) -> list[Way]:
         others = [ways(other, True, knowledge)[:1] for at, other in enumerate(parts) if at != place]
         for way in ways(part, False, knowledge):
             found.append(tuple(dict.fromkeys([*way, *(atom for each in others for chosen in each for atom in chosen)])))
-    return list(dict.fromkeys(found))
+    return [way for way in dict.fromkeys(found) if _agrees(way)]
+
+
+def _agrees(way: Way) -> bool:
+    """One patient has one sex."""
+    sexes = {(atom.leaf.sex, atom.truth) for atom in way if isinstance(atom, Person) and isinstance(atom.leaf, SexIs)}
+    return len({sex if truth else {"female": "male", "male": "female"}[sex] for sex, truth in sexes}) < 2
+
 
 
 def measures(way: Way) -> Iterator[Measured | Person]:
