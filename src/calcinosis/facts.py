@@ -9,15 +9,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from calcinosis.ages import years_between
 from calcinosis.events import Batch, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.labs import lab_facts
+from calcinosis.numbers import Ints, Mask, Micros, Numbers, concept_numbers, look_up, micros
 from calcinosis.plans import run
+from calcinosis.truth import FALSE, TRUE, UNKNOWN, Truth
+
+_PRESENCE: Final = {True: int(TRUE), False: int(FALSE)}
 
 CONCEPT_FACT_SCHEMA: Final[Schema] = {
     "subject_id": pl.String,
@@ -37,8 +43,16 @@ MENTIONED: Final = ("subject_id", "concept", "time", "end_time", "status", "site
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """The rows of a table in numbers: row of the patient in ``Facts.subjects``, number of the concept."""
+
+    rows: Ints
+    concepts: Ints
+
+
+@dataclass(frozen=True)
 class Facts:
-    """All facts of a group of patients.
+    """All facts of a group of patients, as tables and (built when first asked for) as arrays.
 
     Attributes:
         subjects: subject_id, sex, age_years (at the index date), index_time, index_basis
@@ -54,6 +68,53 @@ class Facts:
     labs: pl.DataFrame
     mentions: pl.DataFrame
     rejects: pl.DataFrame
+    numbers: Numbers
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        return {subject: row for row, subject in enumerate(self.subjects["subject_id"].to_list())}
+
+    @cached_property
+    def recorded(self) -> Places:
+        return self._places(self.concepts)
+
+    @cached_property
+    def measured(self) -> Places:
+        return self._places(self.labs)
+
+    @cached_property
+    def mentioned(self) -> Places:
+        return self._places(self.mentions)
+
+    @cached_property
+    def presence(self) -> Truth:
+        """Of each row of ``concepts``."""
+        return look_up(_PRESENCE, self.concepts["present"].to_list(), int(UNKNOWN)).astype(np.int8)
+
+    @cached_property
+    def suspected(self) -> Mask:
+        return np.array(self.concepts["suspected"].to_list(), dtype=np.bool_)
+
+    @cached_property
+    def mention_times(self) -> Micros:
+        return micros(self.mentions["time"])
+
+    @cached_property
+    def mention_ends(self) -> Micros:
+        return micros(self.mentions["end_time"])
+
+    @cached_property
+    def index_time(self) -> Micros:
+        return micros(self.subjects["index_time"])
+
+    @cached_property
+    def as_of(self) -> Micros:
+        return micros(self.subjects["as_of"])
+
+    def _places(self, table: pl.DataFrame) -> Places:
+        rows = look_up(self.row_of, table["subject_id"].to_list(), -1)
+        concepts = self.numbers.of(table["concept"].to_list())
+        return Places(rows, np.where(rows >= 0, concepts, -1))  # what is about nobody listed is about nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +166,7 @@ def build_facts(batch: Batch, knowledge: Knowledge, as_of: datetime | None = Non
     recorded = events.select(read).filter(~is_lab & (pl.col("certainty") != "family"))
     concepts = _concept_facts(recorded, subjects, tree)
     mentions = recorded.filter(pl.col("certainty") == "affirmed").select(MENTIONED)
-    return Facts(subjects=subjects, concepts=concepts, labs=labs, mentions=mentions, rejects=rejects)
+    return Facts(subjects, concepts, labs, mentions, rejects, concept_numbers(knowledge))
 
 
 def _subjects(patients: pl.DataFrame, events: pl.DataFrame, tree: _Tree, as_of: datetime | None) -> pl.DataFrame:
