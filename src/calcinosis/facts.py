@@ -19,7 +19,7 @@ from calcinosis.ages import years_between
 from calcinosis.events import Batch, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.labs import lab_facts
-from calcinosis.numbers import Ints, Mask, Micros, Numbers, concept_numbers, look_up, micros
+from calcinosis.numbers import Index, Ints, Mask, Micros, Numbers, concept_numbers, look_up, micros
 from calcinosis.plans import run
 from calcinosis.truth import FALSE, TRUE, UNKNOWN, Truth
 
@@ -85,6 +85,20 @@ class Facts:
     @cached_property
     def mentioned(self) -> Places:
         return self._places(self.mentions)
+
+    @cached_property
+    def recorded_index(self) -> Index:
+        """Finds a row of ``concepts`` by :meth:`key`."""
+        return Index(self.key(self.recorded.rows, self.recorded.concepts))
+
+    @cached_property
+    def measured_index(self) -> Index:
+        """Finds a row of ``labs`` by :meth:`key`."""
+        return Index(self.key(self.measured.rows, self.measured.concepts))
+
+    def key(self, rows: Ints, concepts: Ints | int) -> Ints:
+        """One number for a patient and a concept."""
+        return rows * len(self.numbers) + concepts
 
     @cached_property
     def presence(self) -> Truth:

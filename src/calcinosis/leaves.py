@@ -55,14 +55,16 @@ class LeafMatrix:
     values: Matrix
 
 
-class _Table:
+class Table:
     """Rows of questions by a number, mostly that of the concept they look at."""
 
     def __init__(self, rows: Iterable[tuple[Any, ...]], types: Sequence[type], size: int) -> None:
         ordered = sorted(rows, key=lambda row: row[0])
-        columns: list[tuple[Any, ...]] = list(zip(*ordered, strict=True)) or [()] * (len(types) + 1)
+        columns = list(zip(*ordered, strict=True)) or [()] * (len(types) + 1)
         self.links = Links.to_sorted(np.array(columns[0], dtype=np.intp), size)
-        self.columns = tuple(np.array(column, dtype=kind) for column, kind in zip(columns[1:], types, strict=True))
+        self.columns: tuple[npt.NDArray[Any], ...] = tuple(
+            np.array(column, dtype=kind) for column, kind in zip(columns[1:], types, strict=True)
+        )
 
     def concerns(self, numbers: Ints) -> Ints:
         """Places of the numbers that any question is about."""
@@ -99,7 +101,7 @@ class Questions:
         return self._one_each([(leaf.suspected, j) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, Suspected)])
 
     @cached_property
-    def current(self) -> _Table:
+    def current(self) -> Table:
         """A recorded concept -> leaf and the days for which an entry counts."""
         usual = self.knowledge.setting("current_within_days") if any(isinstance(leaf, Current) for leaf, _ in self.leaves) else None
         rows = [
@@ -108,10 +110,10 @@ class Questions:
             if isinstance(leaf, Current)
             for shown_by in self.knowledge.descendants[leaf.current]
         ]
-        return _Table(rows, (np.intp, np.float64), len(self.numbers))
+        return Table(rows, (np.intp, np.float64), len(self.numbers))
 
     @cached_property
-    def qualified(self) -> _Table:
+    def qualified(self) -> Table:
         """A recorded concept -> leaf, number of the site asked for (−1: anywhere), lead_from, lead_to, within (NaN: any)."""
         number = self.numbers
         rows = [
@@ -120,10 +122,10 @@ class Questions:
             if isinstance(leaf, Has) and not is_plain(leaf)
             for shown_by in self.knowledge.descendants[leaf.has]
         ]  # fmt: skip
-        return _Table(rows, (np.intp, np.intp, np.float64, np.float64, np.float64), len(self.numbers))
+        return Table(rows, (np.intp, np.intp, np.float64, np.float64, np.float64), len(self.numbers))
 
     @cached_property
-    def same_site(self) -> _Table:
+    def same_site(self) -> Table:
         """A recorded concept -> leaf, and whether it shows the first of the two concepts."""
         rows = [
             (self.numbers[shown_by], j, side == 0)
@@ -132,16 +134,16 @@ class Questions:
             for side, concept in enumerate(leaf.same_site)
             for shown_by in self.knowledge.descendants[concept]
         ]
-        return _Table(rows, (np.intp, np.bool_), len(self.numbers))
+        return Table(rows, (np.intp, np.bool_), len(self.numbers))
 
     @cached_property
-    def absence(self) -> _Table:
+    def absence(self) -> Table:
         """A concept -> leaves that are false when it is absent: qualified presence, at the same site, going on."""
         rows = []
         for j, (leaf, _) in enumerate(self.leaves):
             if not (isinstance(leaf, Has) and is_plain(leaf)):
                 rows += [(self.numbers[concept], j) for concept in _concepts(leaf)]
-        return _Table(rows, (np.intp,), len(self.numbers))
+        return Table(rows, (np.intp,), len(self.numbers))
 
     @cached_property
     def within_site(self) -> Mask:
@@ -153,7 +155,7 @@ class Questions:
         return inside
 
     @cached_property
-    def flags(self) -> _Table:
+    def flags(self) -> Table:
         """Concept, moment and flag (see ``_flag_number``) -> leaf, truth."""
         rows = []
         for j, (leaf, now) in enumerate(self.leaves):
@@ -163,10 +165,10 @@ class Questions:
                 rows += [(_flag_number(concept, moment, _FLAG[flag]), j, TRUE) for flag in yes]
                 if not leaf.ever:  # one normal value does not show that it was never otherwise
                     rows += [(_flag_number(concept, moment, _FLAG[flag]), j, FALSE) for flag in no]
-        return _Table(rows, (np.intp, np.int8), len(self.numbers) * len(_MOMENTS) * len(_FLAG))
+        return Table(rows, (np.intp, np.int8), len(self.numbers) * len(_MOMENTS) * len(_FLAG))
 
     @cached_property
-    def limits(self) -> _Table:
+    def limits(self) -> Table:
         """Concept and moment -> leaf, at_least and below in the canonical unit (NaN: no limit)."""
         rows = []
         for j, (leaf, now) in enumerate(self.leaves):
@@ -177,7 +179,7 @@ class Questions:
                 factor = conversion_factor(leaf.unit, lab.unit, lab.molar_mass, lab.valence)
                 low, high = (None if limit is None else self.knowledge.number(limit) * factor for limit in (leaf.at_least, leaf.below))
                 rows.append((self.numbers[leaf.value] * len(_MOMENTS) + _MOMENTS["now" if now else "index"], j, low, high))
-        return _Table(rows, (np.intp, np.float64, np.float64), len(self.numbers) * len(_MOMENTS))
+        return Table(rows, (np.intp, np.float64, np.float64), len(self.numbers) * len(_MOMENTS))
 
     @cached_property
     def person(self) -> tuple[tuple[int, AgeIs | SexIs], ...]:

@@ -103,3 +103,25 @@ def distinct(keys: npt.NDArray[np.int64]) -> Ints:
     """Places of the first of each distinct key, in the order in which they stand."""
     order = np.argsort(keys, kind="stable")
     return np.sort(order[firsts(keys[order])])
+
+
+class Index:
+    """Finds the row of a table by a key that each of its rows has for itself."""
+
+    def __init__(self, keys: Ints) -> None:
+        self.order = np.argsort(keys, kind="stable")
+        self.keys = keys[self.order]
+
+    def find(self, keys: Ints) -> Ints:
+        """Row of each key, −1 for none."""
+        if not len(self.keys):
+            return np.full(len(keys), -1)
+        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[place] == keys, self.order[place], -1)
+
+    def first_from(self, keys: Ints, ends: Ints) -> Ints:
+        """Row of the lowest key that is at least ``keys`` and below ``ends``, −1 for none."""
+        if not len(self.keys):
+            return np.full(len(keys), -1)
+        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where((self.keys[place] >= keys) & (self.keys[place] < ends), self.order[place], -1)
