@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar, Final
 
 import polars as pl
 
@@ -36,7 +36,7 @@ from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Status
 from calcinosis.leaves import ask
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
-from calcinosis.reasoning.explain import explain
+from calcinosis.reasoning.explain import BECAUSE, FactTable, reason_texts, reasons_of
 from calcinosis.reasoning.plan import Plan, make_plan
 from calcinosis.reasoning.workup import missing_tests, what_tests_would_change
 
@@ -63,6 +63,9 @@ __all__ = [
     "evaluate_batch",
     "in_words",
 ]
+
+
+_STATUS: Final = list(Status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +100,18 @@ def assess_batch(
 def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[Assessment]:
     """Turn evaluated patients into :class:`Assessment` records."""
     evaluation, facts, plan = evaluated.evaluation, evaluated.facts, evaluated.evaluation.plan
-    reasons = explain(evaluation, facts).partition_by("subject_id", as_dict=True)
-    missing = missing_tests(evaluation)
-    changed = what_tests_would_change(evaluation, missing).partition_by("subject_id", as_dict=True)
+    reasons = _rows_by_patient(evaluation, facts)
+    changed: dict[str, list[dict[str, Any]]] = {}
+    for change in what_tests_would_change(evaluation, missing_tests(evaluation)).to_dicts():
+        changed.setdefault(change["subject_id"], []).append(change)
     warnings = _warnings(facts, rejects)
     people = {row["subject_id"]: row for row in facts.subjects.to_dicts()}
     shown = evaluation.true("mineral_shown")
-    writer = _Writer(plan)
-    empty = pl.DataFrame()
+    ranks = evaluation.columns.matrix[plan.rank_rows]
+    writer = _Writer.of(plan)
     answers = []
-    for row, subject in enumerate(evaluation.subjects["subject_id"]):
-        status = {key: list(Status)[evaluation.rank(key)[row]] for key in plan.hypotheses}
+    for row, subject in enumerate(evaluation.subjects["subject_id"].to_list()):
+        status = {key: _STATUS[rank] for key, rank in zip(plan.hypotheses, ranks[:, row].tolist(), strict=True)}
         leading = plan.hypotheses[evaluation.leading[row]] if evaluation.leading[row] >= 0 else None
         answers.append(
             writer.assessment(
@@ -115,12 +119,34 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[
                 status,
                 leading,
                 provisional=not shown[row],
-                reasons=reasons.get((subject,), empty).to_dicts(),
-                changed=changed.get((subject,), empty).to_dicts(),
+                reasons=reasons[row],
+                changed=changed.get(subject, []),
                 warnings=warnings.get(subject, []),
             )
         )
     return answers
+
+
+def _rows_by_patient(evaluation: Evaluation, facts: Facts) -> list[list[dict[str, Any]]]:
+    """Per patient the reasons in order: what each says, with its facts and what is unknown as records."""
+    found, texts, writer = reasons_of(evaluation, facts), reason_texts(evaluation.plan), _Writer.of(evaluation.plan)
+    said = FactTable(facts).rows(found.fact)
+    shown = {number: writer.fact(row) for number, row in said.items()}
+    names = [*facts.numbers.names, ""]
+    rows: list[dict[str, Any]] = [
+        {**texts.rows[criterion], "role": "missing"} if missing else dict(texts.rows[criterion])
+        for criterion, missing in zip(found.criteria.tolist(), found.missing.tolist(), strict=True)
+    ]
+    for row in rows:
+        row["facts"], row["unknown"] = [], []
+    for place, fact in zip(found.fact_of.tolist(), found.fact.tolist(), strict=True):
+        rows[place]["facts"].append(shown[fact])
+    for place, concept, because in zip(found.unknown_of.tolist(), found.concept.tolist(), found.because.tolist(), strict=True):
+        rows[place]["unknown"].append(writer.unknown(names[concept], BECAUSE[because]))
+    people: list[list[dict[str, Any]]] = [[] for _ in range(evaluation.subjects.height)]
+    for row, who in zip(rows, found.rows.tolist(), strict=True):
+        people[who].append(row)
+    return people
 
 
 def _warnings(facts: Facts, rejects: pl.DataFrame | None) -> dict[str, list[str]]:
@@ -141,6 +167,18 @@ class _Writer:
         self.plan = plan
         self.knowledge = plan.knowledge
         self._citations: dict[str, Citation] = {}
+        self._statements: dict[int, tuple[Any, Statement]] = {}
+        self._unknown: dict[tuple[str, str], UnknownFact] = {}
+
+    _writers: ClassVar[dict[str, _Writer]] = {}
+
+    @classmethod
+    def of(cls, plan: Plan) -> _Writer:
+        """The writer of a plan; what it wrote for one patient it has at hand for the next."""
+        version = plan.knowledge.version
+        if version not in cls._writers:
+            cls._writers[version] = cls(plan)
+        return cls._writers[version]
 
     # --- small parts
 
@@ -165,20 +203,25 @@ class _Writer:
         return [self.citation(key) for key in keys or ()]
 
     def statement(self, statement: Any) -> Statement:
-        verified = getattr(statement, "verified", True)
-        return Statement(text=statement.text, citations=self.citations(statement.sources), verified=verified)
+        if id(statement) not in self._statements:
+            verified = getattr(statement, "verified", True)
+            out = Statement(text=statement.text, citations=self.citations(statement.sources), verified=verified)
+            self._statements[id(statement)] = statement, out  # kept together: while it lives, no other has its id
+        return self._statements[id(statement)][1]
 
-    def facts(self, rows: Any) -> list[FactOut]:
-        return [
-            FactOut(
-                concept=row["concept"], label=self.label(row["concept"]), said=row["said"], value=row["value"], time=row["time"],
-                first_time=row["first_time"], last_time=row["last_time"], count=row["n"] or 1, source=row["source"],
-            )
-            for row in rows or ()
-        ]  # fmt: skip
+    def fact(self, row: dict[str, Any]) -> FactOut:
+        return FactOut(
+            concept=row["concept"], label=self.label(row["concept"]), said=row["said"], value=row["value"], time=row["time"],
+            first_time=row["first_time"], last_time=row["last_time"], count=row["n"] or 1, source=row["source"],
+        )  # fmt: skip
+
+    def unknown(self, concept: str, because: str) -> UnknownFact:
+        if (concept, because) not in self._unknown:
+            self._unknown[concept, because] = UnknownFact(concept=concept, label=self.label(concept), because=because)
+        return self._unknown[concept, because]
 
     def reason(self, row: dict[str, Any]) -> Reason:
-        return Reason(label=row["label"], facts=self.facts(row["facts"]), citations=self.citations(row["sources"]))
+        return Reason(label=row["label"], facts=row["facts"], citations=self.citations(row["sources"]))
 
     # --- the whole
 
@@ -194,7 +237,7 @@ class _Writer:
         warnings: list[str],
     ) -> Assessment:
         by_owner: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for row in sorted(reasons, key=lambda r: r["order"]):
+        for row in reasons:
             by_owner.setdefault((row["kind"], row["owner"]), []).append(row)
         is_mimic = leading in self.knowledge.mimics
         standing = [key for key in self.knowledge.types if status[key].rank >= Status.PROBABLE.rank]
@@ -233,10 +276,7 @@ class _Writer:
             missing=[
                 Missing(
                     label=row["label"],
-                    unknown=[
-                        UnknownFact(concept=u["concept"], label=self.label(u["concept"]), because=u["because"])
-                        for u in row["unknown"] or ()
-                    ],
+                    unknown=row["unknown"],
                     citations=self.citations(row["sources"]),
                 )
                 for row in rows
@@ -266,7 +306,7 @@ class _Writer:
             AlarmOut(
                 id=alarm.id, key=alarm.key, label=alarm.label, urgency=alarm.urgency,
                 actions=[self.statement(action) for action in alarm.actions],
-                facts=self.facts(row["facts"]), citations=self.citations(alarm.sources),
+                facts=row["facts"], citations=self.citations(alarm.sources),
             )
             for alarm, row in sorted(fired, key=lambda pair: order.index(pair[0].urgency))
         ]  # fmt: skip
@@ -278,7 +318,7 @@ class _Writer:
             RiskOut(
                 key=row["detail"], label=row["label"], weight=known[row["detail"]].weight,
                 effects=[_effect_text(effect) for effect in known[row["detail"]].effects],
-                facts=self.facts(row["facts"]), citations=self.citations(row["sources"]),
+                facts=row["facts"], citations=self.citations(row["sources"]),
             )
             for row in by_owner.get((kind, owner), [])
             if row["role"] == "risk"
@@ -304,7 +344,7 @@ class _Writer:
             ]
             out.append(
                 DiseaseOut(
-                    disease=key, label=disease.label, status=row["role"], facts=self.facts(row["facts"]),
+                    disease=key, label=disease.label, status=row["role"], facts=row["facts"],
                     citations=self.citations(row["sources"] or disease.sources), known=known,
                     risk_factors=self._risks("disease", key, by_owner),
                 )
@@ -335,7 +375,7 @@ class _Writer:
                 outcomes.append(
                     OutcomeOut(
                         result=outcome.label, meaning=outcome.meaning, leading=leads,
-                        changes={t: list(Status)[rank].value for t, rank in moved.items()}, citations=self.citations(outcome.sources),
+                        changes={t: _STATUS[rank].value for t, rank in moved.items()}, citations=self.citations(outcome.sources),
                     )
                 )  # fmt: skip
             out = TestOut(test=key, label=test.label, would_change=weight > 0, outcomes=outcomes, citations=self.citations(test.sources))

@@ -290,28 +290,42 @@ class FactTable:
             numbers[starts[2] : starts[3]] = np.where(same, numbers[starts[1] : starts[2]], numbers[starts[2] : starts[3]])
         return numbers
 
+    def rows(self, numbers: Ints) -> dict[int, dict[str, Any]]:
+        """Some facts by number, with the columns of :meth:`table`."""
+        wanted = np.unique(numbers)
+        return dict(zip(wanted.tolist(), self.table()[wanted].to_dicts(), strict=True))
+
     def table(self) -> pl.DataFrame:
         """concept, said, value, time, first_time, last_time, source, n."""
         facts = self.facts
-        word = pl.when("present").then(pl.lit("present")).when(~pl.col("present")).then(pl.lit("absent")).otherwise(pl.lit("suspected"))
-        span = ("first_time", "last_time")
-        recorded = facts.concepts.select("concept", "said", word.alias("value"), "time", *span, "source", "n")
-        labs = facts.labs.select("concept", "said", pl.col("flag").alias("value"), "time", *span, "source", "n")
-        now = facts.labs.select(
-            "concept", pl.col("now_said").alias("said"), pl.col("now_flag").alias("value"), pl.col("now_time").alias("time"),
-            *span, pl.col("now_source").alias("source"), "n",
-        )  # fmt: skip
-        never = pl.lit(None, dtype=pl.Datetime("us"))
-        person = facts.subjects.select(
-            pl.lit("").alias("concept"), pl.concat_str(_SEX, pl.lit(", "), _AGE, pl.lit(" years")).alias("said"),
-            pl.lit("present").alias("value"), never.alias("time"), *(never.alias(name) for name in span),
-            pl.concat_str(pl.lit("Patient/"), "subject_id").alias("source"), pl.lit(1, dtype=pl.UInt32).alias("n"),
-        )  # fmt: skip
-        return pl.concat([recorded, labs, now, person])
+        parts = [_fact_columns(facts.concepts, value=_PRESENCE.gather(facts.presence))]
+        if facts.labs.height:
+            parts += [_fact_columns(facts.labs, value=facts.labs["flag"]), _fact_columns(facts.labs, "now_", value=facts.labs["now_flag"])]
+        people = zip(
+            facts.subjects["subject_id"].to_list(), facts.subjects["sex"].to_list(), facts.subjects["age_years"].to_list(), strict=True
+        )
+        persons = [
+            (
+                "",
+                f"{sex or 'sex unknown'}, {'age unknown' if age is None else int(age)} years",
+                "present",
+                None,
+                None,
+                None,
+                f"Patient/{who}",
+                1,
+            )
+            for who, sex, age in people
+        ]
+        return pl.concat([*parts, pl.DataFrame(persons, schema=parts[0].schema, orient="row")])
 
 
-_SEX: Final = pl.col("sex").fill_null("sex unknown")
-_AGE: Final = pl.col("age_years").floor().cast(pl.Int64).cast(pl.String).fill_null("age unknown")
+_PRESENCE: Final = pl.Series(["absent", "suspected", "present"])  # by truth
+
+
+def _fact_columns(table: pl.DataFrame, prefix: str = "", *, value: pl.Series) -> pl.DataFrame:
+    said, time, source = (table[prefix + name].alias(name) for name in ("said", "time", "source"))
+    return pl.DataFrame([table["concept"], said, value.alias("value"), time, table["first_time"], table["last_time"], source, table["n"]])
 
 
 def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
