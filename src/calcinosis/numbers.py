@@ -23,6 +23,7 @@ Mask = npt.NDArray[np.bool_]
 Micros = npt.NDArray[np.int64]
 
 NO_TIME: Final = np.iinfo(np.int64).min  # what NumPy's "not a time" is as a number: before everything
+LAST_TIME: Final = np.iinfo(np.int64).max  # after everything
 DAY: Final = 86_400_000_000  # microseconds
 
 
@@ -62,6 +63,11 @@ def micros(times: pl.Series) -> Micros:
     """Moments in microseconds since 1970; ``NO_TIME`` for none."""
     found: Micros = times.to_numpy().view(np.int64)
     return found
+
+
+def moments(name: str, times: Micros) -> pl.Series:
+    """The inverse of :func:`micros`."""
+    return pl.Series(name, [None if time == NO_TIME else time for time in times.tolist()], dtype=pl.Datetime("us"))
 
 
 @dataclass(frozen=True, slots=True)

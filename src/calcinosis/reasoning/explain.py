@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from calcinosis.derived import DERIVED_FROM
 from calcinosis.events import Schema
 from calcinosis.facts import Facts
 from calcinosis.knowledge.model import Status
-from calcinosis.labs import DERIVED_FROM
 from calcinosis.leaves import Table
 from calcinosis.numbers import Ints, Mask, concept_numbers, distinct, firsts, look_up
 from calcinosis.reasoning.evaluate import Evaluation

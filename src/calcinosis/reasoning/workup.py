@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from calcinosis.derived import FLAG_DECIDES
 from calcinosis.findings import is_plain
 from calcinosis.knowledge.model import Has, LabIs, LabValue, Outcome, Test
-from calcinosis.labs import FLAG_DECIDES
 from calcinosis.leaves import FLAG_MEANS, LeafMatrix
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
 from calcinosis.reasoning.plan import Plan
