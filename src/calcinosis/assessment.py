@@ -38,7 +38,7 @@ from calcinosis.leaves import ask
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
 from calcinosis.reasoning.explain import BECAUSE, FactTable, reason_texts, reasons_of
 from calcinosis.reasoning.plan import Plan, make_plan
-from calcinosis.reasoning.workup import missing_tests, what_tests_would_change
+from calcinosis.reasoning.workup import Change, changes_by_patient
 
 __all__ = [
     "DISCLAIMER",
@@ -101,9 +101,7 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[
     """Turn evaluated patients into :class:`Assessment` records."""
     evaluation, facts, plan = evaluated.evaluation, evaluated.facts, evaluated.evaluation.plan
     reasons = _rows_by_patient(evaluation, facts)
-    changed: dict[str, list[dict[str, Any]]] = {}
-    for change in what_tests_would_change(evaluation, missing_tests(evaluation)).to_dicts():
-        changed.setdefault(change["subject_id"], []).append(change)
+    changed = changes_by_patient(evaluation)
     warnings = _warnings(facts, rejects)
     people = {row["subject_id"]: row for row in facts.subjects.to_dicts()}
     shown = evaluation.true("mineral_shown")
@@ -120,7 +118,7 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[
                 leading,
                 provisional=not shown[row],
                 reasons=reasons[row],
-                changed=changed.get(subject, []),
+                changed=changed.get(row, []),
                 warnings=warnings.get(subject, []),
             )
         )
@@ -169,6 +167,7 @@ class _Writer:
         self._citations: dict[str, Citation] = {}
         self._statements: dict[int, tuple[Any, Statement]] = {}
         self._unknown: dict[tuple[str, str], UnknownFact] = {}
+        self._place_of_test = {key: place for place, key in enumerate(self.knowledge.tests)}
 
     _writers: ClassVar[dict[str, _Writer]] = {}
 
@@ -233,7 +232,7 @@ class _Writer:
         *,
         provisional: bool,
         reasons: list[dict[str, Any]],
-        changed: list[dict[str, Any]],
+        changed: list[Change],
         warnings: list[str],
     ) -> Assessment:
         by_owner: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -359,19 +358,19 @@ class _Writer:
             if key in keys
         ]
 
-    def _workup(self, leading: str | None, status: dict[str, Status], changed: list[dict[str, Any]]) -> list[TestOut]:
-        by_test: dict[str, list[dict[str, Any]]] = {}
-        for row in sorted(changed, key=lambda r: r["outcome"]):
-            by_test.setdefault(row["test"], []).append(row)
+    def _workup(self, leading: str | None, status: dict[str, Status], changed: list[Change]) -> list[TestOut]:
+        by_test: dict[str, list[Change]] = {}
+        for change in changed:
+            by_test.setdefault(change.test, []).append(change)
         ranked = []
         for key, rows in by_test.items():
             test = self.knowledge.tests[key]
             outcomes, weight = [], 0
             for row in rows:
-                outcome = test.outcomes[row["outcome"]]
-                moved = {t: row[f"rank:{t}"] for t in self.knowledge.types if row[f"rank:{t}"] != status[t].rank}
-                leads = "mimic" if row["leading"] in self.knowledge.mimics else row["leading"]
-                weight += 10 * (row["leading"] != leading) + sum(abs(rank - status[t].rank) for t, rank in moved.items())
+                outcome = test.outcomes[row.outcome]
+                moved = {t: rank for t, rank in row.ranks.items() if rank != status[t].rank}
+                leads = "mimic" if row.leading in self.knowledge.mimics else row.leading
+                weight += 10 * (row.leading != leading) + sum(abs(rank - status[t].rank) for t, rank in moved.items())
                 outcomes.append(
                     OutcomeOut(
                         result=outcome.label, meaning=outcome.meaning, leading=leads,
@@ -379,7 +378,7 @@ class _Writer:
                     )
                 )  # fmt: skip
             out = TestOut(test=key, label=test.label, would_change=weight > 0, outcomes=outcomes, citations=self.citations(test.sources))
-            ranked.append((-weight / len(rows), list(self.knowledge.tests).index(key), out))
+            ranked.append((-weight / len(rows), self._place_of_test[key], out))
         return [out for _, _, out in sorted(ranked, key=lambda item: item[:2])]
 
 

@@ -6,6 +6,7 @@ reasons in numbers; :func:`explain` writes them out as one long table, :mod:`cal
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import chain
@@ -292,40 +293,45 @@ class FactTable:
 
     def rows(self, numbers: Ints) -> dict[int, dict[str, Any]]:
         """Some facts by number, with the columns of :meth:`table`."""
-        wanted = np.unique(numbers)
-        return dict(zip(wanted.tolist(), self.table()[wanted].to_dicts(), strict=True))
+        wanted, found = np.unique(numbers), {}
+        for columns, start, end in zip(self._columns(), self.starts, self.starts[1:], strict=False):
+            here = wanted[(wanted >= start) & (wanted < end)].tolist()
+            if here:
+                every = [(column.name, column.to_list()) for column in columns]
+                found.update({number: {name: values[number - start] for name, values in every} for number in here})
+        return found
 
     def table(self) -> pl.DataFrame:
         """concept, said, value, time, first_time, last_time, source, n."""
+        return pl.concat([pl.DataFrame(columns) for columns in self._columns()])
+
+    def _columns(self) -> Iterator[list[pl.Series]]:
+        """The columns of each kind of fact, in the order of ``FACT_KINDS``."""
         facts = self.facts
-        parts = [_fact_columns(facts.concepts, value=_PRESENCE.gather(facts.presence))]
-        if facts.labs.height:
-            parts += [_fact_columns(facts.labs, value=facts.labs["flag"]), _fact_columns(facts.labs, "now_", value=facts.labs["now_flag"])]
-        people = zip(
-            facts.subjects["subject_id"].to_list(), facts.subjects["sex"].to_list(), facts.subjects["age_years"].to_list(), strict=True
-        )
-        persons = [
-            (
-                "",
-                f"{sex or 'sex unknown'}, {'age unknown' if age is None else int(age)} years",
-                "present",
-                None,
-                None,
-                None,
-                f"Patient/{who}",
-                1,
-            )
-            for who, sex, age in people
+        yield _fact_columns(facts.concepts, value=pl.Series([_PRESENCE[truth] for truth in facts.presence.tolist()], dtype=pl.String))
+        yield _fact_columns(facts.labs, value=facts.labs["flag"])
+        yield _fact_columns(facts.labs, "now_", value=facts.labs["now_flag"])
+        people = facts.subjects
+        n, never = people.height, pl.Series([None], dtype=pl.Datetime("us")).new_from_index(0, people.height)
+        said = [
+            f"{sex or 'sex unknown'}, {'age unknown' if age is None else int(age)} years"
+            for sex, age in zip(people["sex"].to_list(), people["age_years"].to_list(), strict=True)
         ]
-        return pl.concat([*parts, pl.DataFrame(persons, schema=parts[0].schema, orient="row")])
+        yield [
+            pl.Series("concept", [""] * n, dtype=pl.String), pl.Series("said", said, dtype=pl.String),
+            pl.Series("value", ["present"] * n, dtype=pl.String),
+            never.alias("time"), never.alias("first_time"), never.alias("last_time"),
+            pl.Series("source", [f"Patient/{who}" for who in people["subject_id"].to_list()], dtype=pl.String),
+            pl.Series("n", [1] * n, dtype=pl.UInt32),
+        ]  # fmt: skip
 
 
-_PRESENCE: Final = pl.Series(["absent", "suspected", "present"])  # by truth
+_PRESENCE: Final = ("absent", "suspected", "present")  # by truth
 
 
-def _fact_columns(table: pl.DataFrame, prefix: str = "", *, value: pl.Series) -> pl.DataFrame:
+def _fact_columns(table: pl.DataFrame, prefix: str = "", *, value: pl.Series) -> list[pl.Series]:
     said, time, source = (table[prefix + name].alias(name) for name in ("said", "time", "source"))
-    return pl.DataFrame([table["concept"], said, value.alias("value"), time, table["first_time"], table["last_time"], source, table["n"]])
+    return [table["concept"], said, value.alias("value"), time, table["first_time"], table["last_time"], source, table["n"]]
 
 
 def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
