@@ -117,7 +117,7 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[
                 status,
                 leading,
                 provisional=not shown[row],
-                reasons=reasons[row],
+                reasons=reasons[facts.row_of[subject]],
                 changed=changed.get(row, []),
                 warnings=warnings.get(subject, []),
             )
@@ -126,7 +126,7 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[
 
 
 def _rows_by_patient(evaluation: Evaluation, facts: Facts) -> list[list[dict[str, Any]]]:
-    """Per patient the reasons in order: what each says, with its facts and what is unknown as records."""
+    """Per row of ``facts.subjects`` the reasons in order: what each says, with its facts and what is unknown as records."""
     found, texts, writer = reasons_of(evaluation, facts), reason_texts(evaluation.plan), _Writer.of(evaluation.plan)
     said = FactTable(facts).rows(found.fact)
     shown = {number: writer.fact(row) for number, row in said.items()}
@@ -141,7 +141,7 @@ def _rows_by_patient(evaluation: Evaluation, facts: Facts) -> list[list[dict[str
         rows[place]["facts"].append(shown[fact])
     for place, concept, because in zip(found.unknown_of.tolist(), found.concept.tolist(), found.because.tolist(), strict=True):
         rows[place]["unknown"].append(writer.unknown(names[concept], BECAUSE[because]))
-    people: list[list[dict[str, Any]]] = [[] for _ in range(evaluation.subjects.height)]
+    people: list[list[dict[str, Any]]] = [[] for _ in range(facts.subjects.height)]
     for row, who in zip(rows, found.rows.tolist(), strict=True):
         people[who].append(row)
     return people

@@ -61,6 +61,7 @@ BECAUSE: Final = (
     "only suspected",
     "source silent",
 )
+_OUTSIDE, _UNUSABLE, _NEVER, _GOES_ON, _SUSPECTED, _SILENT = range(len(BECAUSE))
 FACT_KINDS: Final = ("concept", "lab", "lab_now", "patient")
 _NOT_JUDGED: Final = "The record does not hold what is needed to judge this type; see what is missing"
 _PATIENTS_AT_A_TIME: Final = 2048  # keeps the table of all leaves of all reasons small, however many patients there are
@@ -238,12 +239,12 @@ def _because(rows: Ints, kind: Ints, concept: Ints, current: Mask, facts: Facts,
     known = (recorded >= 0) & (concept >= 0)
     if known.any():
         goes_on = known & current & (facts.presence[recorded] == TRUE)
-        because = np.where(goes_on, 3, np.where(known & facts.suspected[recorded], 4, 5))
+        because = np.where(goes_on, _GOES_ON, np.where(known & facts.suspected[recorded], _SUSPECTED, _SILENT))
     else:
-        because = np.full(len(rows), 5)
+        because = np.full(len(rows), _SILENT)
     lab = np.flatnonzero((kind == 1) | (kind == 2))
     unusable = np.isin(key[lab], _unusable(facts, texts)) if facts.rejects.height else False
-    because[lab] = np.where(facts.measured_index.find(key[lab]) >= 0, 0, np.where(unusable, 1, 2))
+    because[lab] = np.where(facts.measured_index.find(key[lab]) >= 0, _OUTSIDE, np.where(unusable, _UNUSABLE, _NEVER))
     return because
 
 
