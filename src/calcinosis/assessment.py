@@ -214,6 +214,9 @@ class _Writer:
             first_time=row["first_time"], last_time=row["last_time"], count=row["n"] or 1, source=row["source"],
         )  # fmt: skip
 
+    def facts(self, rows: Any) -> list[FactOut]:
+        return [self.fact(row) for row in rows or ()]
+
     def unknown(self, concept: str, because: str) -> UnknownFact:
         if (concept, because) not in self._unknown:
             self._unknown[concept, because] = UnknownFact(concept=concept, label=self.label(concept), because=because)

@@ -364,6 +364,23 @@ def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
     )
 
 
+def facts_behind(evaluation: Evaluation, facts: Facts, decided: pl.DataFrame) -> pl.DataFrame:
+    """The facts that argue for some true criteria.
+
+    Args:
+        decided: subject_id, id (of ``plan.criteria``).
+
+    Returns:
+        subject_id, id, facts; null where nothing on record argues for it.
+    """
+    people = decided["subject_id"].to_list()
+    place = {subject: at for at, subject in enumerate(evaluation.subjects["subject_id"].to_list())}
+    rows, who, criteria = look_up(facts.row_of, people, -1), look_up(place, people, -1), np.array(decided["id"].to_list(), dtype=np.intp)
+    table, true = FactTable(facts), np.zeros(len(rows), dtype=np.bool_)
+    found = _with_facts(rows, who, criteria, true, evaluation.columns.matrix, table, reason_texts(evaluation.plan))
+    return decided.select("subject_id", "id").with_columns(_lists(table.table()[found.fact], found.fact_of, len(rows)).alias("facts"))
+
+
 def _lists(rows: pl.DataFrame, owner: Ints, n: int) -> pl.Series:
     """The rows as lists of structs, one list for each of ``n`` owners, null for none. ``owner`` ascends."""
     starts = np.flatnonzero(firsts(owner))
