@@ -21,7 +21,7 @@ COLUMNS = {"calciphylaxis_at_risk", "labelled", "lesion_present", "mineral_shown
 # Entries of the knowledge base that code may name, and why. Anything else is medicine and belongs in the knowledge.
 NAMED_IN_CODE: dict[str, tuple[str, set[str]]] = {
     "facts.py": ("the index date is the first calcification, or the first lesion", {"calcification", "skin_lesion"}),
-    "labs.py": (
+    "derived.py": (
         "quantities that are computed from others",
         {
             "albumin", "body_height", "calcium_adjusted", "calcium_albumin_corrected", "calcium_ionised", "calcium_phosphate_product",

@@ -9,7 +9,7 @@ from hand_made import INDEX, alarm_of, batch_of, day, event, knowledge_of, lab, 
 
 from calcinosis.assessment import evaluate_batch
 from calcinosis.knowledge import Knowledge
-from calcinosis.reasoning.explain import REASON_SCHEMA, explain
+from calcinosis.reasoning.explain import REASON_SCHEMA, explain, facts_behind
 
 
 def reasons(knowledge: Knowledge, events: list[dict[str, Any]], *patients: dict[str, Any]) -> list[dict[str, Any]]:
@@ -163,3 +163,12 @@ def test_age_and_sex_are_facts_too() -> None:
 def test_knowledge_with_nothing_to_show_explains_its_rules_only() -> None:
     rows = reasons(knowledge_of(types=[type_of("one", ("possible", {"has": "nodule"}))]), [event("nodule")])
     assert [row["role"] for row in rows] == ["decides"]
+
+
+def test_the_facts_behind_a_criterion_are_those_of_its_reason() -> None:
+    knowledge = knowledge_of(types=[type_of("one", ("probable", {"all": [{"has": "ckd"}, {"has": "nodule"}]}))])
+    evaluated = evaluate_batch(batch_of([event("esrd", day(-5)), event("nodule")]), knowledge)
+    rule = evaluated.evaluation.plan.rules["one"][0].id
+    decided = evaluated.evaluation.subjects.select("subject_id").with_columns(id=rule)
+    shown = facts_behind(evaluated.evaluation, evaluated.facts, decided)["facts"].to_list()
+    assert shown == explain(evaluated.evaluation, evaluated.facts).filter(owner="one", role="decides")["facts"].to_list()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar, Final
 
 import polars as pl
 
@@ -37,9 +37,9 @@ from calcinosis.knowledge.model import Status
 from calcinosis.leaves import ask
 from calcinosis.options import OptionWriter, chosen_types, review_rows, reviews_in_words
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
-from calcinosis.reasoning.explain import explain
+from calcinosis.reasoning.explain import BECAUSE, FactTable, reason_texts, reasons_of
 from calcinosis.reasoning.plan import Plan, make_plan
-from calcinosis.reasoning.workup import missing_tests, what_tests_would_change
+from calcinosis.reasoning.workup import Change, changes_by_patient
 
 __all__ = [
     "DISCLAIMER",
@@ -64,6 +64,9 @@ __all__ = [
     "evaluate_batch",
     "in_words",
 ]
+
+
+_STATUS: Final = list(Status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +101,20 @@ def assess_batch(
 def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[Assessment]:
     """Turn evaluated patients into :class:`Assessment` records."""
     evaluation, facts, plan = evaluated.evaluation, evaluated.facts, evaluated.evaluation.plan
-    reasons = explain(evaluation, facts).partition_by("subject_id", as_dict=True)
-    missing = missing_tests(evaluation)
-    changed = what_tests_would_change(evaluation, missing).partition_by("subject_id", as_dict=True)
+    reasons = _rows_by_patient(evaluation, facts)
+    changed = changes_by_patient(evaluation)
     reviews = review_rows(evaluation, facts).partition_by("subject_id", as_dict=True)
     warnings = _warnings(facts, rejects)
     people = {row["subject_id"]: row for row in facts.subjects.to_dicts()}
     shown = evaluation.true("mineral_shown")
-    writer = _Writer(plan)
+    ranks = evaluation.columns.matrix[plan.rank_rows]
+    writer = _Writer.of(plan)
     empty = pl.DataFrame()
-    rows = range(evaluation.subjects.height)
-    ranks = {key: evaluation.rank(key).tolist() for key in plan.hypotheses}
-    statuses = [{key: list(Status)[rank[row]] for key, rank in ranks.items()} for row in rows]
+    statuses = [{key: _STATUS[rank] for key, rank in zip(plan.hypotheses, column, strict=True)} for column in ranks.T.tolist()]
     leaders = [plan.hypotheses[place] if place >= 0 else None for place in evaluation.leading.tolist()]
     options = OptionWriter(evaluation, facts, writer, [chosen_types(plan, *pair) for pair in zip(statuses, leaders, strict=True)])
     answers = []
-    for row, subject in enumerate(evaluation.subjects["subject_id"]):
+    for row, subject in enumerate(evaluation.subjects["subject_id"].to_list()):
         answers.append(
             writer.assessment(
                 people[subject],
@@ -123,12 +124,34 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[
                 row=row,
                 reviews=reviews.get((subject,), empty).to_dicts(),
                 provisional=not shown[row],
-                reasons=reasons.get((subject,), empty).to_dicts(),
-                changed=changed.get((subject,), empty).to_dicts(),
+                reasons=reasons[facts.row_of[subject]],
+                changed=changed.get(row, []),
                 warnings=warnings.get(subject, []),
             )
         )
     return answers
+
+
+def _rows_by_patient(evaluation: Evaluation, facts: Facts) -> list[list[dict[str, Any]]]:
+    """Per row of ``facts.subjects`` the reasons in order: what each says, with its facts and what is unknown as records."""
+    found, texts, writer = reasons_of(evaluation, facts), reason_texts(evaluation.plan), _Writer.of(evaluation.plan)
+    said = FactTable(facts).rows(found.fact)
+    shown = {number: writer.fact(row) for number, row in said.items()}
+    names = [*facts.numbers.names, ""]
+    rows: list[dict[str, Any]] = [
+        {**texts.rows[criterion], "role": "missing"} if missing else dict(texts.rows[criterion])
+        for criterion, missing in zip(found.criteria.tolist(), found.missing.tolist(), strict=True)
+    ]
+    for row in rows:
+        row["facts"], row["unknown"] = [], []
+    for place, fact in zip(found.fact_of.tolist(), found.fact.tolist(), strict=True):
+        rows[place]["facts"].append(shown[fact])
+    for place, concept, because in zip(found.unknown_of.tolist(), found.concept.tolist(), found.because.tolist(), strict=True):
+        rows[place]["unknown"].append(writer.unknown(names[concept], BECAUSE[because]))
+    people: list[list[dict[str, Any]]] = [[] for _ in range(facts.subjects.height)]
+    for row, who in zip(rows, found.rows.tolist(), strict=True):
+        people[who].append(row)
+    return people
 
 
 def _warnings(facts: Facts, rejects: pl.DataFrame | None) -> dict[str, list[str]]:
@@ -149,6 +172,19 @@ class _Writer:
         self.plan = plan
         self.knowledge = plan.knowledge
         self._citations: dict[str, Citation] = {}
+        self._statements: dict[int, tuple[Any, Statement]] = {}
+        self._unknown: dict[tuple[str, str], UnknownFact] = {}
+        self._place_of_test = {key: place for place, key in enumerate(self.knowledge.tests)}
+
+    _writers: ClassVar[dict[str, _Writer]] = {}
+
+    @classmethod
+    def of(cls, plan: Plan) -> _Writer:
+        """The writer of a plan; what it wrote for one patient it has at hand for the next."""
+        version = plan.knowledge.version
+        if version not in cls._writers:
+            cls._writers[version] = cls(plan)
+        return cls._writers[version]
 
     # --- small parts
 
@@ -173,20 +209,28 @@ class _Writer:
         return [self.citation(key) for key in keys or ()]
 
     def statement(self, statement: Any) -> Statement:
-        verified = getattr(statement, "verified", True)
-        return Statement(text=statement.text, citations=self.citations(statement.sources), verified=verified)
+        if id(statement) not in self._statements:
+            verified = getattr(statement, "verified", True)
+            out = Statement(text=statement.text, citations=self.citations(statement.sources), verified=verified)
+            self._statements[id(statement)] = statement, out  # kept together: while it lives, no other has its id
+        return self._statements[id(statement)][1]
+
+    def fact(self, row: dict[str, Any]) -> FactOut:
+        return FactOut(
+            concept=row["concept"], label=self.label(row["concept"]), said=row["said"], value=row["value"], time=row["time"],
+            first_time=row["first_time"], last_time=row["last_time"], count=row["n"] or 1, source=row["source"],
+        )  # fmt: skip
 
     def facts(self, rows: Any) -> list[FactOut]:
-        return [
-            FactOut(
-                concept=row["concept"], label=self.label(row["concept"]), said=row["said"], value=row["value"], time=row["time"],
-                first_time=row["first_time"], last_time=row["last_time"], count=row["n"] or 1, source=row["source"],
-            )
-            for row in rows or ()
-        ]  # fmt: skip
+        return [self.fact(row) for row in rows or ()]
+
+    def unknown(self, concept: str, because: str) -> UnknownFact:
+        if (concept, because) not in self._unknown:
+            self._unknown[concept, because] = UnknownFact(concept=concept, label=self.label(concept), because=because)
+        return self._unknown[concept, because]
 
     def reason(self, row: dict[str, Any]) -> Reason:
-        return Reason(label=row["label"], facts=self.facts(row["facts"]), citations=self.citations(row["sources"]))
+        return Reason(label=row["label"], facts=row["facts"], citations=self.citations(row["sources"]))
 
     # --- the whole
 
@@ -201,11 +245,11 @@ class _Writer:
         reviews: list[dict[str, Any]],
         provisional: bool,
         reasons: list[dict[str, Any]],
-        changed: list[dict[str, Any]],
+        changed: list[Change],
         warnings: list[str],
     ) -> Assessment:
         by_owner: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for reason in sorted(reasons, key=lambda r: r["order"]):
+        for reason in reasons:
             by_owner.setdefault((reason["kind"], reason["owner"]), []).append(reason)
         is_mimic = leading in self.knowledge.mimics
         standing = [key for key in self.knowledge.types if status[key].rank >= Status.PROBABLE.rank]
@@ -249,10 +293,7 @@ class _Writer:
             missing=[
                 Missing(
                     label=row["label"],
-                    unknown=[
-                        UnknownFact(concept=u["concept"], label=self.label(u["concept"]), because=u["because"])
-                        for u in row["unknown"] or ()
-                    ],
+                    unknown=row["unknown"],
                     citations=self.citations(row["sources"]),
                 )
                 for row in rows
@@ -282,7 +323,7 @@ class _Writer:
             AlarmOut(
                 id=alarm.id, key=alarm.key, label=alarm.label, urgency=alarm.urgency,
                 actions=[self.statement(action) for action in alarm.actions],
-                facts=self.facts(row["facts"]), citations=self.citations(alarm.sources),
+                facts=row["facts"], citations=self.citations(alarm.sources),
             )
             for alarm, row in sorted(fired, key=lambda pair: order.index(pair[0].urgency))
         ]  # fmt: skip
@@ -294,7 +335,7 @@ class _Writer:
             RiskOut(
                 key=row["detail"], label=row["label"], weight=known[row["detail"]].weight,
                 effects=[_effect_text(effect) for effect in known[row["detail"]].effects],
-                facts=self.facts(row["facts"]), citations=self.citations(row["sources"]),
+                facts=row["facts"], citations=self.citations(row["sources"]),
             )
             for row in by_owner.get((kind, owner), [])
             if row["role"] == "risk"
@@ -320,7 +361,7 @@ class _Writer:
             ]
             out.append(
                 DiseaseOut(
-                    disease=key, label=disease.label, status=row["role"], facts=self.facts(row["facts"]),
+                    disease=key, label=disease.label, status=row["role"], facts=row["facts"],
                     citations=self.citations(row["sources"] or disease.sources), known=known,
                     risk_factors=self._risks("disease", key, by_owner),
                 )
@@ -335,27 +376,27 @@ class _Writer:
             if key in keys
         ]
 
-    def _workup(self, leading: str | None, status: dict[str, Status], changed: list[dict[str, Any]]) -> list[TestOut]:
-        by_test: dict[str, list[dict[str, Any]]] = {}
-        for row in sorted(changed, key=lambda r: r["outcome"]):
-            by_test.setdefault(row["test"], []).append(row)
+    def _workup(self, leading: str | None, status: dict[str, Status], changed: list[Change]) -> list[TestOut]:
+        by_test: dict[str, list[Change]] = {}
+        for change in changed:
+            by_test.setdefault(change.test, []).append(change)
         ranked = []
         for key, rows in by_test.items():
             test = self.knowledge.tests[key]
             outcomes, weight = [], 0
             for row in rows:
-                outcome = test.outcomes[row["outcome"]]
-                moved = {t: row[f"rank:{t}"] for t in self.knowledge.types if row[f"rank:{t}"] != status[t].rank}
-                leads = "mimic" if row["leading"] in self.knowledge.mimics else row["leading"]
-                weight += 10 * (row["leading"] != leading) + sum(abs(rank - status[t].rank) for t, rank in moved.items())
+                outcome = test.outcomes[row.outcome]
+                moved = {t: rank for t, rank in row.ranks.items() if rank != status[t].rank}
+                leads = "mimic" if row.leading in self.knowledge.mimics else row.leading
+                weight += 10 * (row.leading != leading) + sum(abs(rank - status[t].rank) for t, rank in moved.items())
                 outcomes.append(
                     OutcomeOut(
                         result=outcome.label, meaning=outcome.meaning, leading=leads,
-                        changes={t: list(Status)[rank].value for t, rank in moved.items()}, citations=self.citations(outcome.sources),
+                        changes={t: _STATUS[rank].value for t, rank in moved.items()}, citations=self.citations(outcome.sources),
                     )
                 )  # fmt: skip
             out = TestOut(test=key, label=test.label, would_change=weight > 0, outcomes=outcomes, citations=self.citations(test.sources))
-            ranked.append((-weight / len(rows), list(self.knowledge.tests).index(key), out))
+            ranked.append((-weight / len(rows), self._place_of_test[key], out))
         return [out for _, _, out in sorted(ranked, key=lambda item: item[:2])]
 
 

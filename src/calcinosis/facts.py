@@ -7,17 +7,38 @@ Anything affirmed outweighs a negation elsewhere in the record (an ulcer on the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from calcinosis.ages import years_between
-from calcinosis.events import Batch, Schema
+from calcinosis.events import CERTAINTIES, Batch, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.labs import lab_facts
-from calcinosis.plans import run
+from calcinosis.numbers import (
+    LAST_TIME,
+    NO_TIME,
+    Index,
+    Ints,
+    Links,
+    Mask,
+    Micros,
+    Numbers,
+    concept_numbers,
+    firsts,
+    look_up,
+    micros,
+    moments,
+)
+from calcinosis.truth import FALSE, TRUE, UNKNOWN, Truth
+
+_PRESENCE: Final = {True: int(TRUE), False: int(FALSE)}
 
 CONCEPT_FACT_SCHEMA: Final[Schema] = {
     "subject_id": pl.String,
@@ -37,8 +58,16 @@ MENTIONED: Final = ("subject_id", "concept", "time", "end_time", "status", "site
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """The rows of a table in numbers: row of the patient in ``Facts.subjects``, number of the concept."""
+
+    rows: Ints
+    concepts: Ints
+
+
+@dataclass(frozen=True)
 class Facts:
-    """All facts of a group of patients.
+    """All facts of a group of patients, as tables and (built when first asked for) as arrays.
 
     Attributes:
         subjects: subject_id, sex, age_years (at the index date), index_time, index_basis
@@ -54,37 +83,118 @@ class Facts:
     labs: pl.DataFrame
     mentions: pl.DataFrame
     rejects: pl.DataFrame
+    numbers: Numbers
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        return {subject: row for row, subject in enumerate(self.subjects["subject_id"].to_list())}
+
+    @cached_property
+    def recorded(self) -> Places:
+        return self._places(self.concepts)
+
+    @cached_property
+    def measured(self) -> Places:
+        return self._places(self.labs)
+
+    @cached_property
+    def mentioned(self) -> Places:
+        return self._places(self.mentions)
+
+    @cached_property
+    def recorded_index(self) -> Index:
+        """Finds a row of ``concepts`` by :meth:`key`."""
+        return Index(self.key(self.recorded.rows, self.recorded.concepts))
+
+    @cached_property
+    def measured_index(self) -> Index:
+        """Finds a row of ``labs`` by :meth:`key`."""
+        return Index(self.key(self.measured.rows, self.measured.concepts))
+
+    def key(self, rows: Ints, concepts: Ints | int) -> Ints:
+        """One number for a patient and a concept."""
+        return rows * len(self.numbers) + concepts
+
+    @cached_property
+    def presence(self) -> Truth:
+        """Of each row of ``concepts``."""
+        return look_up(_PRESENCE, self.concepts["present"].to_list(), int(UNKNOWN)).astype(np.int8)
+
+    @cached_property
+    def suspected(self) -> Mask:
+        return np.array(self.concepts["suspected"].to_list(), dtype=np.bool_)
+
+    @cached_property
+    def mention_times(self) -> Micros:
+        return micros(self.mentions["time"])
+
+    @cached_property
+    def mention_ends(self) -> Micros:
+        return micros(self.mentions["end_time"])
+
+    @cached_property
+    def index_time(self) -> Micros:
+        return micros(self.subjects["index_time"])
+
+    @cached_property
+    def as_of(self) -> Micros:
+        return micros(self.subjects["as_of"])
+
+    def _places(self, table: pl.DataFrame) -> Places:
+        rows = look_up(self.row_of, table["subject_id"].to_list(), -1)
+        concepts = self.numbers.of(table["concept"].to_list())
+        return Places(rows, np.where(rows >= 0, concepts, -1))  # what is about nobody listed is about nothing
 
 
 @dataclass(frozen=True, slots=True)
 class _Tree:
-    up: pl.DataFrame  # concept -> ancestor (incl. itself)
-    down: pl.DataFrame  # concept -> descendant (incl. itself)
-    lesion: pl.DataFrame  # concept -> rank: 0 shows mineral, 1 shows a lesion
-    labs: frozenset[str]
+    """The concept tree by number of concept."""
+
+    up: Links  # to the ancestors of a concept (incl. itself) in ``above``
+    above: Ints
+    down: Links  # to its descendants (incl. itself) in ``below``
+    below: Ints
+    shows: npt.NDArray[np.int8]  # 2: mineral, 1: a lesion, 0: neither; the last entry stands for no concept
+    is_lab: Mask  # the last entry stands for no concept
 
 
 _trees: dict[str, _Tree] = {}
 
 
 def _tree(knowledge: Knowledge) -> _Tree:
-    """The concept tree as join tables, built once per knowledge version."""
+    """Built once per knowledge version."""
     if knowledge.version not in _trees:
         _trees[knowledge.version] = _build_tree(knowledge)
     return _trees[knowledge.version]
 
 
 def _build_tree(knowledge: Knowledge) -> _Tree:
-    up = [(key, above) for key, ancestors in knowledge.ancestors.items() for above in ancestors]
-    schema = {"concept": pl.String, "target": pl.String}
-    lesion = dict.fromkeys(knowledge.descendants.get("skin_lesion", ()), 1)
-    lesion.update(dict.fromkeys(knowledge.descendants.get("calcification", ()), 0))
-    return _Tree(
-        up=pl.DataFrame(up, schema=schema, orient="row"),
-        down=pl.DataFrame([(above, key) for key, above in up], schema=schema, orient="row"),
-        lesion=pl.DataFrame(list(lesion.items()), schema={"concept": pl.String, "rank": pl.Int8}, orient="row"),
-        labs=frozenset(key for key, concept in knowledge.concepts.items() if concept.lab is not None),
+    numbers = concept_numbers(knowledge)
+    pairs = np.array(
+        [(numbers[key], numbers[above]) for key, ancestors in knowledge.ancestors.items() for above in ancestors], dtype=np.intp
     )
+    up, down = (pairs[np.argsort(pairs[:, side], kind="stable")] for side in (0, 1))
+    shows = np.zeros(len(numbers) + 1, dtype=np.int8)
+    for rank, shown in ((1, "skin_lesion"), (2, "calcification")):
+        shows[[numbers[key] for key in knowledge.descendants.get(shown, ())]] = rank
+    return _Tree(
+        up=Links.to_sorted(up[:, 0], len(numbers)),
+        above=up[:, 1],
+        down=Links.to_sorted(down[:, 1], len(numbers)),
+        below=down[:, 0],
+        shows=shows,
+        is_lab=np.array([*(knowledge.concepts[key].lab is not None for key in numbers.names), False], dtype=np.bool_),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Events:
+    """The columns of the events that every step reads, as numbers."""
+
+    rows: Ints  # of the patient; −1 for one who is not listed
+    concepts: Ints
+    certainty: Ints  # index into ``CERTAINTIES``
+    time: Micros
 
 
 def build_facts(batch: Batch, knowledge: Knowledge, as_of: datetime | None = None) -> Facts:
@@ -93,105 +203,127 @@ def build_facts(batch: Batch, knowledge: Knowledge, as_of: datetime | None = Non
     Args:
         as_of: events after this moment are not looked at; also the "now" of the alarms. Default: each patient's last event.
     """
-    tree = _tree(knowledge)
+    tree, numbers = _tree(knowledge), concept_numbers(knowledge)
     events = batch.events
     if as_of is not None:
         as_of = as_of.astimezone(UTC).replace(tzinfo=None) if as_of.tzinfo else as_of  # event times are UTC without a zone
         events = events.filter(pl.col("time").is_null() | (pl.col("time") <= as_of))
-    subjects = _subjects(batch.patients, events, tree, as_of)
-    is_lab = pl.col("concept").is_in(list(tree.labs))
-    labs, rejects = lab_facts(events.filter(is_lab & (pl.col("certainty") == "affirmed")), subjects, knowledge)
-    read = [*MENTIONED, "certainty", "source", "text_value", "code"]
-    recorded = events.select(read).filter(~is_lab & (pl.col("certainty") != "family"))
-    concepts = _concept_facts(recorded, subjects, tree)
-    mentions = recorded.filter(pl.col("certainty") == "affirmed").select(MENTIONED)
-    return Facts(subjects=subjects, concepts=concepts, labs=labs, mentions=mentions, rejects=rejects)
-
-
-def _subjects(patients: pl.DataFrame, events: pl.DataFrame, tree: _Tree, as_of: datetime | None) -> pl.DataFrame:
-    affirmed = events.lazy().filter(pl.col("certainty") == "affirmed")
-    onset = (
-        affirmed.join(tree.lesion.lazy(), on="concept")
-        .filter(pl.col("time").is_not_null())
-        .group_by("subject_id")
-        .agg(
-            pl.col("time").filter(pl.col("rank") == 0).min().alias("_mineral"),
-            pl.col("time").min().alias("_lesion"),
-        )
+    people = batch.patients
+    ids = people["subject_id"].to_list()
+    if len(set(ids)) < len(ids):
+        people = people.unique("subject_id", keep="first", maintain_order=True)
+        ids = people["subject_id"].to_list()
+    told = _Events(
+        rows=look_up({subject: row for row, subject in enumerate(ids)}, events["subject_id"].to_list(), -1),
+        concepts=numbers.of(events["concept"].to_list()),
+        certainty=look_up(_CERTAINTY, events["certainty"].to_list(), _CERTAINTY["family"]),
+        time=micros(events["time"]),
     )
-    last = events.lazy().group_by("subject_id").agg(pl.col("time").max().alias("_last"))
-    now = pl.lit(as_of, dtype=pl.Datetime("us")) if as_of is not None else pl.col("_last")
-    return run(
-        patients.lazy()
-        .select("subject_id", "birth_date", "sex")
-        .unique("subject_id", keep="first", maintain_order=True)
-        .join(last, on="subject_id", how="left", maintain_order="left")
-        .join(onset, on="subject_id", how="left", maintain_order="left")
-        .with_columns(now.alias("as_of"))
-        .with_columns(
-            pl.coalesce("_mineral", "_lesion", "as_of").alias("index_time"),
-            pl.when(pl.col("_mineral").is_not_null())
-            .then(pl.lit("calcification"))
-            .when(pl.col("_lesion").is_not_null())
-            .then(pl.lit("lesion"))
-            .when(pl.col("as_of").is_not_null())
-            .then(pl.lit("as_of"))
-            .otherwise(pl.lit("unknown"))
-            .alias("index_basis"),
-        )
-        .with_columns(years_between("birth_date", "index_time").alias("age_years"))
-        .select("subject_id", "birth_date", "sex", "age_years", "index_time", "index_basis", "as_of")
+    subjects, index_time = _subjects(people, told, tree, as_of)
+    affirmed, is_lab = told.certainty == _CERTAINTY["affirmed"], tree.is_lab[told.concepts]
+    labs, rejects = lab_facts(_taken(events, np.flatnonzero(is_lab & affirmed), events.columns), subjects, knowledge)
+    recorded = ~is_lab & (told.certainty != _CERTAINTY["family"])
+    concepts = _concept_facts(
+        events, told, np.flatnonzero(recorded & (told.rows >= 0) & (told.concepts >= 0)), index_time, ids, tree, numbers
     )
+    mentions = _taken(events, np.flatnonzero(recorded & affirmed), MENTIONED)
+    return Facts(subjects, concepts, labs, mentions, rejects, numbers)
 
 
-def _concept_facts(events: pl.DataFrame, subjects: pl.DataFrame, tree: _Tree) -> pl.DataFrame:
+def _taken(table: pl.DataFrame, rows: Ints, columns: Sequence[str]) -> pl.DataFrame:
+    taken = pl.DataFrame([table[name] for name in columns])
+    return taken if len(rows) == table.height else taken[rows] if len(rows) else taken.clear()
+
+
+def _subjects(people: pl.DataFrame, told: _Events, tree: _Tree, as_of: datetime | None) -> tuple[pl.DataFrame, Micros]:
+    """The patients (see ``Facts``), and their index times."""
+    last, mineral, lesion = np.full((3, people.height), NO_TIME)
+    dated = (told.rows >= 0) & (told.time != NO_TIME)
+    if as_of is not None:
+        last[:] = np.datetime64(as_of, "us").astype(np.int64)
+    else:
+        np.maximum.at(last, told.rows[dated], told.time[dated])
+    shows = tree.shows[told.concepts]
+    seen = dated & (told.certainty == _CERTAINTY["affirmed"]) & (shows > 0)
+    for first, rank in ((mineral, 2), (lesion, 1)):
+        which = seen & (shows >= rank)
+        _earliest(first, told.rows[which], told.time[which])
+    index_time = np.where(mineral != NO_TIME, mineral, np.where(lesion != NO_TIME, lesion, last))
+    basis = np.where(mineral != NO_TIME, 0, np.where(lesion != NO_TIME, 1, np.where(last != NO_TIME, 2, 3)))
+    birth = people["birth_date"]
+    age = years_between(birth.to_numpy(), index_time)
+    return pl.DataFrame(
+        [
+            people["subject_id"], birth, people["sex"],
+            pl.Series("age_years", age, nan_to_null=True),
+            moments("index_time", index_time),
+            pl.Series("index_basis", [_BASES[place] for place in basis.tolist()], dtype=pl.String),
+            moments("as_of", last),
+        ]
+    ), index_time  # fmt: skip
+
+
+def _earliest(first: Micros, rows: Ints, times: Micros) -> None:
+    found = np.full(len(first), LAST_TIME)
+    np.minimum.at(found, rows, times)
+    np.copyto(first, found, where=found != LAST_TIME)
+
+
+def _concept_facts(
+    events: pl.DataFrame, told: _Events, chosen: Ints, index_time: Micros, ids: Sequence[str], tree: _Tree, numbers: Numbers
+) -> pl.DataFrame:
     """Presence of every concept: events are first counted per concept as recorded, then that count is spread over the tree."""
-    key = ["subject_id", "concept", "certainty"]
-    distance = (pl.col("time") - pl.col("index_time")).abs().dt.total_microseconds().fill_null(0)
-    placed = run(
-        events.lazy()
-        .select(*key, "time", "source", pl.coalesce("text_value", pl.col("code").str.strip_prefix("text/")).alias("said"))
-        .join(subjects.lazy().select("subject_id", "index_time"), on="subject_id")
-        .with_columns(distance.alias("distance"))
-    ).lazy()
-    counted = placed.group_by(key).agg(
-        pl.len().alias("n"),
-        pl.col("time").min().alias("first_time"),
-        pl.col("time").max().alias("last_time"),
-        pl.col("distance").min(),
-    )
-    nearest = (
-        placed.join(counted.select(*key, "distance"), on=[*key, "distance"], how="semi")
-        .sort("source", "time", "said")
-        .unique(key, keep="first", maintain_order=True)
-        .select(*key, "time", "source", "said")
-    )
-    recorded = run(counted.join(nearest, on=key)).lazy()
-    affirmed, denied, unsure = (pl.col("certainty") == word for word in ("affirmed", "negated", "uncertain"))
-    return run(
-        pl.concat(
-            [
-                recorded.filter(~denied).join(tree.up.lazy(), on="concept"),
-                recorded.filter(denied).join(tree.down.lazy(), on="concept"),
-            ]
-        )
-        .with_columns(pl.when(affirmed).then(0).when(denied).then(1).otherwise(2).alias("weight"))
-        .sort("weight", "distance", "source", "time", "said")
-        .group_by("subject_id", "target", maintain_order=True)
-        .agg(
-            pl.col("n").filter(affirmed).sum().alias("yes"),
-            pl.col("n").filter(denied).sum().alias("no"),
-            unsure.any().alias("suspected"),
-            pl.col("first_time").filter(affirmed).min(),
-            pl.col("last_time").filter(affirmed).max(),
-            pl.col("said", "source", "time").first(),
-        )
-        .select(
-            "subject_id",
-            pl.col("target").alias("concept"),
-            pl.when(pl.col("yes") > 0).then(True).when(pl.col("no") > 0).then(False).alias("present"),
-            pl.when(pl.col("yes") > 0).then("yes").otherwise("no").cast(pl.UInt32).alias("n"),
-            pl.when(pl.col("yes") > 0).then("no").otherwise(0).cast(pl.UInt32).alias("n_conflicting"),
-            "suspected", "first_time", "last_time", "said", "source", "time",
-        )
+    if not len(chosen):
+        return pl.DataFrame(schema=CONCEPT_FACT_SCHEMA)
+    words = _taken(events, chosen, ("source", "time", "text_value", "code")).select("source", "time", _SAID)
+    rank = np.empty(len(chosen), dtype=np.intp)
+    rank[words.select(_IN_ORDER).to_series().to_numpy()] = np.arange(len(chosen))
+    rows, time = told.rows[chosen], told.time[chosen]
+    index = index_time[rows]
+    distance = np.where((time != NO_TIME) & (index != NO_TIME), np.abs(time - index), 0)
+    # per patient, concept and certainty: how many, from when to when, and the one nearest the index date
+    key = (rows * len(numbers) + told.concepts[chosen]) * len(CERTAINTIES) + told.certainty[chosen]
+    order = np.lexsort((rank, distance, key))
+    starts = np.flatnonzero(firsts(key[order]))
+    counts = np.diff(np.append(starts, len(order)))
+    early = np.minimum.reduceat(np.where(time == NO_TIME, LAST_TIME, time)[order], starts)
+    late = np.maximum.reduceat(time[order], starts)
+    nearest = order[starts]
+    certainty = key[nearest] % len(CERTAINTIES)
+    # per patient and concept of the tree
+    spread_up, spread_down = np.flatnonzero(certainty != _CERTAINTY["negated"]), np.flatnonzero(certainty == _CERTAINTY["negated"])
+    concept = told.concepts[chosen][nearest]
+    up, ancestor = tree.up.follow(concept[spread_up])
+    down, descendant = tree.down.follow(concept[spread_down])
+    entry = np.concatenate([spread_up[up], spread_down[down]])
+    target = rows[nearest][entry] * len(numbers) + np.concatenate([tree.above[ancestor], tree.below[descendant]])
+    order = np.lexsort((rank[nearest][entry], distance[nearest][entry], certainty[entry], target))
+    entry, target = entry[order], target[order]
+    starts = np.flatnonzero(firsts(target))
+    target, certainty, counts = target[starts], certainty[entry], counts[entry]
+    affirmed = certainty == _CERTAINTY["affirmed"]
+    yes = np.add.reduceat(np.where(affirmed, counts, 0), starts)
+    no = np.add.reduceat(np.where(certainty == _CERTAINTY["negated"], counts, 0), starts)
+    first_time = np.minimum.reduceat(np.where(affirmed, early[entry], LAST_TIME), starts)
+    last_time = np.maximum.reduceat(np.where(affirmed, late[entry], NO_TIME), starts)
+    decides = words[nearest[entry[starts]]]
+    present = np.where(yes > 0, 2, np.where(no > 0, 0, 1))
+    return pl.DataFrame(
+        [
+            pl.Series("subject_id", [ids[row] for row in (target // len(numbers)).tolist()], dtype=pl.String),
+            pl.Series("concept", [numbers.names[number] for number in (target % len(numbers)).tolist()], dtype=pl.String),
+            pl.Series("present", [(False, None, True)[truth] for truth in present.tolist()], dtype=pl.Boolean),
+            pl.Series("n", np.where(yes > 0, yes, no).astype(np.uint32)),
+            pl.Series("n_conflicting", np.where(yes > 0, no, 0).astype(np.uint32)),
+            pl.Series("suspected", np.maximum.reduceat(certainty == _CERTAINTY["uncertain"], starts)),
+            moments("first_time", np.where(first_time == LAST_TIME, NO_TIME, first_time)),
+            moments("last_time", last_time),
+            decides["said"], decides["source"], decides["time"],
+        ]
     )  # fmt: skip
+
+
+_CERTAINTY: Final = {certainty: place for place, certainty in enumerate(CERTAINTIES)}
+_BASES: Final = ("calcification", "lesion", "as_of", "unknown")
+_SAID: Final = pl.coalesce("text_value", pl.col("code").str.strip_prefix("text/")).alias("said")
+_IN_ORDER: Final = pl.arg_sort_by("source", "time", "said")

@@ -8,15 +8,32 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from calcinosis.ages import years_between
-from calcinosis.events import REJECT_SCHEMA, Schema
+from calcinosis.derived import (
+    FLAG,
+    HIGH,
+    LOW,
+    NORMAL,
+    SAME_SAMPLE_DAYS,
+    Measured,
+    Named,
+    People,
+    Texts,
+    adjusted_calcium,
+    egfr,
+    product,
+    texts_of,
+    together,
+)
+from calcinosis.events import FLAGS, REJECT_SCHEMA, Schema
 from calcinosis.knowledge import Knowledge
-from calcinosis.plans import run
+from calcinosis.numbers import DAY, LAST_TIME, NO_TIME, Floats, Ints, Links, Mask, Micros, concept_numbers, firsts, look_up, micros, moments
 from calcinosis.units import UnknownUnit, canonical_factor
 
 LAB_FACT_SCHEMA: Final[Schema] = {
@@ -41,22 +58,9 @@ LAB_FACT_SCHEMA: Final[Schema] = {
     "last_time": pl.Datetime("us"),
 }
 
-_SAME_SAMPLE_DAYS = 7  # how far apart two analytes of one derived quantity may lie
-_SAME_SAMPLE = f"{_SAME_SAMPLE_DAYS}d"
-_UNDATED = pl.datetime(1, 1, 1)
-_LAB_REJECTS = {**REJECT_SCHEMA, "subject_id": pl.String, "concept": pl.String}
-DERIVED_FROM = {
-    "calcium_adjusted": ("calcium_total", "calcium_ionised", "calcium_albumin_corrected"),
-    "calcium_phosphate_product": ("calcium_total", "calcium_albumin_corrected", "phosphate"),
-    "egfr": ("creatinine",),
-}
-FLAG_DECIDES = {"calcium_ionised": "calcium_adjusted"}  # the flag of the first is the flag of the second
-MG_DL_PER_UMOL_L_CREATININE = 113.12 / 10_000  # chemistry: molar mass of creatinine
-
-_MEASURED = [
-    "subject_id", "concept", "time", "value", "comparator", "flag", "flag_from", "range_low", "range_high", "source", "said", "rank",
-    "sex", "age", "index_time", "as_of",
-]  # fmt: skip
+_LAB_REJECTS: Final[Schema] = {**REJECT_SCHEMA, "subject_id": pl.String, "concept": pl.String}
+_SEX: Final = {"female": 1, "male": 2}
+_FLAG_FROM: Final = ("reported", "reported_interval", "reference_interval")
 
 
 def lab_facts(events: pl.DataFrame, subjects: pl.DataFrame, knowledge: Knowledge) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -67,302 +71,241 @@ def lab_facts(events: pl.DataFrame, subjects: pl.DataFrame, knowledge: Knowledge
     """
     if events.is_empty():
         return pl.DataFrame(schema=LAB_FACT_SCHEMA), pl.DataFrame(schema=_LAB_REJECTS)
+    people = People(
+        ids=subjects["subject_id"].to_list(),
+        birth=subjects["birth_date"].to_numpy(),
+        sex=look_up(_SEX, subjects["sex"].to_list(), 0),
+        index_time=micros(subjects["index_time"]),
+        as_of=micros(subjects["as_of"]),
+    )
     factors, rejects = _conversions(events, knowledge)
     intervals = _intervals(knowledge)
-    measured = _with_person(_canonical(events.lazy(), factors.lazy()), subjects.lazy())
-    # Collected between the steps, as each is read several times by the next (and row numbers must not change in between).
-    measured = run(measured).lazy()
-    measured = run(_flagged(measured, intervals)).lazy()
-    derived = run(pl.concat([_adjusted_calcium(measured, knowledge), _egfr(measured)])).lazy()
-    derived = run(pl.concat([derived, _product(derived, measured)])).lazy()
-    everything = pl.concat([measured, _flagged(derived, intervals)])
-    return run(_deciding(everything, knowledge.setting("lab_window_days"))), rejects
+    measured = _flagged(_canonical(events, factors, people, knowledge), people, intervals)
+    named = Named(measured, knowledge)
+    calcium = adjusted_calcium(named, knowledge)
+    derived = together([calcium, egfr(named, people), product(calcium, named)])
+    derived = derived.take(derived.concepts >= 0)  # a knowledge base need not ask for all of them
+    everything = together([measured, _flagged(derived, people, intervals)])
+    return _deciding(everything, people, knowledge), rejects
 
 
-def _conversions(events: pl.DataFrame, knowledge: Knowledge) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The factor of every distinct (concept, unit), and the measurements that have none."""
-    factors, failures = [], []
-    for concept, unit in set(events.filter(pl.col("numeric_value").is_not_null()).select("concept", "unit").iter_rows()):
-        lab = knowledge.concepts[concept].lab
-        assert lab is not None
-        try:
-            factors.append((concept, unit, canonical_factor(unit, lab)))
-        except UnknownUnit as error:
-            failures.append((concept, unit, f"{concept}: {error}"))
-    names = {"concept": pl.String, "unit": pl.String}
-    factor = pl.DataFrame(factors, schema=names | {"factor": pl.Float64}, orient="row")
+def _conversions(events: pl.DataFrame, knowledge: Knowledge) -> tuple[Floats, pl.DataFrame]:
+    """The factor of every measurement (NaN for none), and the measurements that have no factor."""
+    pairs = [
+        None if number is None else (concept, unit)
+        for number, concept, unit in zip(
+            events["numeric_value"].to_list(), events["concept"].to_list(), events["unit"].to_list(), strict=True
+        )
+    ]
+    factors: dict[tuple[str, str | None] | None, float] = {None: np.nan}
+    failures: dict[tuple[str, str | None] | None, str] = {}
+    for pair in set(pairs):
+        if pair is not None:
+            concept, unit = pair
+            lab = knowledge.concepts[concept].lab
+            assert lab is not None
+            try:
+                factors[pair] = canonical_factor(unit, lab)
+            except UnknownUnit as error:
+                factors[pair] = np.nan
+                failures[pair] = f"{concept}: {error}"
+    factor = np.fromiter(map(factors.__getitem__, pairs), dtype=np.float64, count=len(pairs))
     if not failures:
         return factor, pl.DataFrame(schema=_LAB_REJECTS)
-    failed = pl.DataFrame(failures, schema=names | {"reason": pl.String}, orient="row")
-    rejects = (
-        events.filter(pl.col("numeric_value").is_not_null())
-        .join(failed, on=["concept", "unit"], nulls_equal=True)
-        .select(
-            pl.col("source_file").alias("file"),
-            pl.lit(None, dtype=pl.Int64).alias("line"),
-            pl.col("source").alias("record"),
-            pl.lit("warning").alias("level"),
-            pl.lit("unknown_unit").alias("category"),
-            "reason",
-            "subject_id",
-            "concept",
-        )
-    )
-    return factor, rejects
-
-
-def _canonical(events: pl.LazyFrame, factors: pl.LazyFrame) -> pl.LazyFrame:
-    number = pl.col("numeric_value").round_sig_figs(6).cast(pl.String).str.strip_suffix(".0")
-    written = pl.concat_str(pl.col("comparator").fill_null(""), number, pl.lit(" "), pl.col("unit").fill_null("(no unit)"))
-    return (
-        events.join(factors, on=["concept", "unit"], how="left", nulls_equal=True)
-        .select(
-            "subject_id", "concept", "time", "comparator", "flag", "source",
-            (pl.col("numeric_value") * pl.col("factor")).alias("value"),
-            (pl.col("range_low") * pl.col("factor")).alias("range_low"),
-            (pl.col("range_high") * pl.col("factor")).alias("range_high"),
-            pl.when(pl.col("numeric_value").is_not_null()).then(written).otherwise(pl.coalesce("text_value", "flag")).alias("said"),
-            pl.lit(0, dtype=pl.Int8).alias("rank"),
-        )
-        .filter(pl.col("value").is_not_null() | pl.col("flag").is_not_null())
-    )  # fmt: skip
-
-
-def _with_person(measured: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame:
-    return (
-        measured.join(subjects.select("subject_id", "sex", "birth_date", "index_time", "as_of"), on="subject_id")
-        .with_columns(pl.coalesce("time", "index_time").alias("_at"))
-        .with_columns(years_between("birth_date", "_at").alias("age"), pl.lit(None, dtype=pl.String).alias("flag_from"))
-        .select(_MEASURED)
+    reasons = [failures.get(pair) for pair in pairs]
+    rejects = events.with_columns(pl.Series("reason", reasons, dtype=pl.String)).filter(pl.col("reason").is_not_null())
+    return factor, rejects.select(
+        pl.col("source_file").alias("file"),
+        pl.lit(None, dtype=pl.Int64).alias("line"),
+        pl.col("source").alias("record"),
+        pl.lit("warning").alias("level"),
+        pl.lit("unknown_unit").alias("category"),
+        "reason",
+        "subject_id",
+        "concept",
     )
 
 
-_interval_tables: dict[str, pl.LazyFrame] = {}
+_NUMBER: Final = pl.col("numeric_value").round_sig_figs(6).cast(pl.String).str.strip_suffix(".0")
+_WRITTEN: Final = pl.concat_str(pl.col("comparator").fill_null(""), _NUMBER, pl.lit(" "), pl.col("unit").fill_null("(no unit)"))
+_SAID: Final = pl.when(pl.col("numeric_value").is_not_null()).then(_WRITTEN).otherwise(pl.coalesce("text_value", "flag")).alias("said")
 
 
-def _intervals(knowledge: Knowledge) -> pl.LazyFrame:
-    """concept, age_from, age_below, for_sex, low, high in the canonical unit; one table per knowledge version."""
+def _canonical(events: pl.DataFrame, factor: Floats, people: People, knowledge: Knowledge) -> Measured:
+    n = events.height
+    measured = Measured(
+        rows=look_up({subject: row for row, subject in enumerate(people.ids)}, events["subject_id"].to_list(), -1),
+        concepts=concept_numbers(knowledge).of(events["concept"].to_list()),
+        time=micros(events["time"]),
+        value=events["numeric_value"].to_numpy() * factor,
+        comparator=texts_of(events["comparator"].to_list()),
+        flag=look_up(FLAG, events["flag"].to_list(), -1),
+        flag_from=np.full(n, -1),
+        low=events["range_low"].to_numpy() * factor,
+        high=events["range_high"].to_numpy() * factor,
+        source=texts_of(events["source"].to_list()),
+        said=texts_of(events.select(_SAID).to_series().to_list()),
+        rank=np.zeros(n, dtype=np.intp),
+    )
+    usable = (measured.rows >= 0) & (~np.isnan(measured.value) | (measured.flag >= 0))
+    return measured if usable.all() else measured.take(usable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Intervals:
+    """The reference intervals in canonical units, by number of concept."""
+
+    links: Links
+    age_from: Floats
+    age_below: Floats
+    sex: Ints  # 0: either
+    low: Floats  # NaN: none
+    high: Floats
+
+
+_interval_tables: dict[str, _Intervals] = {}
+
+
+def _intervals(knowledge: Knowledge) -> _Intervals:
+    """One table per knowledge version."""
     if knowledge.version not in _interval_tables:
+        numbers = concept_numbers(knowledge)
         rows = [
-            (
-                key,
-                i.age_from_years,
-                i.age_below_years,
-                i.sex,
-                *(None if x is None else x * canonical_factor(i.unit, concept.lab) for x in (i.low, i.high)),
-            )
-            for key, concept in knowledge.concepts.items()
-            if concept.lab is not None
-            for i in concept.lab.intervals
-        ]
-        schema = {
-            "concept": pl.String,
-            "age_from": pl.Float64,
-            "age_below": pl.Float64,
-            "for_sex": pl.String,
-            "low": pl.Float64,
-            "high": pl.Float64,
-        }
-        _interval_tables[knowledge.version] = pl.DataFrame(rows, schema=schema, orient="row").lazy()
+            (number, i.age_from_years, i.age_below_years, 0 if i.sex is None else _SEX[i.sex],
+             *(np.nan if x is None else x * canonical_factor(i.unit, lab) for x in (i.low, i.high)))
+            for number, key in enumerate(numbers.names)
+            for lab in [knowledge.concepts[key].lab]
+            if lab is not None
+            for i in lab.intervals
+        ]  # fmt: skip
+        table = np.array(rows, dtype=np.float64).reshape(-1, 6)
+        links = Links.to_sorted(table[:, 0].astype(np.intp), len(numbers))
+        _interval_tables[knowledge.version] = _Intervals(
+            links, table[:, 1], table[:, 2], table[:, 3].astype(np.intp), table[:, 4], table[:, 5]
+        )
     return _interval_tables[knowledge.version]
 
 
-def _flagged(measured: pl.LazyFrame, intervals: pl.LazyFrame) -> pl.LazyFrame:
+def _flagged(measured: Measured, people: People, intervals: _Intervals) -> Measured:
     """Fill ``flag`` and ``flag_from`` (reported > reported interval > interval for age and sex).
 
     An interval without an age limit applies at any age, known or not; one for a sex only where the sex is known.
     """
-    by_age = pl.col("age").is_between("age_from", "age_below", closed="left") | ((pl.col("age_from") <= 0) & (pl.col("age_below") >= 200))
-    by_sex = pl.col("for_sex").is_null() | (pl.col("for_sex") == pl.col("sex"))
-    numbered = measured.with_row_index("_row")
-    fitting = (
-        numbered.select("_row", "concept", "age", "sex")
-        .join(intervals, on="concept")
-        .filter(by_age & by_sex)
-        .group_by("_row")
-        .agg(pl.col("low").last(), pl.col("high").last())
-    )
-    own = pl.col("range_low").is_not_null() | pl.col("range_high").is_not_null()
-    low = pl.when(own).then("range_low").otherwise("low")
-    high = pl.when(own).then("range_high").otherwise("high")
-    value, comparator = pl.col("value"), pl.col("comparator").fill_null("=")
+    if not len(measured):
+        return measured
+    which, row = intervals.links.follow(measured.concepts)
+    age, age_from, age_below = people.age(measured)[which], intervals.age_from[row], intervals.age_below[row]
+    by_age = ((age >= age_from) & (age < age_below)) | ((age_from <= 0) & (age_below >= 200))
+    by_sex = (intervals.sex[row] == 0) | (intervals.sex[row] == people.sex[measured.rows][which])
+    fits = by_age & by_sex
+    own = ~np.isnan(measured.low) | ~np.isnan(measured.high)
+    low, high = np.full((2, len(measured)), np.nan)
+    low[which[fits]], high[which[fits]] = intervals.low[row[fits]], intervals.high[row[fits]]  # the last that fits
+    low, high = np.where(own, measured.low, low), np.where(own, measured.high, high)
+    value, comparator = measured.value, measured.comparator
     # "< 5" means anywhere below 5: a flag is given only when the whole range lies on one side
-    smallest = pl.when(comparator.is_in(["<", "<="])).then(-math.inf).otherwise(value)
-    largest = pl.when(comparator.is_in([">", ">="])).then(math.inf).otherwise(value)
-    by_interval = (
-        pl.when((smallest > high) | ((comparator == ">") & (smallest == high))).then(pl.lit("high"))
-        .when((largest < low) | ((comparator == "<") & (largest == low))).then(pl.lit("low"))
-        .when(low.is_null() & high.is_null()).then(None)
-        .when((low.is_null() | (smallest >= low)) & (high.is_null() | (largest <= high))).then(pl.lit("normal"))
-    )  # fmt: skip
-    from_interval = pl.when(own).then(pl.lit("reported_interval")).otherwise(pl.lit("reference_interval"))
-    return (
-        numbered.join(fitting, on="_row", how="left")
-        .with_columns(by_interval.alias("_judged"))
-        .with_columns(
-            pl.coalesce("flag", "_judged").alias("flag"),
-            pl.when(pl.col("flag").is_not_null())
-            .then(pl.coalesce("flag_from", pl.lit("reported")))
-            .when(pl.col("_judged").is_not_null())
-            .then(from_interval)
-            .alias("flag_from"),
-        )
-        .select(_MEASURED)
+    under, over = comparator == "<", comparator == ">"
+    smallest = np.where(under | (comparator == "<="), -np.inf, value)
+    largest = np.where(over | (comparator == ">="), np.inf, value)
+    no_low, no_high = np.isnan(low), np.isnan(high)
+    judged = np.select(
+        [
+            (smallest > high) | (over & (smallest == high)),
+            (largest < low) | (under & (largest == low)),
+            ~(no_low & no_high) & (no_low | (smallest >= low)) & (no_high | (largest <= high)),
+        ],
+        [HIGH, LOW, NORMAL],
+        -1,
+    )
+    given = measured.flag >= 0
+    by_interval = np.where(judged < 0, -1, np.where(own, 1, 2))
+    return replace(
+        measured,
+        flag=np.where(given, measured.flag, judged),
+        flag_from=np.where(given, np.maximum(measured.flag_from, 0), by_interval),
     )
 
 
-def _pick(measured: pl.LazyFrame, concept: str) -> pl.LazyFrame:
-    return measured.filter(pl.col("concept") == concept)
+def _days_apart(left: Micros, right: Micros) -> npt.NDArray[np.int64]:
+    """Whole days from one moment to another, towards zero; 0 where either is unknown."""
+    apart = np.where((left == NO_TIME) | (right == NO_TIME), 0, right - left)
+    days: npt.NDArray[np.int64] = np.sign(apart) * (np.abs(apart) // DAY)
+    return days
 
 
-def _nearest_sample(left: pl.LazyFrame, right: pl.LazyFrame, suffix: str) -> pl.LazyFrame:
-    """Join to each row of ``left`` the row of ``right`` of the same patient taken nearest in time, if within 7 days."""
-    keyed = pl.coalesce("time", _UNDATED).alias("_at")
-    exact = pl.when(pl.col("comparator").is_null()).then("value")  # "< 20" is no number to compute with
-    renamed = right.select(
-        "subject_id", keyed, exact.alias("value" + suffix), pl.col("flag").alias("flag" + suffix), pl.col("source").alias("source" + suffix)
-    )
-    return (
-        left.with_columns(keyed)
-        .sort("_at", "source", "value")
-        .join_asof(
-            renamed.sort("_at", "source" + suffix, "value" + suffix),
-            on="_at",
-            by="subject_id",
-            strategy="nearest",
-            tolerance=_SAME_SAMPLE,
-            check_sortedness=False,
-        )
-        .drop("_at")
-    )
-
-
-def _derived(concept: str, value: pl.Expr, said: pl.Expr, *, source: pl.Expr | None = None, rank: int = 1) -> list[pl.Expr]:
-    """Columns of a computed measurement: it has no flag or interval of its own yet."""
-    return [
-        pl.lit(concept).alias("concept"),
-        value.alias("value"),
-        said.alias("said"),
-        (source if source is not None else pl.col("source")).alias("source"),
-        pl.lit(None, dtype=pl.String).alias("flag"),
-        pl.lit(None, dtype=pl.String).alias("flag_from"),
-        pl.lit(None, dtype=pl.Float64).alias("range_low"),
-        pl.lit(None, dtype=pl.Float64).alias("range_high"),
-        pl.lit(rank, dtype=pl.Int8).alias("rank"),
-    ]
-
-
-def _adjusted_calcium(measured: pl.LazyFrame, knowledge: Knowledge) -> pl.LazyFrame:
-    """``calcium_adjusted``: ionised flag > reported corrected value > total adjusted for albumin > total calcium.
-
-    adjusted (mmol/L) = total + 0.02 × (40 − albumin g/L) is the conventional 0.8 × (4.0 − albumin g/dL) in SI units
-    (source ``spr_ca``: Springer chapter, doi 10.1007/978-1-4757-2945-0_29). Unreliable at extreme albumin; ionised calcium is preferred.
-    """
-    ionised = (
-        _pick(measured, "calcium_ionised")
-        .filter(pl.col("flag").is_not_null())
-        .with_columns(pl.lit(None, dtype=pl.Float64).alias("value"), pl.lit(0, dtype=pl.Int8).alias("rank"))
-    )
-    corrected = _pick(measured, "calcium_albumin_corrected").with_columns(pl.lit(1, dtype=pl.Int8).alias("rank"))
-    per_gram, reference = knowledge.setting("calcium_adjustment_per_g_per_l"), knowledge.setting("albumin_reference")
-    adjusted = pl.col("value") + per_gram * (reference - pl.col("value_albumin"))
-    computed = adjusted.is_not_null() & pl.col("comparator").is_null()
-    # low albumin of unknown size: the true value lies at or above the total, so "low" and "normal" are not known
-    hidden = (pl.col("flag_albumin") == "low").fill_null(False) & ~computed & pl.col("flag").is_in(["low", "normal"])
-    below = pl.col("comparator").is_in(["<", "<="]).fill_null(False)
-    floor = hidden & pl.col("value").is_not_null() & pl.col("comparator").is_null()
-    total = (
-        _nearest_sample(_pick(measured, "calcium_total"), _pick(measured, "albumin"), "_albumin")
-        .with_columns(
-            pl.when(computed).then(adjusted).when(~(hidden.fill_null(False) & below)).then("value").alias("value"),
-            pl.when(floor).then(pl.lit(">=")).otherwise("comparator").alias("comparator"),
-            pl.when(computed | hidden).then(None).otherwise("flag").alias("flag"),
-            pl.when(computed | hidden).then(None).otherwise("flag_from").alias("flag_from"),
-            pl.when(computed).then(pl.concat_str("said", pl.lit(", adjusted for albumin"))).otherwise("said").alias("said"),
-            pl.when(computed).then(pl.concat_str("source", pl.lit(" + "), "source_albumin")).otherwise("source").alias("source"),
-            pl.when(computed).then(2).otherwise(3).cast(pl.Int8).alias("rank"),
-        )
-        .filter(pl.col("value").is_not_null() | pl.col("flag").is_not_null())
-        .select(_MEASURED)
-    )
-    return pl.concat([ionised, corrected, total]).with_columns(pl.lit("calcium_adjusted").alias("concept"))
-
-
-def _product(derived: pl.LazyFrame, measured: pl.LazyFrame) -> pl.LazyFrame:
-    """Calcium × phosphate, mmol²/L², where both have a value."""
-    exact = pl.col("value").is_not_null() & pl.col("comparator").is_null()
-    calcium = _pick(derived, "calcium_adjusted").filter(exact)
-    phosphate = _pick(measured, "phosphate").filter(exact)
-    return (
-        _nearest_sample(calcium, phosphate, "_phosphate")
-        .filter(pl.col("value_phosphate").is_not_null())
-        .with_columns(
-            _derived(
-                "calcium_phosphate_product",
-                pl.col("value") * pl.col("value_phosphate"),
-                pl.lit("computed from calcium and phosphate"),
-                source=pl.concat_str("source", pl.lit(" + "), "source_phosphate"),
-            )
-        )
-        .select(_MEASURED)
-    )
-
-
-def _egfr(measured: pl.LazyFrame) -> pl.LazyFrame:
-    """CKD-EPI 2021 (Inker, NEJM 2021;385:1737) from 18 y; bedside Schwartz (JASN 2009;20:629) from 1 y, where a height is on file."""
-    creatinine = _pick(measured, "creatinine").filter(pl.col("value").is_not_null() & pl.col("comparator").is_null())
-    mg_dl = pl.col("value") * MG_DL_PER_UMOL_L_CREATININE
-    female = pl.col("sex") == "female"
-    kappa = pl.when(female).then(0.7).when(pl.col("sex") == "male").then(0.9)
-    alpha = pl.when(female).then(-0.241).otherwise(-0.302)
-    ratio = mg_dl / kappa
-    adult = (
-        142
-        * pl.min_horizontal(ratio, pl.lit(1.0)).pow(alpha)
-        * pl.max_horizontal(ratio, pl.lit(1.0)).pow(-1.2)
-        * pl.lit(0.9938).pow(pl.col("age"))
-        * pl.when(female).then(1.012).otherwise(1.0)
-    )
-    child = 0.413 * pl.col("value_height") / mg_dl
-    value = (
-        pl.when((pl.col("age") >= 18) & kappa.is_not_null()).then(adult).when(pl.col("age").is_between(1, 18, closed="left")).then(child)
-    )
-    return (
-        _nearest_sample(creatinine, _pick(measured, "body_height"), "_height")
-        .with_columns(_derived("egfr", value, pl.concat_str(pl.lit("computed from creatinine "), "said")))
-        .filter(pl.col("value").is_not_null())
-        .select(_MEASURED)
-    )
-
-
-def _deciding(measured: pl.LazyFrame, window_days: float) -> pl.LazyFrame:
+def _deciding(measured: Measured, people: People, knowledge: Knowledge) -> pl.DataFrame:
     """One row per patient and analyte: the measurement at the index date, the latest one, and what was ever seen."""
-    from_index = (pl.col("time") - pl.col("index_time")).dt.total_days().abs()
-    from_now = (pl.col("as_of") - pl.col("time")).dt.total_days()
-    row = ["flag", "flag_from", "time", "source", "said"]
-    size = ["value", "comparator"]  # an ionised flag has none: then of the best measurement of the same week that has one
-    at_index, recent = pl.col("_from_index") <= window_days, pl.col("_from_now") <= window_days
-    sized = pl.col("value").is_not_null()
+    if not len(measured):
+        return pl.DataFrame(schema=LAB_FACT_SCHEMA)
+    numbers = concept_numbers(knowledge)
+    key = measured.rows * len(numbers) + measured.concepts
+    order = np.argsort(key, kind="stable")
+    if not firsts(key[order]).all():
+        value = np.where(np.isnan(measured.value), -np.inf, measured.value)
+        order = np.lexsort((measured.time, _ranks(measured.said), value, _ranks(measured.source), measured.rank, key))
+    measured, key = measured.take(order), key[order]
+    starts = np.flatnonzero(firsts(key))
+    group = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(key))))
+    window = knowledge.setting("lab_window_days")
+    from_index = np.abs(_days_apart(measured.time, people.index_time[measured.rows]))
+    from_now = _days_apart(measured.time, people.as_of[measured.rows])
+    columns = [
+        pl.Series("subject_id", [people.ids[row] for row in measured.rows[starts].tolist()], dtype=pl.String),
+        pl.Series("concept", [numbers.names[concept] for concept in measured.concepts[starts].tolist()], dtype=pl.String),
+    ]
+    for prefix, distance in (("", from_index), ("now_", from_now)):
+        near = distance <= window
+        sized = near & ~np.isnan(measured.value)
+        row, sized_row = _first(near, distance, group, len(starts)), _first(sized, distance, group, len(starts))
+        # an ionised flag has no size: then that of the best measurement of the same week that has one
+        week = np.where(row >= 0, distance[row] + SAME_SAMPLE_DAYS, 0)
+        sized_row = np.where((sized_row >= 0) & (distance[sized_row] <= week), sized_row, -1)
+        columns += [
+            pl.Series(prefix + "value", np.where(sized_row >= 0, measured.value[sized_row], np.nan), nan_to_null=True),
+            _text_column(prefix + "comparator", measured.comparator, sized_row),
+            _text_column(prefix + "flag", _FLAG_TEXTS[measured.flag], row),
+            _text_column(prefix + "flag_from", _FLAG_FROM_TEXTS[measured.flag_from], row),
+            moments(prefix + "time", np.where(row >= 0, measured.time[row], NO_TIME)),
+            _text_column(prefix + "source", measured.source, row),
+            _text_column(prefix + "said", measured.said, row),
+        ]
+    seen = np.bitwise_or.reduceat(_FLAG_BIT[measured.flag], starts)
+    first_time = np.minimum.reduceat(np.where(measured.time == NO_TIME, LAST_TIME, measured.time), starts)
+    columns += [
+        pl.Series("ever", [_FLAGS_SEEN[bits] for bits in seen.tolist()], dtype=pl.List(pl.String)),
+        pl.Series("n", np.diff(np.append(starts, len(key))).astype(np.uint32)),
+        moments("first_time", np.where(first_time == LAST_TIME, NO_TIME, first_time)),
+        moments("last_time", np.maximum.reduceat(measured.time, starts)),
+    ]
+    by_name = {column.name: column for column in columns}
+    return pl.DataFrame([by_name[name] for name in LAB_FACT_SCHEMA])
 
-    def first(name: str, chosen: pl.Expr, distance: str) -> pl.Expr:
-        return pl.col(name).filter(chosen).sort_by(pl.col(distance).filter(chosen), maintain_order=True).first()
 
-    def sized_near(chosen: pl.Expr, distance: str) -> pl.Expr:
-        return chosen & sized & (pl.col(distance) <= pl.col(distance).filter(chosen).min() + _SAME_SAMPLE_DAYS)
+def _ranks(texts: Texts) -> Ints:
+    """The place of each text among the distinct ones, none first."""
+    order = pl.Series(texts.tolist(), dtype=pl.String).arg_sort().to_numpy()
+    ranks = np.empty(len(texts), dtype=np.intp)
+    ranks[order] = np.cumsum(firsts(texts[order]))
+    return ranks
 
-    return (
-        measured.with_columns(from_index.fill_null(0).alias("_from_index"), from_now.fill_null(0).alias("_from_now"))
-        .sort("rank", "source", "value", "said", "time")
-        .group_by("subject_id", "concept")
-        .agg(
-            *(first(name, at_index, "_from_index") for name in row),
-            *(first(name, sized_near(at_index, "_from_index"), "_from_index") for name in size),
-            *(first(name, recent, "_from_now").alias("now_" + name) for name in row if name != "flag_from"),
-            *(first(name, sized_near(recent, "_from_now"), "_from_now").alias("now_" + name) for name in size),
-            pl.col("flag").drop_nulls().unique().sort().alias("ever"),
-            pl.len().cast(pl.UInt32).alias("n"),
-            pl.col("time").min().alias("first_time"),
-            pl.col("time").max().alias("last_time"),
-        )
-        .select(list(LAB_FACT_SCHEMA))
-    )
+
+def _first(chosen: Mask, distance: npt.NDArray[np.int64], group: Ints, n: int) -> Ints:
+    """Per group the nearest of the chosen rows, of equals the first; −1 where none is chosen."""
+    rows = np.flatnonzero(chosen)
+    rows = rows[np.lexsort((distance[rows], group[rows]))]
+    nearest = rows[firsts(group[rows])]
+    found = np.full(n, -1)
+    found[group[nearest]] = nearest
+    return found
+
+
+def _text_column(name: str, texts: Texts, rows: Ints) -> pl.Series:
+    found = texts[rows]
+    found[rows < 0] = None
+    return pl.Series(name, found.tolist(), dtype=pl.String)
+
+
+_FLAG_TEXTS: Final = texts_of([*FLAGS, None])  # −1 finds the last
+_FLAG_FROM_TEXTS: Final = texts_of([*_FLAG_FROM, None])
+_FLAG_BIT: Final = np.array([*(1 << place for place in range(len(FLAGS))), 0], dtype=np.uint8)
+_FLAGS_SEEN: Final = [sorted(flag for place, flag in enumerate(FLAGS) if bits >> place & 1) for bits in range(1 << len(FLAGS))]

@@ -1,25 +1,26 @@
 """Leaves: from facts to truth columns, one per distinct question the criteria ask.
 
-Each kind of question is answered for all patients and all its leaves in one join against a small table of the questions;
-the answers land in one matrix (leaf × patient) of truth values.
+Each kind of question is answered for all patients and all its leaves at once, by looking up the recorded concepts in a small table of
+the questions; the answers land in one matrix (leaf × patient) of truth values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from calcinosis.events import ENDED, Schema
+from calcinosis.events import ENDED, FLAGS
 from calcinosis.facts import Facts
 from calcinosis.findings import Leaf, is_plain, leaf_id
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import AgeIs, Current, Has, LabIs, LabValue, SameSite, SexIs, Suspected
-from calcinosis.plans import run
+from calcinosis.numbers import DAY, NO_TIME, Floats, Ints, Links, Mask, Numbers, concept_numbers, distinct, look_up, spread
 from calcinosis.truth import FALSE, TRUE, UNKNOWN, Truth, from_bool
 from calcinosis.units import conversion_factor
 
@@ -32,7 +33,11 @@ FLAG_MEANS = {  # asked -> (flags that say yes, flags that say no); any other fl
 }
 
 
-_ANSWERS: Schema = {"subject_id": pl.String, "leaf": pl.Int32, "truth": pl.Int8}
+_FLAG: Final = {flag: place for place, flag in enumerate(FLAGS)}
+_MOMENTS: Final = {"index": 0, "now": 1, "ever": 2}
+_COMPARATOR: Final = {"<": 1, "<=": 2, ">": 3, ">=": 4}
+
+Matrix = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +45,40 @@ class LeafMatrix:
     """Truth of every leaf for every patient.
 
     Attributes:
-        subjects: subject_id, sex, age_years; row *i* is column *i* of ``values``.
+        subjects: ``Facts.subjects``; row *i* is column *i* of ``values``.
         names: leaf ids; row *j* of ``values``.
         values: int8, shape (leaves, patients).
     """
 
     subjects: pl.DataFrame
     names: tuple[str, ...]
-    values: npt.NDArray[np.int8]
+    values: Matrix
+
+
+class Table:
+    """Rows of questions by a number, mostly that of the concept they look at."""
+
+    def __init__(self, rows: Iterable[tuple[Any, ...]], types: Sequence[type], size: int) -> None:
+        ordered = sorted(rows, key=lambda row: row[0])
+        columns = list(zip(*ordered, strict=True)) or [()] * (len(types) + 1)
+        self.links = Links.to_sorted(np.array(columns[0], dtype=np.intp), size)
+        self.columns: tuple[npt.NDArray[Any], ...] = tuple(
+            np.array(column, dtype=kind) for column, kind in zip(columns[1:], types, strict=True)
+        )
+
+    def concerns(self, numbers: Ints) -> Ints:
+        """Places of the numbers that any question is about."""
+        return np.flatnonzero(self.links.any(numbers))
+
+    def of(self, numbers: Ints) -> tuple[Any, ...]:
+        """To each number each of its questions: place of the number, and the columns of the question."""
+        which, row = self.links.follow(numbers)
+        return which, *(column[row] for column in self.columns)
 
 
 @dataclass(frozen=True)
 class Questions:
-    """The distinct leaves of a knowledge base as join tables, built once."""
+    """The distinct leaves of a knowledge base as tables by number of concept, built once."""
 
     knowledge: Knowledge
     leaves: tuple[tuple[Leaf, bool], ...]
@@ -62,100 +88,88 @@ class Questions:
         return tuple(leaf_id(leaf, now=now) for leaf, now in self.leaves)
 
     @cached_property
-    def presence(self) -> pl.DataFrame:
-        """concept -> leaf of the plain presence question."""
-        return self._table(
-            [(leaf.has, j) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, Has) and is_plain(leaf)], "concept"
-        )
+    def numbers(self) -> Numbers:
+        return concept_numbers(self.knowledge)
 
     @cached_property
-    def suspicion(self) -> pl.DataFrame:
-        return self._table([(leaf.suspected, j) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, Suspected)], "concept")
+    def presence(self) -> Ints:
+        """Number of a concept -> leaf of the plain presence question, −1 for none."""
+        return self._one_each([(leaf.has, j) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, Has) and is_plain(leaf)])
 
     @cached_property
-    def current(self) -> pl.DataFrame:
-        """shown_by (a recorded concept) -> leaf and the days for which an entry counts."""
+    def suspicion(self) -> Ints:
+        return self._one_each([(leaf.suspected, j) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, Suspected)])
+
+    @cached_property
+    def current(self) -> Table:
+        """A recorded concept -> leaf and the days for which an entry counts."""
         usual = self.knowledge.setting("current_within_days") if any(isinstance(leaf, Current) for leaf, _ in self.leaves) else None
         rows = [
-            (shown_by, j, usual if leaf.within_days is None else leaf.within_days)
+            (self.numbers[shown_by], j, usual if leaf.within_days is None else leaf.within_days)
             for j, (leaf, _) in enumerate(self.leaves)
             if isinstance(leaf, Current)
             for shown_by in self.knowledge.descendants[leaf.current]
         ]
-        return pl.DataFrame(rows, schema={"shown_by": pl.String, "leaf": pl.Int32, "within": pl.Float64}, orient="row")
+        return Table(rows, (np.intp, np.float64), len(self.numbers))
 
     @cached_property
-    def denied(self) -> pl.DataFrame:
-        """concept -> leaf of what does not go on when the concept is absent."""
-        return self._table([(leaf.current, j) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, Current)], "concept")
-
-    @cached_property
-    def qualified(self) -> pl.DataFrame:
-        """shown_by (a recorded concept) -> leaf with concept, at, lead_from, lead_to, within."""
+    def qualified(self) -> Table:
+        """A recorded concept -> leaf, number of the site asked for (−1: anywhere), lead_from, lead_to, within (NaN: any)."""
+        number = self.numbers
         rows = [
-            (shown_by, leaf.has, j, leaf.at, *(leaf.days_before_onset or (None, None)), leaf.within_days)
+            (number[shown_by], j, number[leaf.at] if leaf.at else -1, *(leaf.days_before_onset or (None, None)), leaf.within_days)
             for j, (leaf, _) in enumerate(self.leaves)
             if isinstance(leaf, Has) and not is_plain(leaf)
             for shown_by in self.knowledge.descendants[leaf.has]
-        ]
-        schema = {
-            "shown_by": pl.String, "concept": pl.String, "leaf": pl.Int32, "at": pl.String,
-            "lead_from": pl.Float64, "lead_to": pl.Float64, "within": pl.Float64,
-        }  # fmt: skip
-        return pl.DataFrame(rows, schema=schema, orient="row")
+        ]  # fmt: skip
+        return Table(rows, (np.intp, np.intp, np.float64, np.float64, np.float64), len(self.numbers))
 
     @cached_property
-    def same_site(self) -> pl.DataFrame:
-        """leaf -> the two concepts."""
-        rows = [(j, *leaf.same_site) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, SameSite)]
-        return pl.DataFrame(rows, schema={"leaf": pl.Int32, "first": pl.String, "second": pl.String}, orient="row")
-
-    @cached_property
-    def same_site_shown_by(self) -> pl.DataFrame:
-        """shown_by (a recorded concept) -> leaf and side ("first", "second")."""
+    def same_site(self) -> Table:
+        """A recorded concept -> leaf, and whether it shows the first of the two concepts."""
         rows = [
-            (shown_by, j, side)
+            (self.numbers[shown_by], j, side == 0)
             for j, (leaf, _) in enumerate(self.leaves)
             if isinstance(leaf, SameSite)
-            for side, concept in zip(("first", "second"), leaf.same_site, strict=True)
+            for side, concept in enumerate(leaf.same_site)
             for shown_by in self.knowledge.descendants[concept]
         ]
-        return pl.DataFrame(rows, schema={"shown_by": pl.String, "leaf": pl.Int32, "side": pl.String}, orient="row")
+        return Table(rows, (np.intp, np.bool_), len(self.numbers))
 
     @cached_property
-    def site_ancestors(self) -> pl.DataFrame:
-        rows = [
-            (key, above)
-            for key, ancestors in self.knowledge.ancestors.items()
-            if self.knowledge.concepts[key].kind == "site"
-            for above in ancestors
-        ]
-        return pl.DataFrame(rows, schema={"site": pl.String, "within_site": pl.String}, orient="row")
+    def absence(self) -> Table:
+        """A concept -> leaves that are false when it is absent: qualified presence, at the same site, going on."""
+        rows = []
+        for j, (leaf, _) in enumerate(self.leaves):
+            if not (isinstance(leaf, Has) and is_plain(leaf)):
+                rows += [(self.numbers[concept], j) for concept in _concepts(leaf)]
+        return Table(rows, (np.intp,), len(self.numbers))
 
     @cached_property
-    def related_sites(self) -> pl.DataFrame:
-        """Pairs of sites of which one lies in the other."""
-        up = self.site_ancestors
-        down = up.select(pl.col("within_site").alias("site"), pl.col("site").alias("within_site"))
-        return pl.concat([up, down]).unique()
+    def within_site(self) -> Mask:
+        """[site, other]: the first lies in the second, or is it. The last row and column stand for a site that is not known."""
+        inside = np.zeros((len(self.numbers) + 1, len(self.numbers) + 1), dtype=np.bool_)
+        for key, ancestors in self.knowledge.ancestors.items():
+            if self.knowledge.concepts[key].kind == "site":
+                inside[self.numbers[key], [self.numbers[above] for above in ancestors]] = True
+        return inside
 
     @cached_property
-    def flags(self) -> pl.DataFrame:
-        """concept, moment ("index", "now", "ever"), flag -> leaf, truth."""
+    def flags(self) -> Table:
+        """Concept, moment and flag (see ``_flag_number``) -> leaf, truth."""
         rows = []
         for j, (leaf, now) in enumerate(self.leaves):
             if isinstance(leaf, LabIs):
                 yes, no = FLAG_MEANS[leaf.is_]
-                moment = "ever" if leaf.ever else "now" if now else "index"
-                rows += [(leaf.lab, moment, flag, j, int(TRUE)) for flag in yes]
+                concept, moment = self.numbers[leaf.lab], _MOMENTS["ever" if leaf.ever else "now" if now else "index"]
+                rows += [(_flag_number(concept, moment, _FLAG[flag]), j, TRUE) for flag in yes]
                 if not leaf.ever:  # one normal value does not show that it was never otherwise
-                    rows += [(leaf.lab, moment, flag, j, int(FALSE)) for flag in no]
-        schema = {"concept": pl.String, "moment": pl.String, "flag": pl.String, "leaf": pl.Int32, "truth": pl.Int8}
-        return pl.DataFrame(rows, schema=schema, orient="row")
+                    rows += [(_flag_number(concept, moment, _FLAG[flag]), j, FALSE) for flag in no]
+        return Table(rows, (np.intp, np.int8), len(self.numbers) * len(_MOMENTS) * len(_FLAG))
 
     @cached_property
-    def limits(self) -> pl.DataFrame:
-        """concept, moment -> leaf with at_least and below in the canonical unit."""
+    def limits(self) -> Table:
+        """Concept and moment -> leaf, at_least and below in the canonical unit (NaN: no limit)."""
         rows = []
         for j, (leaf, now) in enumerate(self.leaves):
             if isinstance(leaf, LabValue):
@@ -164,9 +178,8 @@ class Questions:
                     raise ValueError(f"{leaf.value} has no canonical unit, so no value of it can be compared")
                 factor = conversion_factor(leaf.unit, lab.unit, lab.molar_mass, lab.valence)
                 low, high = (None if limit is None else self.knowledge.number(limit) * factor for limit in (leaf.at_least, leaf.below))
-                rows.append((leaf.value, "now" if now else "index", j, low, high))
-        schema = {"concept": pl.String, "moment": pl.String, "leaf": pl.Int32, "at_least": pl.Float64, "below": pl.Float64}
-        return pl.DataFrame(rows, schema=schema, orient="row")
+                rows.append((self.numbers[leaf.value] * len(_MOMENTS) + _MOMENTS["now" if now else "index"], j, low, high))
+        return Table(rows, (np.intp, np.float64, np.float64), len(self.numbers) * len(_MOMENTS))
 
     @cached_property
     def person(self) -> tuple[tuple[int, AgeIs | SexIs], ...]:
@@ -174,9 +187,8 @@ class Questions:
 
     def warm(self) -> None:
         """Build every table that is otherwise built on first use."""
-        for table in (self.names, self.presence, self.suspicion, self.qualified, self.same_site, self.same_site_shown_by, self.flags):
-            len(table)
-        _ = self.limits, self.person, self.related_sites
+        _ = self.names, self.presence, self.suspicion, self.current, self.qualified, self.same_site, self.absence, self.within_site
+        _ = self.flags, self.limits, self.person
 
     def closed(self, kinds: frozenset[str]) -> dict[str, list[int]]:
         """Concepts of the kinds for which silence means absence, each with the leaves that are false when it is absent."""
@@ -187,8 +199,15 @@ class Questions:
                     found.setdefault(concept, []).append(j)
         return found
 
-    def _table(self, rows: list[tuple[str, int]], key: str) -> pl.DataFrame:
-        return pl.DataFrame(rows, schema={key: pl.String, "leaf": pl.Int32}, orient="row")
+    def _one_each(self, rows: list[tuple[str, int]]) -> Ints:
+        leaves = np.full(len(self.numbers), -1, dtype=np.intp)
+        for concept, j in rows:
+            leaves[self.numbers[concept]] = j
+        return leaves
+
+
+def _flag_number(concept: Any, moment: Any, flag: Any) -> Any:
+    return (concept * len(_MOMENTS) + moment) * len(_FLAG) + flag
 
 
 def ask(facts: Facts, questions: Questions, closed_world: frozenset[str] = frozenset()) -> LeafMatrix:
@@ -197,177 +216,173 @@ def ask(facts: Facts, questions: Questions, closed_world: frozenset[str] = froze
     Args:
         closed_world: kinds of concepts ("disease", "drug", "procedure" ...) for which silence means absence. Labs are never closed.
     """
-    subjects = facts.subjects.select("subject_id", "sex", "age_years")
-    rows = subjects.select("subject_id").with_row_index("row")
+    subjects = facts.subjects
     values = np.full((len(questions.leaves), subjects.height), UNKNOWN, dtype=np.int8)
-
-    present = facts.concepts.lazy().select("subject_id", "concept", "present", "suspected")
-    labs = facts.labs.lazy()
-    answers = pl.concat(
-        [
-            _presence(present, questions),
-            _suspicion(present, questions),
-            _current(facts, present, questions),
-            _qualified(facts, present, questions),
-            _same_site(facts, present, questions),
-            _flags(labs, questions),
-            _limits(labs, questions),
-        ]
-    )
-    placed = run(answers.join(rows.lazy(), on="subject_id").select("leaf", "row", "truth"))
-    values[placed["leaf"].to_numpy(), placed["row"].to_numpy()] = placed["truth"].to_numpy()
-    age = subjects["age_years"].fill_null(np.nan).to_numpy()
-    sex = subjects["sex"].fill_null("").to_numpy()
+    _presence(facts, questions, values)
+    mentions = facts.mentioned
+    for table, answer in ((questions.current, _current), (questions.qualified, _qualified), (questions.same_site, _same_site)):
+        concerned = table.concerns(mentions.concepts)
+        if len(concerned):
+            answer(facts, concerned, questions, values)
+    if facts.labs.height:
+        _labs(facts, questions, values)
+    age = subjects["age_years"].to_numpy()
+    sex = np.array([sex or "" for sex in subjects["sex"].to_list()], dtype=np.object_)
     for j, leaf in questions.person:
         values[j] = _person(leaf, age, sex)
-    closed = questions.closed(closed_world) if closed_world else {}
-    spoken = facts.concepts.filter(pl.col("concept").is_in(list(closed))).join(rows, on="subject_id")  # also if only suspected
-    for concept, asked in closed.items():
-        silent = np.ones(subjects.height, dtype=np.bool_)
-        silent[spoken.filter(pl.col("concept") == concept)["row"].to_numpy()] = False
-        for j in asked:
-            values[j][silent] = FALSE
+    if closed_world:
+        spoken = facts.recorded  # also if only suspected
+        for concept, asked in questions.closed(closed_world).items():
+            silent = np.ones(subjects.height, dtype=np.bool_)
+            silent[spoken.rows[spoken.concepts == questions.numbers[concept]]] = False
+            values[np.array(asked)[:, None], np.flatnonzero(silent)] = FALSE
     return LeafMatrix(subjects=subjects, names=questions.names, values=values)
 
 
-def _truth(value: pl.Expr) -> pl.Expr:
-    """Boolean (null = unknown) to the truth encoding."""
-    return (value.cast(pl.Int8) * 2).fill_null(1).alias("truth")
+def _presence(facts: Facts, questions: Questions, values: Matrix) -> None:
+    """Presence and suspicion; and what is false because the concept is absent."""
+    rows, concepts, truth = facts.recorded.rows, facts.recorded.concepts, facts.presence
+    leaf = questions.presence[concepts]
+    asked = leaf >= 0
+    values[leaf[asked], rows[asked]] = truth[asked]
+    leaf = questions.suspicion[concepts]
+    asked = (leaf >= 0) & (facts.suspected | (truth != UNKNOWN))
+    values[leaf[asked], rows[asked]] = from_bool((facts.suspected & (truth == UNKNOWN))[asked])
+    absent = np.flatnonzero(truth == FALSE)
+    which, leaf = questions.absence.of(concepts[absent])
+    values[leaf, rows[absent][which]] = FALSE
 
 
-def _presence(present: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
-    return (
-        present.filter(pl.col("present").is_not_null())
-        .join(questions.presence.lazy(), on="concept")
-        .select("subject_id", "leaf", _truth(pl.col("present")))
-    )
+def _any(values: Matrix, leaf: Ints, rows: Ints, truth: Truth) -> None:
+    """Each entry becomes the strongest of its truths (Kleene's *or*)."""
+    values[leaf, rows] = FALSE
+    np.maximum.at(values.reshape(-1), leaf * values.shape[1] + rows, truth)
 
 
-def _suspicion(present: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
-    asked = present.join(questions.suspicion.lazy(), on="concept").filter(pl.col("suspected") | pl.col("present").is_not_null())
-    return asked.select("subject_id", "leaf", _truth(pl.col("suspected") & pl.col("present").is_null()))
-
-
-def _current(facts: Facts, present: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
+def _current(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -> None:
     """An entry is over when it says so, when its end has come, or when a later entry of the same concept ended."""
-    missing = present.filter(~pl.col("present")).join(questions.denied.lazy(), on="concept")
-    absent = missing.select("subject_id", "leaf", _truth(pl.lit(False)))
-    said_over = (pl.col("status") == ENDED).fill_null(False)
-    over = said_over | (pl.col("end_time") <= pl.col("as_of")).fill_null(False)
-    last_end = pl.coalesce("end_time", "time").filter(pl.col("over")).max().over("subject_id", "concept")
-    open_ = ~pl.col("over") & ~(pl.col("time") < pl.col("last_end")).fill_null(False)
-    near = ((pl.col("as_of") - pl.col("time")).dt.total_days() <= pl.col("within")).fill_null(True)
-    going_on = near | (pl.col("end_time") > pl.col("as_of")).fill_null(False)
-    truth = pl.when(pl.col("open") & going_on).then(int(TRUE)).when("open").then(int(UNKNOWN)).otherwise(int(FALSE))
-    met = (
-        facts.mentions.lazy()
-        .join(questions.current.lazy().select(pl.col("shown_by").alias("concept")).unique(), on="concept", how="semi")
-        .join(facts.subjects.lazy().select("subject_id", "as_of"), on="subject_id")
-        .with_columns(over.alias("over"))
-        .with_columns(last_end.alias("last_end"))
-        .with_columns(open_.alias("open"))
-        .join(questions.current.lazy(), left_on="concept", right_on="shown_by")
-        .group_by("subject_id", "leaf")
-        .agg(truth.max().cast(pl.Int8).alias("truth"))
+    mentions = facts.mentioned
+    rows, concepts = mentions.rows[chosen], mentions.concepts[chosen]
+    time, end, as_of = facts.mention_times[chosen], facts.mention_ends[chosen], facts.as_of[rows]
+    status = facts.mentions["status"].to_list()
+    said_over = np.fromiter((status[i] == ENDED for i in chosen), dtype=np.bool_, count=len(chosen))
+    dated = as_of != NO_TIME
+    over = said_over | ((end != NO_TIME) & dated & (end <= as_of))
+    _, entry = np.unique(rows * len(questions.numbers) + concepts, return_inverse=True)
+    last_end = np.full(len(chosen), NO_TIME)
+    np.maximum.at(last_end, entry[over], np.where(end != NO_TIME, end, time)[over])
+    is_open = ~over & ~((time != NO_TIME) & (time < last_end[entry]))
+    goes_on = (end != NO_TIME) & dated & (end > as_of)
+    which, leaf, within = questions.current.of(concepts)
+    near = (~dated | (time == NO_TIME))[which] | (_days(as_of - time)[which] <= within)
+    truth = np.where(is_open[which], np.where(near | goes_on[which], TRUE, UNKNOWN), FALSE)
+    _any(values, leaf, rows[which], truth)
+
+
+def _days(difference: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Whole days, towards zero."""
+    days: npt.NDArray[np.int64] = np.sign(difference) * (np.abs(difference) // DAY)
+    return days
+
+
+def _qualified(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -> None:
+    mentions = facts.mentioned
+    rows = mentions.rows[chosen]
+    which, leaf, at, lead_from, lead_to, within = questions.qualified.of(mentions.concepts[chosen])
+    truth = np.full(len(which), TRUE)
+    sited = np.flatnonzero(at >= 0)
+    if len(sited):
+        of_mention, site, told = _sites(facts, chosen, questions)
+        links = Links.to_sorted(of_mention, len(chosen))
+        pair, place = links.follow(which[sited])
+        found = np.zeros(len(sited), dtype=np.bool_)
+        found[pair[questions.within_site[site[place], at[sited][pair]]]] = True
+        truth[sited] = np.where(told[which[sited]], from_bool(found), UNKNOWN)
+    time, index = facts.mention_times[chosen], facts.index_time[rows]
+    dated = (time != NO_TIME) & (index != NO_TIME)
+    days = np.where(dated, _days(np.where(dated, index - time, 0)), 0).astype(np.float64)
+    said = facts.mentions["days_before_onset"].to_numpy()[chosen]
+    lead = np.where(np.isnan(said), np.where(days != 0, days, np.nan), said)[which]  # same-day entries say nothing about order
+    leads = np.where(np.isnan(lead), UNKNOWN, from_bool((lead >= lead_from) & (lead <= lead_to)))
+    near = from_bool(~dated[which] | (np.abs(days)[which] <= within))
+    truth = np.minimum(truth, np.where(np.isnan(lead_from), TRUE, leads))
+    truth = np.minimum(truth, np.where(np.isnan(within), TRUE, near))
+    _any(values, leaf, rows[which], truth)
+
+
+def _sites(facts: Facts, chosen: Ints, questions: Questions) -> tuple[Ints, Ints, Mask]:
+    """The sites of some mentions: place in ``chosen``, site (−1: not known) of each; and which mentions name any."""
+    column = facts.mentions["sites"].to_list()
+    every = [column[i] for i in chosen]
+    counts = np.fromiter((len(sites or ()) for sites in every), dtype=np.intp, count=len(every))
+    site = questions.numbers.of([site for sites in every for site in sites or ()])
+    return np.repeat(np.arange(len(every)), counts), site, counts > 0
+
+
+def _same_site(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -> None:
+    of_mention, site, told = _sites(facts, chosen, questions)
+    if not told.any():
+        return
+    mention = chosen[of_mention]
+    which, leaf, is_first = questions.same_site.of(facts.mentioned.concepts[mention])
+    rows, site = facts.mentioned.rows[mention][which], site[which]
+    answer = leaf * values.shape[1] + rows
+    kept = distinct((answer * 2 + is_first) * (len(questions.numbers) + 1) + site)
+    answer, is_first, site = answer[kept], is_first[kept], site[kept]
+    order = np.argsort(answer[~is_first], kind="stable")
+    second, second_site = answer[~is_first][order], site[~is_first][order]
+    first, first_site = answer[is_first], site[is_first]
+    pair, place = spread(np.searchsorted(second, first, "left"), np.searchsorted(second, first, "right"))
+    inside = questions.within_site
+    here, there = first_site[pair], second_site[place]
+    flat = values.reshape(-1)
+    flat[first[pair]] = FALSE
+    flat[first[pair][inside[here, there] | inside[there, here]]] = TRUE
+
+
+def _labs(facts: Facts, questions: Questions, values: Matrix) -> None:
+    """Flags and limits of the two deciding measurements of each analyte, and the flags ever seen."""
+    labs, rows, concepts = facts.labs, facts.measured.rows, facts.measured.concepts
+    for moment, prefix in (("index", ""), ("now", "now_")):
+        _flags(labs[prefix + "flag"].to_list(), moment, rows, concepts, questions, values)
+        _limits(labs[prefix + "value"].to_numpy(), labs[prefix + "comparator"].to_list(), moment, rows, concepts, questions, values)
+    ever = labs["ever"].to_list()
+    owner = np.repeat(np.arange(len(ever)), np.fromiter(map(len, ever), dtype=np.intp, count=len(ever)))
+    _flags([flag for flags in ever for flag in flags], "ever", rows[owner], concepts[owner], questions, values)
+
+
+def _flags(flags: list[str | None], moment: str, rows: Ints, concepts: Ints, questions: Questions, values: Matrix) -> None:
+    number = look_up(_FLAG, flags, -1)
+    seen = np.flatnonzero(number >= 0)
+    which, leaf, truth = questions.flags.of(_flag_number(concepts[seen], _MOMENTS[moment], number[seen]))
+    values[leaf, rows[seen][which]] = truth
+
+
+def _limits(
+    value: Floats, comparators: list[str | None], moment: str, rows: Ints, concepts: Ints, questions: Questions, values: Matrix
+) -> None:
+    which, leaf, at_least, below = questions.limits.of(concepts * len(_MOMENTS) + _MOMENTS[moment])
+    sized = np.flatnonzero(~np.isnan(value[which]))
+    if not len(sized):
+        return
+    which, leaf, at_least, below = which[sized], leaf[sized], at_least[sized], below[sized]
+    value, comparator = value[which], look_up(_COMPARATOR, comparators, 0)[which]
+    under = (comparator == 1) | (comparator == 2)  # the true value lies at or under ``value``
+    over = comparator >= 3
+    reaches = np.select(
+        [np.isnan(at_least), (value >= at_least) & ~under, (value < at_least) & ~over, (comparator == 1) & (value <= at_least)],
+        [TRUE, TRUE, FALSE, FALSE],
+        UNKNOWN,
     )
-    return pl.concat([absent, met])
-
-
-def _qualified(facts: Facts, present: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
-    plain = questions.qualified.lazy().select("concept", "leaf").unique()
-    absent = present.filter(~pl.col("present")).join(plain, on="concept").select("subject_id", "leaf", _truth(pl.lit(False)))
-    numbered = (
-        facts.mentions.lazy()
-        .join(questions.qualified.lazy(), left_on="concept", right_on="shown_by")
-        .join(facts.subjects.lazy().select("subject_id", "index_time"), on="subject_id")
-        .with_row_index("mention")
+    stays = np.select(
+        [np.isnan(below), (value < below) & ~over, (value >= below) & ~under, (comparator == 1) & (value <= below)],
+        [TRUE, TRUE, FALSE, TRUE],
+        UNKNOWN,
     )
-    asked = run(numbered).lazy()  # numbered once: both branches below read it
-    at_sites = (
-        asked.filter(pl.col("at").is_not_null() & (pl.col("sites").list.len() > 0))
-        .select("mention", "at", pl.col("sites").alias("site"))
-        .explode("site")
-        .join(questions.site_ancestors.lazy(), on="site", how="left")
-        .group_by("mention")
-        .agg((pl.col("within_site") == pl.col("at")).any().alias("at_site"))
-    )
-    dated = (pl.col("index_time") - pl.col("time")).dt.total_days().cast(pl.Float64)
-    lead = pl.coalesce("days_before_onset", pl.when(dated != 0).then(dated))  # same-day entries say nothing about order
-    near = (pl.col("time") - pl.col("index_time")).dt.total_days().abs() <= pl.col("within")
-    meets = (
-        pl.when(pl.col("at").is_null()).then(True).otherwise(pl.col("at_site"))
-        & pl.when(pl.col("lead_from").is_null()).then(True).otherwise(lead.is_between(pl.col("lead_from"), pl.col("lead_to")))
-        & pl.when(pl.col("within").is_null()).then(True).otherwise(near.fill_null(True))
-    )
-    met = (
-        asked.join(at_sites, on="mention", how="left")
-        .select("subject_id", "leaf", meets.alias("meets"))
-        .group_by("subject_id", "leaf")
-        .agg(_truth(pl.col("meets").any(ignore_nulls=False)))
-    )
-    return pl.concat([absent, met])
+    values[leaf, rows[which]] = np.minimum(reaches, stays)
 
 
-def _same_site(facts: Facts, present: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
-    missing = present.filter(~pl.col("present")).select("subject_id", "concept")
-    pairs = questions.same_site.lazy()
-    absent = pl.concat(
-        [missing.join(pairs, left_on="concept", right_on=side).select("subject_id", "leaf") for side in ("first", "second")]
-    ).unique()
-    sited = (
-        facts.mentions.lazy()
-        .filter(pl.col("sites").list.len() > 0)
-        .join(questions.same_site_shown_by.lazy(), left_on="concept", right_on="shown_by")
-        .select("subject_id", "leaf", "side", pl.col("sites").alias("site"))
-        .explode("site")
-        .unique()
-    )
-    first = sited.filter(pl.col("side") == "first").select("subject_id", "leaf", "site")
-    second = sited.filter(pl.col("side") == "second").select("subject_id", "leaf", pl.col("site").alias("within_site"))
-    both = first.join(second, on=["subject_id", "leaf"])
-    shared = both.join(questions.related_sites.lazy().with_columns(pl.lit(True).alias("related")), on=["site", "within_site"], how="left")
-    met = shared.group_by("subject_id", "leaf").agg(_truth(pl.col("related").fill_null(False).any()))
-    return pl.concat([absent.with_columns(_truth(pl.lit(False))), met])
-
-
-def _moments(labs: pl.LazyFrame) -> pl.LazyFrame:
-    """The two deciding measurements of each analyte as rows: subject_id, concept, moment, value, comparator, flag."""
-    at_index = labs.select("subject_id", "concept", pl.lit("index").alias("moment"), "value", "comparator", "flag")
-    now = labs.select(
-        "subject_id", "concept", pl.lit("now").alias("moment"), pl.col("now_value").alias("value"),
-        pl.col("now_comparator").alias("comparator"), pl.col("now_flag").alias("flag"),
-    )  # fmt: skip
-    return pl.concat([at_index, now])
-
-
-def _flags(labs: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
-    deciding = _moments(labs).select("subject_id", "concept", "moment", "flag").drop_nulls()
-    ever = labs.select("subject_id", "concept", pl.lit("ever").alias("moment"), pl.col("ever").alias("flag")).explode("flag").drop_nulls()
-    return pl.concat([deciding, ever]).join(questions.flags.lazy(), on=["concept", "moment", "flag"]).select("subject_id", "leaf", "truth")
-
-
-def _limits(labs: pl.LazyFrame, questions: Questions) -> pl.LazyFrame:
-    asked = _moments(labs).filter(pl.col("value").is_not_null()).join(questions.limits.lazy(), on=["concept", "moment"])
-    value, comparator = pl.col("value"), pl.col("comparator").fill_null("=")
-    below = comparator.is_in(["<", "<="])  # the true value lies at or under ``value``
-    above = comparator.is_in([">", ">="])
-    reaches = (
-        pl.when((value >= pl.col("at_least")) & ~below).then(True)
-        .when((value < pl.col("at_least")) & ~above).then(False)
-        .when((comparator == "<") & (value <= pl.col("at_least"))).then(False)
-    )  # fmt: skip
-    stays = (
-        pl.when((value < pl.col("below")) & ~above).then(True)
-        .when((value >= pl.col("below")) & ~below).then(False)
-        .when((comparator == "<") & (value <= pl.col("below"))).then(True)
-    )  # fmt: skip
-    inside = pl.when(pl.col("at_least").is_null()).then(True).otherwise(reaches) & pl.when(pl.col("below").is_null()).then(True).otherwise(
-        stays
-    )
-    return asked.select("subject_id", "leaf", _truth(inside))
-
-
-def _person(leaf: AgeIs | SexIs, age: npt.NDArray[np.float64], sex: npt.NDArray[np.object_]) -> Truth:
+def _person(leaf: AgeIs | SexIs, age: Floats, sex: npt.NDArray[np.object_]) -> Truth:
     if isinstance(leaf, SexIs):
         return np.where(sex == "", UNKNOWN, from_bool(sex == leaf.sex)).astype(np.int8)
     inside = np.ones(len(age), dtype=np.bool_)

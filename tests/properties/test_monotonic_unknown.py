@@ -17,10 +17,10 @@ import polars as pl
 import pytest
 
 from calcinosis.assessment import Assessment, assess_batch, evaluate_batch
+from calcinosis.derived import DERIVED_FROM
 from calcinosis.events import Batch
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Status
-from calcinosis.labs import DERIVED_FROM
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calcinosis.assessment import evaluate_batch
+from calcinosis.derived import DERIVED_FROM
 from calcinosis.events import Batch
 from calcinosis.findings import leaf_id
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import LabIs, LabValue
-from calcinosis.labs import DERIVED_FROM
 from calcinosis.truth import UNKNOWN
 
 CALCIUM = {"calcium_adjusted", *DERIVED_FROM["calcium_adjusted"]}

@@ -1,23 +1,30 @@
-"""Reasons: every criterion that was decided, with the facts and citations behind it, as one long table.
+"""Reasons: every criterion that was decided, with the facts and citations behind it.
 
-Explaining reads values and changes none: it starts from the evaluated table and only adds rows elsewhere.
+Explaining reads values and changes none: it starts from the evaluated matrix and only adds rows elsewhere. :func:`reasons_of` finds the
+reasons in numbers; :func:`explain` writes them out as one long table, :mod:`calcinosis.assessment` as the records of one patient.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from itertools import chain
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
+from calcinosis.derived import DERIVED_FROM
 from calcinosis.events import Schema
 from calcinosis.facts import Facts
 from calcinosis.knowledge.model import Status
-from calcinosis.labs import DERIVED_FROM
-from calcinosis.plans import run
+from calcinosis.leaves import Table
+from calcinosis.numbers import Ints, Mask, concept_numbers, distinct, firsts, look_up
 from calcinosis.reasoning.evaluate import Evaluation
-from calcinosis.reasoning.plan import Plan, PlannedCriterion
-from calcinosis.truth import TRUE, UNKNOWN
+from calcinosis.reasoning.plan import Plan
+from calcinosis.reasoning.program import Matrix
+from calcinosis.truth import FALSE, TRUE, UNKNOWN
 
 REASON_SCHEMA: Final[Schema] = {
     "subject_id": pl.String,
@@ -46,30 +53,315 @@ REASON_SCHEMA: Final[Schema] = {
     "unknown": pl.List(pl.Struct({"concept": pl.String, "because": pl.String})),  # for role "missing"
 }
 
+BECAUSE: Final = (
+    "measured outside the window, or without a usable result",
+    "unit not convertible",
+    "never measured",
+    "on record, but not whether it goes on",
+    "only suspected",
+    "source silent",
+)
+_OUTSIDE, _UNUSABLE, _NEVER, _GOES_ON, _SUSPECTED, _SILENT = range(len(BECAUSE))
+FACT_KINDS: Final = ("concept", "lab", "lab_now", "patient")
+_NOT_JUDGED: Final = "The record does not hold what is needed to judge this type; see what is missing"
+_PATIENTS_AT_A_TIME: Final = 2048  # keeps the table of all leaves of all reasons small, however many patients there are
 
-_COMMON = [name for name in REASON_SCHEMA if name not in ("facts", "unknown")]
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """The reasons of some patients in numbers, patient by patient, each in the order of the criteria.
+
+    Attributes:
+        rows: row of the patient in ``Facts.subjects``.
+        criteria: row of ``ReasonTexts.rows``.
+        missing: the criterion is unknown, not true.
+        fact_of, fact: each fact of each reason: place of the reason (ascending), and the fact (:class:`FactTable`).
+        unknown_of, concept, because: what each missing criterion lacks: place of the reason (ascending), number of the concept
+            (−1: age and sex), index into ``BECAUSE``.
+    """
+
+    rows: Ints
+    criteria: Ints
+    missing: Mask
+    fact_of: Ints
+    fact: Ints
+    unknown_of: Ints
+    concept: Ints
+    because: Ints
 
 
-def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
+class ReasonTexts:
+    """What the reasons of a plan say, whoever the patient is."""
+
+    def __init__(self, plan: Plan) -> None:
+        knowledge = plan.knowledge
+        criteria = plan.criteria.to_dicts()
+        for row in criteria:
+            row |= {"order": row["id"]} if row["role"] != "rule" else {"order": -1, "role": "decides", "detail": None}
+        not_judged = [
+            {
+                "kind": "type", "owner": key, "role": "decides", "label": _NOT_JUDGED, "detail": None, "status": Status.NOT_ASSESSED.value,
+                "sources": list(knowledge.types[key].definition.sources) if key in knowledge.types else [], "order": -1,
+            }
+            for key in plan.hypotheses
+        ]  # fmt: skip
+        self.rows: list[dict[str, Any]] = [{name: row[name] for name in _TEXT} for row in [*criteria, *not_judged]]
+        self.table = pl.DataFrame(self.rows, schema={name: REASON_SCHEMA[name] for name in _TEXT})
+        self.first_not_judged = len(criteria)
+        self.decides = np.array([row["role"] == "decides" for row in self.rows], dtype=np.bool_)
+        self.first_rule = np.array([rules[0].id for rules in plan.rules.values()], dtype=np.intp)
+        numbers = concept_numbers(knowledge)
+        leaf_place = {name: j for j, name in enumerate(plan.questions.names)}
+        subjects: dict[str, list[tuple[int, int]]] = {}
+        for leaf, kind, concept in plan.leaf_subjects.iter_rows():
+            subjects.setdefault(leaf, []).append((FACT_KINDS.index(kind), numbers.places.get(concept, -1)))
+        self.leaves = Table(  # criterion -> leaf, its sign, whether it asks what goes on, and the kind and concept of each fact behind it
+            (
+                (criterion, leaf_place[leaf], positive, leaf.startswith("current:"), *subject)
+                for criterion, leaf, positive in plan.criterion_leaves.iter_rows()
+                for subject in subjects[leaf]
+            ),
+            (np.int32, np.bool_, np.bool_, np.int8, np.int32),
+            len(criteria),
+        )
+        self.lesions = [numbers[key] for key in ("calcification", "chalky_discharge", "skin_lesion") if key in numbers.places]
+        self.derived = [(numbers[base], numbers[made]) for made, bases in DERIVED_FROM.items() for base in bases
+                        if base in numbers.places and made in numbers.places]  # fmt: skip
+
+
+_TEXT: Final = [name for name in REASON_SCHEMA if name not in ("subject_id", "facts", "unknown")]
+_texts: dict[str, ReasonTexts] = {}
+
+
+def reason_texts(plan: Plan) -> ReasonTexts:
+    version = plan.knowledge.version
+    if version not in _texts:
+        _texts[version] = ReasonTexts(plan)
+    return _texts[version]
+
+
+def reasons_of(evaluation: Evaluation, facts: Facts) -> Reasons:
     """Reasons for every hypothesis, alarm, disease and form of the given patients.
 
     Args:
         evaluation: only the patients to explain (:meth:`Evaluation.take`).
-
-    Returns:
-        ``REASON_SCHEMA``; one row per patient and criterion that is true, or (role "missing") unknown.
     """
     plan = evaluation.plan
     # what is said for and against a mimic is shown only where one of its rules fired
     judged = [key for key in plan.hypotheses if key in plan.knowledge.types or (evaluation.fired(key) >= 0).any()]
     shown = [*(c for key in judged for c in plan.shown[key]), *(c for c in plan.other if c.kind != "test")]
-    true, missing = _decided(evaluation, shown)
-    leaf_values = _leaf_values(evaluation).lazy()
-    fired = pl.concat([_deciding_rules(evaluation), true], how="diagonal").lazy()
-    reasons = _never_without_a_fact(_attach_facts(fired, _leaf_facts(leaf_values, facts, plan), plan), facts)
-    gaps = _unknown_leaves(missing.lazy(), leaf_values, facts, plan)
-    everything = pl.concat([reasons.select(*_COMMON, "facts"), gaps.select(*_COMMON, "unknown")], how="diagonal")
-    return run(everything.select([pl.col(name).cast(dtype) for name, dtype in REASON_SCHEMA.items()]))
+    columns = evaluation.columns
+    shown_rows = np.array([columns.names[criterion.column] for criterion in shown], dtype=np.intp)
+    ids = np.array([criterion.id for criterion in shown], dtype=np.intp)
+    may_miss = np.array([c.kind == "type" and c.role in ("supports", "against") for c in shown], dtype=np.bool_)
+    fired_rows = np.array([columns.names[f"fired:{key}"] for key in plan.hypotheses], dtype=np.intp)
+    is_type = np.array([key in plan.knowledge.types for key in plan.hypotheses])
+    texts = reason_texts(plan)
+    people = look_up(facts.row_of, evaluation.subjects["subject_id"].to_list(), -1)
+    parts, table = [], FactTable(facts)
+    for start in range(0, max(len(people), 1), _PATIENTS_AT_A_TIME):
+        matrix = columns.matrix[:, start : start + _PATIENTS_AT_A_TIME]
+        fired, values = matrix[fired_rows], matrix[shown_rows]
+        decides = (fired >= 0) | is_type[:, None]
+        lacks = (values == UNKNOWN) & may_miss[:, None]
+        who, place = np.nonzero(np.concatenate([decides, (values == TRUE) | lacks]).T)
+        which = np.concatenate([texts.first_rule, ids])[place]
+        rule = np.flatnonzero(place < len(fired))
+        index = fired[place[rule], who[rule]]
+        which[rule] = np.where(index >= 0, which[rule] + index, texts.first_not_judged + place[rule])
+        missing = np.concatenate([np.zeros_like(decides), lacks]).T[who, place]
+        parts.append(_with_facts(people[start:][who], who, which, missing, matrix, table, texts))
+    return _joined(parts) if len(parts) > 1 else parts[0]
+
+
+def _joined(parts: list[Reasons]) -> Reasons:
+    before = np.cumsum([0, *(len(part.rows) for part in parts)])
+    moved = [replace(part, fact_of=part.fact_of + n, unknown_of=part.unknown_of + n) for part, n in zip(parts, before, strict=False)]
+    return Reasons(*(np.concatenate([getattr(part, field.name) for part in moved]) for field in fields(Reasons)))
+
+
+def _with_facts(rows: Ints, who: Ints, criteria: Ints, missing: Mask, matrix: Matrix, table: FactTable, texts: ReasonTexts) -> Reasons:
+    """To each true criterion, the facts of its leaves whose value argues for its truth; to each unknown one, what nobody recorded."""
+    facts = table.facts
+    judged = np.flatnonzero(criteria < texts.first_not_judged)
+    which, leaf, positive, current, kind, concept = texts.leaves.of(criteria[judged])
+    reason = judged[which]
+    value = matrix[leaf, who[reason]]
+    argues = np.flatnonzero(~missing[reason] & (value == np.where(positive, TRUE, FALSE)))
+    fact_of, fact = _facts(reason[argues], rows, kind[argues], concept[argues], table)
+    lacks = texts.decides[criteria]
+    lacks[fact_of] = False
+    bare = np.flatnonzero(lacks)
+    if len(bare):
+        last_resort = _never_without_a_fact(rows[bare], facts, texts)
+        held = last_resort >= 0
+        fact_of, fact = np.concatenate([fact_of, bare[held]]), np.concatenate([fact, last_resort[held]])
+        order = np.argsort(fact_of, kind="stable")
+        fact_of, fact = fact_of[order], fact[order]
+    lacking = np.flatnonzero(missing[reason] & (value == UNKNOWN))
+    reason, concept = reason[lacking], concept[lacking]
+    because = _because(rows[reason], kind[lacking], concept, current[lacking], facts, texts)
+    kept = distinct((reason * (len(facts.numbers) + 1) + concept + 1) * len(BECAUSE) + because)
+    return Reasons(rows, criteria, missing, fact_of, fact, reason[kept], concept[kept], because[kept])
+
+
+def _facts(reason: Ints, rows: Ints, kind: Ints, concept: Ints, table: FactTable) -> tuple[Ints, Ints]:
+    """The distinct facts of each reason, as numbers of ``FactTable``; those that no entry of the record shows are left out."""
+    facts, first = table.facts, table.starts
+    who = rows[reason]
+    fact = np.full(len(reason), -1)
+    for code, index in enumerate((facts.recorded_index, facts.measured_index, facts.measured_index)):
+        asked = np.flatnonzero(kind == code)
+        if len(asked):
+            place = index.find(facts.key(who[asked], concept[asked]))
+            fact[asked] = np.where(place >= 0, place + first[code], -1)
+    patient = kind == FACT_KINDS.index("patient")
+    fact[patient] = who[patient] + first[3]
+    seen = np.flatnonzero((fact >= 0) & table.sourced[fact])
+    reason, fact = reason[seen], table.same[fact[seen]]
+    kept = distinct(reason * first[-1] + fact)
+    return reason[kept], fact[kept]
+
+
+def _never_without_a_fact(rows: Ints, facts: Facts, texts: ReasonTexts) -> Ints:
+    """A status that rests on what is missing names the lesion it is about, or failing that the first entry of the patient record."""
+    found = facts.recorded_index.first_from(facts.key(rows, 0), facts.key(rows, len(facts.numbers)))
+    for concept in reversed(texts.lesions):
+        place = facts.recorded_index.find(facts.key(rows, concept))
+        found = np.where((place >= 0) & (facts.presence[place] == TRUE), place, found) if len(facts.presence) else found
+    return found
+
+
+def _because(rows: Ints, kind: Ints, concept: Ints, current: Mask, facts: Facts, texts: ReasonTexts) -> Ints:
+    """Why nobody knows, as an index into ``BECAUSE``."""
+    key = facts.key(rows, concept)
+    recorded = facts.recorded_index.find(key)
+    known = (recorded >= 0) & (concept >= 0)
+    if known.any():
+        goes_on = known & current & (facts.presence[recorded] == TRUE)
+        because = np.where(goes_on, _GOES_ON, np.where(known & facts.suspected[recorded], _SUSPECTED, _SILENT))
+    else:
+        because = np.full(len(rows), _SILENT)
+    lab = np.flatnonzero((kind == 1) | (kind == 2))
+    unusable = np.isin(key[lab], _unusable(facts, texts)) if facts.rejects.height else False
+    because[lab] = np.where(facts.measured_index.find(key[lab]) >= 0, _OUTSIDE, np.where(unusable, _UNUSABLE, _NEVER))
+    return because
+
+
+def _unusable(facts: Facts, texts: ReasonTexts) -> Ints:
+    """Keys of the analytes whose unit could not be used, and of what is computed from them."""
+    rows = look_up(facts.row_of, facts.rejects["subject_id"].to_list(), -1)
+    concepts = facts.numbers.of(facts.rejects["concept"].to_list())
+    made = [facts.key(rows[concepts == base], made) for base, made in texts.derived]
+    return np.concatenate([facts.key(rows, concepts), *made])
+
+
+@dataclass(frozen=True)
+class FactTable:
+    """Facts by number: the rows of ``Facts.concepts``, of ``labs`` at the index date, of ``labs`` now, and of ``subjects``."""
+
+    facts: Facts
+
+    @cached_property
+    def starts(self) -> Ints:
+        """Number of the first fact of each kind, and how many there are."""
+        facts = self.facts
+        return np.cumsum([0, facts.concepts.height, facts.labs.height, facts.labs.height, facts.subjects.height])
+
+    @cached_property
+    def sourced(self) -> Mask:
+        """Whether an entry of the record stands behind a fact."""
+        facts = self.facts
+        sources = chain(facts.concepts["source"].to_list(), facts.labs["source"].to_list(), facts.labs["now_source"].to_list())
+        starts = self.starts
+        sourced = np.ones(starts[-1], dtype=np.bool_)
+        sourced[: starts[3]] = np.fromiter((source is not None for source in sources), dtype=np.bool_, count=starts[3])
+        return sourced
+
+    @cached_property
+    def same(self) -> Ints:
+        """Each fact, and for the latest measurement that at the index date where they are one."""
+        facts, starts = self.facts, self.starts
+        numbers = np.arange(starts[-1])
+        if facts.labs.height:
+            then, now = (
+                zip(*(facts.labs[prefix + name].to_list() for name in ("said", "flag", "time", "source")), strict=True)
+                for prefix in ("", "now_")
+            )
+            same = np.fromiter((a == b for a, b in zip(then, now, strict=True)), dtype=np.bool_, count=facts.labs.height)
+            numbers[starts[2] : starts[3]] = np.where(same, numbers[starts[1] : starts[2]], numbers[starts[2] : starts[3]])
+        return numbers
+
+    def rows(self, numbers: Ints) -> dict[int, dict[str, Any]]:
+        """Some facts by number, with the columns of :meth:`table`."""
+        wanted, found = np.unique(numbers), {}
+        for columns, start, end in zip(self._columns(), self.starts, self.starts[1:], strict=False):
+            here = wanted[(wanted >= start) & (wanted < end)].tolist()
+            if here:
+                every = [(column.name, column.to_list()) for column in columns]
+                found.update({number: {name: values[number - start] for name, values in every} for number in here})
+        return found
+
+    def table(self) -> pl.DataFrame:
+        """concept, said, value, time, first_time, last_time, source, n."""
+        return pl.concat([pl.DataFrame(columns) for columns in self._columns()])
+
+    def _columns(self) -> Iterator[list[pl.Series]]:
+        """The columns of each kind of fact, in the order of ``FACT_KINDS``."""
+        facts = self.facts
+        yield _fact_columns(facts.concepts, value=pl.Series([_PRESENCE[truth] for truth in facts.presence.tolist()], dtype=pl.String))
+        yield _fact_columns(facts.labs, value=facts.labs["flag"])
+        yield _fact_columns(facts.labs, "now_", value=facts.labs["now_flag"])
+        people = facts.subjects
+        n, never = people.height, pl.Series([None], dtype=pl.Datetime("us")).new_from_index(0, people.height)
+        said = [
+            f"{sex or 'sex unknown'}, {'age unknown' if age is None else int(age)} years"
+            for sex, age in zip(people["sex"].to_list(), people["age_years"].to_list(), strict=True)
+        ]
+        yield [
+            pl.Series("concept", [""] * n, dtype=pl.String), pl.Series("said", said, dtype=pl.String),
+            pl.Series("value", ["present"] * n, dtype=pl.String),
+            never.alias("time"), never.alias("first_time"), never.alias("last_time"),
+            pl.Series("source", [f"Patient/{who}" for who in people["subject_id"].to_list()], dtype=pl.String),
+            pl.Series("n", [1] * n, dtype=pl.UInt32),
+        ]  # fmt: skip
+
+
+_PRESENCE: Final = ("absent", "suspected", "present")  # by truth
+
+
+def _fact_columns(table: pl.DataFrame, prefix: str = "", *, value: pl.Series) -> list[pl.Series]:
+    said, time, source = (table[prefix + name].alias(name) for name in ("said", "time", "source"))
+    return [table["concept"], said, value.alias("value"), time, table["first_time"], table["last_time"], source, table["n"]]
+
+
+def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
+    """The reasons of the given patients as a table.
+
+    Returns:
+        ``REASON_SCHEMA``; one row per patient and criterion that is true, or (role "missing") unknown.
+    """
+    reasons, texts = reasons_of(evaluation, facts), reason_texts(evaluation.plan)
+    shown = FactTable(facts).table()[reasons.fact]
+    names = pl.Series([*facts.numbers.names, ""], dtype=pl.String)
+    lacks = pl.DataFrame(
+        {
+            "concept": names.gather(reasons.concept % len(names)),
+            "because": pl.Series(BECAUSE, dtype=pl.String).gather(reasons.because),
+        }
+    )
+    n = len(reasons.rows)
+    role = pl.when(pl.Series(reasons.missing)).then(pl.lit("missing")).otherwise("role").alias("role")
+    return (
+        texts.table[reasons.criteria]
+        .with_columns(
+            role,
+            facts.subjects["subject_id"].gather(reasons.rows).alias("subject_id"),
+            _lists(shown, reasons.fact_of, n).alias("facts"),
+            _lists(lacks, reasons.unknown_of, n).alias("unknown"),
+        )
+        .select(pl.col(name).cast(dtype) for name, dtype in REASON_SCHEMA.items())
+    )
 
 
 def facts_behind(evaluation: Evaluation, facts: Facts, decided: pl.DataFrame) -> pl.DataFrame:
@@ -79,194 +371,20 @@ def facts_behind(evaluation: Evaluation, facts: Facts, decided: pl.DataFrame) ->
         decided: subject_id, id (of ``plan.criteria``).
 
     Returns:
-        subject_id, id, facts.
+        subject_id, id, facts; null where nothing on record argues for it.
     """
-    plan = evaluation.plan
-    leaf_facts = _leaf_facts(_leaf_values(evaluation).lazy(), facts, plan)
-    return run(_attach_facts(decided.lazy(), leaf_facts, plan))
+    people = decided["subject_id"].to_list()
+    place = {subject: at for at, subject in enumerate(evaluation.subjects["subject_id"].to_list())}
+    rows, who, criteria = look_up(facts.row_of, people, -1), look_up(place, people, -1), np.array(decided["id"].to_list(), dtype=np.intp)
+    table, true = FactTable(facts), np.zeros(len(rows), dtype=np.bool_)
+    found = _with_facts(rows, who, criteria, true, evaluation.columns.matrix, table, reason_texts(evaluation.plan))
+    return decided.select("subject_id", "id").with_columns(_lists(table.table()[found.fact], found.fact_of, len(rows)).alias("facts"))
 
 
-def _decided(evaluation: Evaluation, shown: list[PlannedCriterion]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The true criteria, and the unknown supports and points against of the types: subject_id and the columns of ``plan.criteria``."""
-    columns = evaluation.columns
-    values = columns.matrix[[columns.names[criterion.column] for criterion in shown]]
-    may_miss = np.array([c.kind == "type" and c.role in ("supports", "against") for c in shown], dtype=np.bool_)
-    which, row = np.nonzero((values == TRUE) | ((values == UNKNOWN) & may_miss[:, None]))
-    ids = np.array([c.id for c in shown], dtype=np.int32)
-    decided = pl.DataFrame({"id": ids[which], "row": row, "truth": values[which, row] == TRUE})
-    decided = decided.with_columns(
-        evaluation.subjects["subject_id"].gather(decided["row"]).alias("subject_id"), pl.col("id").alias("order")
-    )
-    decided = decided.join(evaluation.plan.criteria, on="id", maintain_order="left").drop("row")
-    return decided.filter("truth").drop("truth"), decided.filter(~pl.col("truth")).drop("truth")
-
-
-def _deciding_rules(evaluation: Evaluation) -> pl.DataFrame:
-    """One row per patient and type (and mimic whose rule fired): the rule that set the status."""
-    plan, knowledge = evaluation.plan, evaluation.plan.knowledge
-    columns = evaluation.columns
-    fired = columns.matrix[[columns.names[f"fired:{key}"] for key in plan.hypotheses]]
-    is_type = np.array([key in knowledge.types for key in plan.hypotheses])
-    which, row = np.nonzero((fired >= 0) | is_type[:, None])
-    # rule ids of one hypothesis are consecutive: the id is that of its first rule plus the index that fired
-    first = np.array([rules[0].id for rules in plan.rules.values()], dtype=np.int32)
-    index = fired[which, row]
-    decided = pl.DataFrame(
-        {
-            "subject_id": evaluation.subjects["subject_id"].gather(row),
-            "id": np.where(index >= 0, first[which] + index, -1 - which).astype(np.int32),  # negative: no rule fired
-            "owner": pl.Series(plan.hypotheses).gather(which),
-            "kind": pl.Series(["mimic", "type"]).gather(is_type[which].astype(np.int64)),
-        }
-    )
-    return (
-        decided.join(plan.criteria.select("id", "label", "sources", "status"), on="id", how="left", maintain_order="left")
-        .join(plan.definitions, on="owner", how="left", maintain_order="left")
-        .with_columns(
-            pl.col("label").fill_null("The record does not hold what is needed to judge this type; see what is missing"),
-            pl.coalesce("sources", "definition_sources").alias("sources"),
-            pl.col("status").fill_null(Status.NOT_ASSESSED.value),
-            pl.lit("decides").alias("role"),
-            pl.lit(None, dtype=pl.String).alias("detail"),
-            pl.lit(-1, dtype=pl.Int32).alias("order"),
-        )
-        .drop("definition_sources")
-    )
-
-
-def _leaf_values(evaluation: Evaluation) -> pl.DataFrame:
-    """subject_id, leaf, value (Boolean): the leaves that are known."""
-    names, matrix = evaluation.plan.questions.names, evaluation.leaves
-    leaf, row = np.nonzero(matrix != UNKNOWN)
-    return pl.DataFrame(
-        {
-            "subject_id": evaluation.subjects["subject_id"].gather(row),
-            "leaf": pl.Series(names, dtype=pl.String).gather(leaf),
-            "value": matrix[leaf, row] == TRUE,
-        },
-        schema={"subject_id": pl.String, "leaf": pl.String, "value": pl.Boolean},
-    )
-
-
-def _leaf_facts(leaf_values: pl.LazyFrame, facts: Facts, plan: Plan) -> pl.LazyFrame:
-    """One fact per patient and known leaf: subject_id, leaf, leaf value, fact (struct)."""
-    asked = leaf_values.rename({"value": "leaf_value"}).join(plan.leaf_subjects.lazy(), on="leaf", maintain_order="left_right")
-    on = ["subject_id", "concept"]
-    word = pl.when("present").then(pl.lit("present")).when(~pl.col("present")).then(pl.lit("absent")).otherwise(pl.lit("suspected"))
-    recorded = facts.concepts.lazy().select(*on, "said", word.alias("fact_value"), "time", "first_time", "last_time", "source", "n")
-    labs = facts.labs.lazy().select(*on, "said", pl.col("flag").alias("fact_value"), "time", "first_time", "last_time", "source", "n")
-    now = facts.labs.lazy().select(
-        *on, pl.col("now_said").alias("said"), pl.col("now_flag").alias("fact_value"), pl.col("now_time").alias("time"),
-        "first_time", "last_time", pl.col("now_source").alias("source"), "n",
-    )  # fmt: skip
-    person = facts.subjects.lazy().select(
-        "subject_id",
-        pl.lit("").alias("concept"),
-        pl.concat_str(
-            pl.col("sex").fill_null("sex unknown"),
-            pl.lit(", "),
-            pl.col("age_years").floor().cast(pl.Int64).cast(pl.String).fill_null("age unknown"),
-            pl.lit(" years"),
-        ).alias("said"),
-        pl.lit("present").alias("fact_value"),
-        pl.lit(None, dtype=pl.Datetime("us")).alias("time"),
-        pl.lit(None, dtype=pl.Datetime("us")).alias("first_time"),
-        pl.lit(None, dtype=pl.Datetime("us")).alias("last_time"),
-        pl.concat_str(pl.lit("Patient/"), "subject_id").alias("source"),
-        pl.lit(1, dtype=pl.UInt32).alias("n"),
-    )
-    parts = [
-        asked.filter(pl.col("source_kind") == kind).join(frame, on=on, maintain_order="left")
-        for kind, frame in (("concept", recorded), ("lab", labs), ("lab_now", now), ("patient", person))
-    ]
-    return (
-        pl.concat(parts)
-        .filter(pl.col("source").is_not_null())
-        .select(
-            "subject_id",
-            "leaf",
-            pl.col("leaf_value").alias("positive"),
-            pl.struct("concept", "said", pl.col("fact_value").alias("value"), "time", "first_time", "last_time", "source", "n").alias(
-                "fact"
-            ),
-        )
-    )
-
-
-def _attach_facts(reasons: pl.LazyFrame, leaf_facts: pl.LazyFrame, plan: Plan) -> pl.LazyFrame:
-    """To each criterion, the facts of its leaves whose value argues for its truth."""
-    argued = (
-        reasons.select("subject_id", "id")
-        .join(plan.criterion_leaves.lazy(), on="id", maintain_order="left")
-        .join(leaf_facts, on=["subject_id", "leaf", "positive"], maintain_order="left_right")
-        .group_by("subject_id", "id", maintain_order=True)
-        .agg(pl.col("fact").unique(maintain_order=True).alias("facts"))
-    )
-    return reasons.join(argued, on=["subject_id", "id"], how="left", maintain_order="left")
-
-
-def _never_without_a_fact(reasons: pl.LazyFrame, facts: Facts) -> pl.LazyFrame:
-    """A status that rests on what is missing names the lesion it is about, or failing that the patient record itself."""
-    concepts = facts.concepts.lazy()
-    named = pl.col("concept").is_in(["calcification", "chalky_discharge", "skin_lesion"])
-    lesion = (
-        concepts.filter(named & pl.col("present"))
-        .sort("concept")
-        .select(
-            "subject_id",
-            pl.struct("concept", "said", pl.lit("present").alias("value"), "time", "first_time", "last_time", "source", "n").alias("fact"),
-        )
-    )
-    anything = concepts.sort("concept").group_by("subject_id", maintain_order=True).agg(
-        pl.struct(
-            "concept", "said",
-            pl.when("present").then(pl.lit("present")).when(~pl.col("present")).then(pl.lit("absent")).otherwise(pl.lit("suspected")).alias("value"),
-            "time", "first_time", "last_time", "source", "n",
-        ).first().alias("fact")
-    )  # fmt: skip
-    fallback = (
-        pl.concat([lesion, anything]).group_by("subject_id", maintain_order=True).agg(pl.col("fact").first().implode().alias("_fallback"))
-    )
-    joined = reasons.join(fallback, on="subject_id", how="left", maintain_order="left")
-    lacks = (pl.col("role") == "decides") & (pl.col("facts").is_null() | (pl.col("facts").list.len() == 0))
-    return joined.with_columns(pl.when(lacks).then("_fallback").otherwise("facts").alias("facts")).drop("_fallback")
-
-
-def _unknown_leaves(missing: pl.LazyFrame, leaf_values: pl.LazyFrame, facts: Facts, plan: Plan) -> pl.LazyFrame:
-    """To each unknown criterion, the concepts nobody recorded, and why they are unknown."""
-    measured = facts.labs.lazy().select("subject_id", "concept", pl.lit(True).alias("_measured"))
-    suspected = facts.concepts.lazy().filter("suspected").select("subject_id", "concept", pl.lit(True).alias("_suspected"))
-    recorded = facts.concepts.lazy().filter("present").select("subject_id", "concept", pl.lit(True).alias("_recorded"))
-    derived = pl.DataFrame(
-        [(made, base) for made, bases in DERIVED_FROM.items() for base in bases], schema=["made", "concept"], orient="row"
-    )
-    unusable = facts.rejects.lazy().select("subject_id", "concept")
-    through = unusable.join(derived.lazy(), on="concept").select("subject_id", pl.col("made").alias("concept"))
-    unusable = pl.concat([unusable, through]).unique().with_columns(pl.lit(True).alias("_unusable"))
-    because = (
-        pl.when(pl.col("source_kind").str.starts_with("lab") & pl.col("_measured").fill_null(False))
-        .then(pl.lit("measured outside the window, or without a usable result"))
-        .when(pl.col("source_kind").str.starts_with("lab") & pl.col("_unusable").fill_null(False))
-        .then(pl.lit("unit not convertible"))
-        .when(pl.col("source_kind").str.starts_with("lab"))
-        .then(pl.lit("never measured"))
-        .when(pl.col("_recorded").fill_null(False) & pl.col("leaf").str.starts_with("current:"))
-        .then(pl.lit("on record, but not whether it goes on"))
-        .when(pl.col("_suspected").fill_null(False))
-        .then(pl.lit("only suspected"))
-        .otherwise(pl.lit("source silent"))
-    )
-    unknown = (
-        missing.select("subject_id", "id")
-        .join(plan.criterion_leaves.lazy().select("id", "leaf"), on="id", maintain_order="left")
-        .join(leaf_values, on=["subject_id", "leaf"], how="left", maintain_order="left")
-        .filter(pl.col("value").is_null())
-        .join(plan.leaf_subjects.lazy(), on="leaf", maintain_order="left_right")
-        .join(measured, on=["subject_id", "concept"], how="left", maintain_order="left")
-        .join(suspected, on=["subject_id", "concept"], how="left", maintain_order="left")
-        .join(recorded, on=["subject_id", "concept"], how="left", maintain_order="left")
-        .join(unusable, on=["subject_id", "concept"], how="left", maintain_order="left")
-        .group_by("subject_id", "id", maintain_order=True)
-        .agg(pl.struct("concept", because.alias("because")).unique(maintain_order=True).alias("unknown"))
-    )
-    return missing.with_columns(pl.lit("missing").alias("role")).join(unknown, on=["subject_id", "id"], how="left", maintain_order="left")
+def _lists(rows: pl.DataFrame, owner: Ints, n: int) -> pl.Series:
+    """The rows as lists of structs, one list for each of ``n`` owners, null for none. ``owner`` ascends."""
+    starts = np.flatnonzero(firsts(owner))
+    grouped = pl.DataFrame({"owner": owner, "row": rows.to_struct()}).group_by("owner", maintain_order=True).agg("row")
+    place = np.full(n, -1)
+    place[owner[starts]] = np.arange(len(starts))
+    return grouped["row"].gather(pl.select(pl.when(pl.Series(place) >= 0).then(pl.Series(place))).to_series())

@@ -38,41 +38,45 @@ _NO_RULE: Final = np.int8(127)
 
 @dataclass(frozen=True, slots=True)
 class _Operation:
-    """All nodes of one kind in one level.
+    """All nodes of one kind in one level. They stand next to each other in the matrix, so that their answers are written in one piece.
 
-    ``reads`` are the rows they read, one after the other; ``starts`` where each node begins; ``numbers`` what else each needs.
+    ``first`` is the row of the first node; ``reads`` are the rows they read, one after the other; ``starts`` where each node begins;
+    ``numbers`` what else each needs.
     """
 
     kind: str  # "all", "any", "not", "known", "reaches", "at_least", "status"
-    writes: _Rows
+    first: int
     reads: _Rows
     starts: _Rows
     numbers: npt.NDArray[np.int8]  # "reaches": rank; "at_least": how many; "status": ranks of the rules, NOT_ASSESSED last
+    places: npt.NDArray[np.int8]  # "status": of each rule among those of its node
 
     def run(self, values: Matrix) -> None:
-        read = values[self.reads]
+        read = values.take(self.reads, axis=0)
+        writes = values[self.first : self.first + len(self.starts)]
         match self.kind:
             case "all":
-                values[self.writes] = np.minimum.reduceat(read, self.starts, axis=0)
+                np.minimum.reduceat(read, self.starts, axis=0, out=writes)
             case "any":
-                values[self.writes] = np.maximum.reduceat(read, self.starts, axis=0)
+                np.maximum.reduceat(read, self.starts, axis=0, out=writes)
             case "not":
-                values[self.writes] = TRUE - read
+                np.subtract(TRUE, read, out=writes)
             case "known":
-                values[self.writes] = from_bool(read == TRUE)
+                np.bitwise_and(read, TRUE, out=writes)
             case "reaches":
-                values[self.writes] = from_bool(read >= self.numbers[:, None])
+                writes[:] = from_bool(read >= self.numbers[:, None])
             case "at_least":
                 wanted = self.numbers[:, None].astype(np.int16)
                 true = np.add.reduceat((read == TRUE).astype(np.int16), self.starts, axis=0)
                 possible = np.add.reduceat((read != FALSE).astype(np.int16), self.starts, axis=0)
-                values[self.writes] = np.where(true >= wanted, TRUE, np.where(possible < wanted, FALSE, UNKNOWN))
+                writes[:] = np.where(true >= wanted, TRUE, np.where(possible < wanted, FALSE, UNKNOWN))
             case "status":
-                place = np.arange(len(self.reads)) - np.repeat(self.starts, np.diff([*self.starts, len(self.reads)]))
-                first = np.minimum.reduceat(np.where(read == TRUE, place[:, None].astype(np.int8), _NO_RULE), self.starts, axis=0)
-                fired = np.where(first == _NO_RULE, np.int8(-1), first)
-                values[self.writes] = fired
-                values[self.writes + 1] = np.take_along_axis(self.numbers, fired.astype(np.intp) % self.numbers.shape[1], axis=1)
+                fired = np.minimum.reduceat(np.where(read == TRUE, self.places[:, None], _NO_RULE), self.starts, axis=0)
+                fired[fired == _NO_RULE] = -1
+                writes[:] = fired
+                n, width = self.numbers.shape
+                rank = self.numbers.reshape(-1).take(np.arange(0, n * width, width)[:, None] + fired % width)
+                values[self.first + n : self.first + 2 * n] = rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class Program:
             values[: self.leaves] = part
             for operation in self.operations:
                 operation.run(values)
-            answers[:, start : start + _PATIENTS_AT_A_TIME] = values[self.kept]
+            answers[:, start : start + _PATIENTS_AT_A_TIME] = values.take(self.kept, axis=0)
         return answers
 
 
@@ -125,16 +129,24 @@ class Compiler:
 
     def program(self) -> Program:
         names = list(self._named)
+        groups = [
+            (kind, [part for part in self._parts[level] if part[0] == kind])
+            for level in sorted(self._parts)
+            for kind in dict.fromkeys(part[0] for part in self._parts[level])
+        ]
+        place = np.arange(len(self._levels))  # row of a node as it was added -> its row in the matrix
+        firsts, row = [], self._leaves
+        for kind, parts in groups:
+            firsts.append(row)
+            for offset in range(2 if kind == "status" else 1):
+                for _, added, _, _ in parts:
+                    place[added + offset], row = row, row + 1
         return Program(
             names={name: place for place, name in enumerate(names)},
             leaves=self._leaves,
             rows=len(self._levels),
-            kept=np.array([self._named[name] for name in names], dtype=np.intp),
-            operations=tuple(
-                _operation(kind, [part for part in self._parts[level] if part[0] == kind])
-                for level in sorted(self._parts)
-                for kind in dict.fromkeys(part[0] for part in self._parts[level])
-            ),
+            kept=place[[self._named[name] for name in names]],
+            operations=tuple(_operation(kind, parts, first, place) for (kind, parts), first in zip(groups, firsts, strict=True)),
         )
 
     def _node(self, criterion: Criterion, now: bool) -> int:
@@ -175,15 +187,16 @@ class Compiler:
         return row
 
 
-def _operation(kind: str, parts: Sequence[tuple[str, int, Sequence[int], Sequence[int]]]) -> _Operation:
+def _operation(kind: str, parts: Sequence[tuple[str, int, Sequence[int], Sequence[int]]], first: int, place: _Rows) -> _Operation:
     longest = max(len(numbers) for *_, numbers in parts)
     # ranks of a status are filled up with the last one, NOT_ASSESSED, which index −1 finds
     numbers = [[*numbers, *[numbers[-1]] * (longest - len(numbers))] for *_, numbers in parts] if longest else [[]]
     table = np.array(numbers, dtype=np.int8)
     return _Operation(
         kind=kind,
-        writes=np.array([row for _, row, _, _ in parts], dtype=np.intp),
-        reads=np.array([read for *_, reads, _ in parts for read in reads], dtype=np.intp),
+        first=first,
+        reads=place[[read for *_, reads, _ in parts for read in reads]],
         starts=np.cumsum([0, *(len(reads) for *_, reads, _ in parts)][:-1]).astype(np.intp),
         numbers=table if kind == "status" else table.reshape(-1),
+        places=np.array([at for *_, reads, _ in parts for at in range(len(reads))], dtype=np.int8),
     )

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from calcinosis.derived import FLAG_DECIDES
 from calcinosis.findings import is_plain
 from calcinosis.knowledge.model import Has, LabIs, LabValue, Outcome, Test
-from calcinosis.labs import FLAG_DECIDES
 from calcinosis.leaves import FLAG_MEANS, LeafMatrix
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
 from calcinosis.reasoning.plan import Plan
@@ -74,18 +74,40 @@ def _flag_truth(leaf: LabIs, flag: str) -> np.int8:
     return TRUE if flag in yes else FALSE if flag in no and not leaf.ever else UNKNOWN
 
 
-_known: dict[str, dict[str, tuple[str, ...]]] = {}
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The tests that can be missing, each with the rows of the matrix that tell."""
+
+    tests: tuple[str, ...]
+    known: npt.NDArray[np.intp]  # leaves any of which, if known, answers a test; test after test
+    starts: npt.NDArray[np.intp]  # where each test begins
+    when: npt.NDArray[np.intp]  # row of the criterion that a test waits for
+    least: npt.NDArray[np.int8]  # what that criterion must reach; 0 where a test waits for none
 
 
-def _answers(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """Test -> the columns any of which, if known, answers it; built once per knowledge version."""
+_asked: dict[str, _Asked] = {}
+
+
+def _asked_tests(plan: Plan) -> _Asked:
+    """Built once per knowledge version."""
     version = plan.knowledge.version
-    if version not in _known:
-        answers: dict[str, dict[str, None]] = {}
+    if version not in _asked:
+        known: dict[str, dict[str, None]] = {}
         for each in scenarios(plan):
-            answers.setdefault(each.test.key, {}).update(dict.fromkeys(each.known))
-        _known[version] = {key: tuple(names) for key, names in answers.items()}
-    return _known[version]
+            known.setdefault(each.test.key, {}).update(dict.fromkeys(each.known))
+        when = {c.owner: c.column for c in plan.other if c.kind == "test"}
+        tests = [test for test in plan.knowledge.tests.values() if known.get(test.key)]
+        row = plan.program.names
+        _asked[version] = _Asked(
+            tests=tuple(test.key for test in tests),
+            known=np.array([row[name] for test in tests for name in known[test.key]], dtype=np.intp),
+            starts=np.cumsum([0, *(len(known[test.key]) for test in tests)])[:-1],
+            when=np.array([row[when[test.key]] if test.key in when else 0 for test in tests], dtype=np.intp),
+            least=np.array(
+                [FALSE if test.key not in when else UNKNOWN if test.ask_when_unknown else TRUE for test in tests], dtype=np.int8
+            ),
+        )
+    return _asked[version]
 
 
 def missing_tests(evaluation: Evaluation) -> dict[str, npt.NDArray[np.intp]]:
@@ -93,21 +115,58 @@ def missing_tests(evaluation: Evaluation) -> dict[str, npt.NDArray[np.intp]]:
 
     A test is missing while all its results are unknown, unless its ``when`` rules it out.
     """
-    plan, columns = evaluation.plan, evaluation.columns
-    lesion = evaluation.true("lesion_present")
-    when = {c.owner: c.column for c in plan.other if c.kind == "test"}
-    answers = _answers(plan)
-    missing = {}
-    for test in plan.knowledge.tests.values():
-        known = answers.get(test.key)
-        if not known:
-            continue
-        lacking = lesion & (columns.matrix[[columns.names[name] for name in known]] == UNKNOWN).all(axis=0)
-        if test.key in when and lacking.any():
-            lacking &= columns[when[test.key]] >= (UNKNOWN if test.ask_when_unknown else TRUE)
-        if lacking.any():
-            missing[test.key] = np.flatnonzero(lacking)
-    return missing
+    asked, matrix = _asked_tests(evaluation.plan), evaluation.columns.matrix
+    if not asked.tests:
+        return {}
+    lesion = np.flatnonzero(evaluation.true("lesion_present"))
+    matrix = matrix if len(lesion) == matrix.shape[1] else matrix[:, lesion]
+    lacking = np.logical_and.reduceat(matrix[asked.known] == UNKNOWN, asked.starts, axis=0)
+    lacking &= matrix[asked.when] >= asked.least[:, None]
+    return {asked.tests[test]: lesion[lacking[test]] for test in np.flatnonzero(lacking.any(axis=1)).tolist()}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What would stand after one result of a missing test."""
+
+    test: str
+    outcome: int  # index into the test's outcomes
+    leading: str | None
+    ranks: dict[str, int]  # of each type
+
+
+def changes_by_patient(evaluation: Evaluation) -> dict[int, list[Change]]:
+    """Row of a patient -> every result of every missing test, in the order of the knowledge."""
+    plan = evaluation.plan
+    results = _results(evaluation, missing_tests(evaluation))
+    if results is None:
+        return {}
+    rows, each, after = results
+    leaders = (*plan.hypotheses, None)
+    ranks = after.columns.matrix[[after.columns.names[f"rank:{key}"] for key in plan.knowledge.types]].T.tolist()
+    found: dict[int, list[Change]] = {}
+    for row, scenario, leading, rank in zip(rows.tolist(), each, after.leading.tolist(), ranks, strict=True):
+        change = Change(scenario.test.key, scenario.index, leaders[leading], dict(zip(plan.knowledge.types, rank, strict=True)))
+        found.setdefault(row, []).append(change)
+    return found
+
+
+def _results(
+    evaluation: Evaluation, missing: dict[str, npt.NDArray[np.intp]]
+) -> tuple[npt.NDArray[np.intp], list[_Scenario], Evaluation] | None:
+    """Evaluate every outcome of every missing test: row of the patient, the outcome, and the evaluation after it, entry by entry."""
+    plan = evaluation.plan
+    tried = [each for each in scenarios(plan) if each.test.key in missing]
+    if not tried:
+        return None
+    lacking = [missing[each.test.key] for each in tried]
+    counts = np.array([len(rows) for rows in lacking])
+    rows = np.concatenate(lacking)
+    values = evaluation.leaves.take(rows, axis=1)
+    for each, end, count in zip(tried, np.cumsum(counts).tolist(), counts.tolist(), strict=True):
+        values[each.leaves, end - count : end] = each.values[:, None]
+    matrix = LeafMatrix(subjects=evaluation.subjects[rows], names=plan.questions.names, values=values)
+    return rows, [each for each, count in zip(tried, counts.tolist(), strict=True) for _ in range(count)], evaluate(matrix, plan)
 
 
 def what_tests_would_change(evaluation: Evaluation, missing: dict[str, npt.NDArray[np.intp]]) -> pl.DataFrame:
@@ -117,28 +176,16 @@ def what_tests_would_change(evaluation: Evaluation, missing: dict[str, npt.NDArr
         subject_id, test, outcome (index), leading (key or null), and ``rank:<type>`` after the result.
     """
     plan = evaluation.plan
-    base = evaluation.leaves
-    blocks, rows, tests, outcomes = [], [], [], []
-    for each in scenarios(plan):
-        lacking = missing.get(each.test.key)
-        if lacking is None:
-            continue
-        block = base[:, lacking]
-        block[each.leaves] = each.values[:, None]
-        blocks.append(block)
-        rows.append(lacking)
-        tests += [each.test.key] * len(lacking)
-        outcomes += [each.index] * len(lacking)
-    if not blocks:
+    results = _results(evaluation, missing)
+    if results is None:
         return pl.DataFrame(schema={"subject_id": pl.String, "test": pl.String, "outcome": pl.Int32, "leading": pl.String})
-    subjects = evaluation.subjects[np.concatenate(rows).tolist()]
-    after = evaluate(LeafMatrix(subjects=subjects, names=plan.questions.names, values=np.hstack(blocks)), plan)
+    rows, each, after = results
     leaders = pl.Series([*plan.hypotheses, None], dtype=pl.String)
     return pl.DataFrame(
         {
-            "subject_id": subjects["subject_id"],
-            "test": tests,
-            "outcome": pl.Series(outcomes, dtype=pl.Int32),
+            "subject_id": evaluation.subjects["subject_id"].gather(rows),
+            "test": [scenario.test.key for scenario in each],
+            "outcome": pl.Series([scenario.index for scenario in each], dtype=pl.Int32),
             "leading": leaders.gather(after.leading.astype(np.int64) % len(leaders)),
             **{f"rank:{key}": after.rank(key) for key in plan.knowledge.types},
         }

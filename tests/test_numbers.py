@@ -1,0 +1,56 @@
+"""Joins as look-ups in arrays: what is not there is found by nobody, and one entry is no special case."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import numpy as np
+import polars as pl
+
+from calcinosis.ages import years_between
+from calcinosis.numbers import NO_TIME, Index, Links, Numbers, distinct, micros, moments, spread
+
+
+def test_a_name_that_is_not_known_has_no_number() -> None:
+    numbers = Numbers(["b", "a", "b"])
+    assert numbers.names == ["a", "b"]
+    assert numbers.of(["b", None, "c", "a"]).tolist() == [1, -1, -1, 0]
+
+
+def test_links_lead_to_every_row_of_a_number_and_none_of_another() -> None:
+    links = Links.to_sorted(np.array([0, 0, 3]), 5)
+    which, row = links.follow(np.array([3, 1, 0, 4]))
+    assert list(zip(which.tolist(), row.tolist(), strict=True)) == [(0, 2), (2, 0), (2, 1)]
+    assert links.any(np.array([0, 1, 3, 4, -1])).tolist() == [True, False, True, False, False]
+
+
+def test_empty_ranges_have_no_rows() -> None:
+    which, row = spread(np.array([2, 5]), np.array([2, 5]))
+    assert len(which) == len(row) == 0
+
+
+def test_an_index_finds_its_own_keys_only() -> None:
+    index = Index(np.array([7, 3, 9]))
+    assert index.find(np.array([3, 4, 9, 10, -1])).tolist() == [1, -1, 2, -1, -1]
+    assert index.first_from(np.array([4, 8, 10]), np.array([8, 9, 99])).tolist() == [0, -1, -1]
+    nobody = Index(np.array([], dtype=np.intp))
+    assert nobody.find(np.array([1])).tolist() == nobody.first_from(np.array([0]), np.array([9])).tolist() == [-1]
+
+
+def test_the_first_of_each_key_stays_in_order() -> None:
+    assert distinct(np.array([5, 2, 5, 9, 2])).tolist() == [0, 1, 3]
+
+
+def test_moments_and_numbers_are_the_same_moments() -> None:
+    times = pl.Series("t", [datetime(1931, 5, 6, 7), None, datetime(2024, 2, 29)], dtype=pl.Datetime("us"))
+    assert micros(times)[1] == NO_TIME
+    assert moments("t", micros(times)).equals(times)
+
+
+def test_an_age_is_whole_on_every_birthday_and_unknown_before_birth() -> None:
+    born = pl.Series([date(1960, 2, 29), date(2000, 1, 1), date(2000, 1, 1), None], dtype=pl.Date).to_numpy()
+    moment = pl.Series([datetime(2023, 3, 1), datetime(2021, 1, 1), datetime(1999, 1, 1), datetime(2020, 1, 1)], dtype=pl.Datetime("us"))
+    ages = years_between(born, micros(moment))
+    assert 63 <= ages[0] < 63.01
+    assert 21 <= ages[1] < 21.01
+    assert np.isnan(ages[2:]).all()
