@@ -34,7 +34,7 @@ from calcinosis.knowledge.model import (
     SexIs,
     Suspected,
 )
-from calcinosis.labs import DERIVED_FROM
+from calcinosis.derived import DERIVED_FROM
 from calcinosis.units import conversion_factor
 
 TODAY = date(2024, 6, 1)
