@@ -1,12 +1,13 @@
 """Reads FHIR R4: Bundles, single resources and Bulk NDJSON, one patient or a hospital, through the same mapping.
 
-The flat rows of :mod:`~calcinosis.sources.fhir_tables` are grouped by what they say; each distinct saying is interpreted once
-(:mod:`~calcinosis.sources.fhir_events`); joining the two gives the events. What was not used is accounted for record by record.
+The flat rows of :mod:`~calcinosis.sources.fhir_tables` keep what they say apart; each distinct saying is interpreted once
+(:mod:`~calcinosis.sources.fhir_events`), most of them while DuckDB reads on; joining the two gives the events. What was not used is accounted for record by record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -19,6 +20,7 @@ from calcinosis.sources.fhir_account import Account, Numbering
 from calcinosis.sources.fhir_columns import LAYOUTS, RESOURCE_TYPES
 from calcinosis.sources.fhir_events import FhirMapper
 from calcinosis.sources.fhir_frames import Drafts, events_frame, patients_frame
+from calcinosis.sources.fhir_meaning import Meaning
 from calcinosis.sources.fhir_one import Remembered, as_json, contained_subjects, flat_rows, patient_rows, settle, typed_rows
 from calcinosis.sources.fhir_tables import FhirTables
 from calcinosis.sources.spool import (
@@ -108,6 +110,7 @@ class _Run:
         self.account = Account()
         self._mapper = mapper
         self._drafts = Drafts()
+        self._early: dict[tuple[str, str], Meaning] = {}  # what was interpreted while DuckDB was still reading
         self._spool = folder / "spool.ndjson"
 
     def read(self, files: Sequence[Path], named: frozenset[Path], on_progress: _Progress | None) -> None:
@@ -129,11 +132,13 @@ class _Run:
             group.append(number)
             filling[file.gzipped, file.kind] = group, size + path.stat().st_size
         done = 0
-        for group in groups:
-            self._read_group(group)
-            done += len(group)
-            if on_progress:
-                on_progress(done, len(files))
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            for group in groups:
+                self._read_group(group)
+                beside.submit(self._interpret_early, self.tables.new_sayings(_PAGE))
+                done += len(group)
+                if on_progress:
+                    on_progress(done, len(files))
         self._read_odd_lines()
         self._write(item for number in documents for item in self._document(number))
         if on_progress:
@@ -156,19 +161,25 @@ class _Run:
                 self.account.close(batch, self.tables)
             yield batch
 
+    def _interpret_early(self, sayings: list[tuple[str, str]]) -> None:
+        for saying in sayings:
+            if saying not in self._early:
+                self._early[saying] = self._mapper.from_json(*saying)
+
     def _interpret(self) -> int:
         """Give every distinct saying its meaning; returns how many events to expect."""
         expected = 0
-        for first in range(0, self.tables.find_meanings(), _PAGE):
+        for first in range(0, self.tables.count_sayings(), _PAGE):
             kept = []
-            for number, kind, packed, rows in self.tables.meanings(first, _PAGE):
-                meaning = self._mapper.from_json(kind, packed)
+            for number, kind, packed, rows in self.tables.sayings(first, _PAGE):
+                meaning = self._early.pop((kind, packed), None) or self._mapper.from_json(kind, packed)
                 if self.account.add_meaning(number, kind, meaning, rows) or meaning.drafts:
                     kept.append(number)
                     self._drafts.add(number, meaning)
                     expected += rows * len(meaning.drafts)
             if kept:
                 self.tables.keep(kept)
+        self._early.clear()
         return expected
 
     # --- files ---------------------------------------------------------------------------------------------
