@@ -1,7 +1,8 @@
 """Reads FHIR R4: Bundles, single resources and Bulk NDJSON, one patient or a hospital, through the same mapping.
 
 The flat rows of :mod:`~calcinosis.sources.fhir_tables` keep what they say apart; each distinct saying is interpreted once
-(:mod:`~calcinosis.sources.fhir_events`), most of them while DuckDB reads on; joining the two gives the events. What was not used is accounted for record by record.
+(:mod:`~calcinosis.sources.fhir_events`), most of them while DuckDB reads on; joining the two gives the events. What was not used
+is accounted for record by record.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ __all__ = ["read_fhir", "read_resources"]
 _GROUP: Final = 512 * 1024 * 1024  # bytes of NDJSON that one statement reads
 _SPOOL: Final = 64 * 1024 * 1024  # bytes of spooled resources that one statement reads
 _PAGE: Final = 5_000  # distinct sayings interpreted at a time
-_EVENTS_PER_BATCH: Final = 1_000_000
+_EVENTS_PER_BATCH: Final = 125_000
 
 _ODD: Final = "file IS NOT NULL AND pos IS NULL AND (rt IS NULL OR rt = 'Bundle')"  # among the rows that DuckDB read by itself
 
@@ -64,7 +65,8 @@ def read_fhir(
     Every patient is complete within one batch. The last batch carries the account: rejects, unmapped codes, record counts.
 
     Args:
-        memory_limit: for DuckDB ("2GB"); beyond it, tables move to a temporary folder.
+        memory_limit: for DuckDB ("2GB"); beyond it, tables move to a temporary folder. Default: 192 MB, and 32 MB per thread; more when
+            there are lines of more than 4 MB, or files that hold several types of resources.
         on_progress: called with (files done, files in all).
     """
     with TemporaryDirectory(prefix="calcinosis-") as folder:
@@ -149,17 +151,18 @@ class _Run:
         expected = self._interpret()
         parts = max(1, -(-expected // _EVENTS_PER_BATCH))
         for part in range(parts):
-            condition = f"hash(sid) % {parts} = {part}" if parts > 1 else "true"
-            rows = self.tables.kept_rows(condition)
-            self.account.add_row_problems(rows)
-            patients = self.account.patients(self.tables.patients(condition), self.tables.contained_subjects)
-            batch = Batch(
-                patients=patients_frame(patients, self.account.paths),
-                events=events_frame(rows, self._drafts.frame(), self.account.paths),
-            )
-            if part == parts - 1:
-                self.account.close(batch, self.tables)
-            yield batch
+            yield self._batch(f"hash(sid) % {parts} = {part}" if parts > 1 else "true", last=part == parts - 1)
+
+    def _batch(self, condition: str, *, last: bool) -> Batch:
+        rows = self.tables.kept_rows(condition)
+        self.account.add_row_problems(rows)
+        patients = self.account.patients(self.tables.patients(condition), self.tables.contained_subjects)
+        batch = Batch(
+            patients=patients_frame(patients, self.account.paths), events=events_frame(rows, self._drafts.frame(), self.account.paths)
+        )
+        if last:
+            self.account.close(batch, self.tables)
+        return batch
 
     def _interpret_early(self, sayings: list[tuple[str, str]]) -> None:
         for saying in sayings:
@@ -214,6 +217,7 @@ class _Run:
             rest = numbers
         if rest:
             self._read_lines(rest)
+        self.tables.store_sayings()
 
     def _read_one_kind(self, files: list[tuple[int, Path]], gzipped: bool, kind: str) -> list[int]:
         """Read files of one resource type; returns those that hold others too, or that DuckDB cannot read."""
@@ -315,6 +319,8 @@ class _Run:
             else:
                 self._flush(lines[: len(lines) // 2])
                 self._flush(lines[len(lines) // 2 :])
+        else:
+            self.tables.store_sayings()
 
 
 def _unreadable(error: BaseException) -> Reject:

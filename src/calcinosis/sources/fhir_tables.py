@@ -30,7 +30,8 @@ from calcinosis.sources.fhir_columns import (
 
 _MAX_OBJECT: Final = 32 * 1024 * 1024  # bytes of one line that DuckDB reads; a file with a longer one is read line by line instead
 _USUAL_OBJECT: Final = 4 * 1024 * 1024  # the same at first: buffers grow with it, and small ones stay in the processor's cache
-
+_MEMORY: Final = 192  # megabytes for the tables; what is more moves to the temporary folder
+_BUFFERS: Final = 8  # and for each thread that reads, this many times the longest line
 
 _SETUP: Final = """
 SET TimeZone = 'UTC';
@@ -97,10 +98,11 @@ class FhirTables:
     """A DuckDB database with the flat rows of one run (``folder``: where it may spill)."""
 
     def __init__(self, folder: Path, memory_limit: str | None = None) -> None:
-        settings: dict[str, Any] = {"temp_directory": str(folder)}
-        if memory_limit:
-            settings["memory_limit"] = memory_limit
-        self.con = duckdb.connect(config=settings)
+        self.con = duckdb.connect(config={"temp_directory": str(folder)})
+        self._memory_limit = memory_limit
+        self._longest = 0
+        self._threads = int(self.rows("SELECT current_setting('threads')")[0][0])
+        self._allow_lines(_USUAL_OBJECT)
         self.con.execute(_SETUP)
         self._told = 0  # how many sayings new_sayings has named
 
@@ -125,19 +127,16 @@ class FhirTables:
         source = self._source([path for _, path in files], gzipped, columns_sql(kind=kind), strict=strict)
         self._add(f"SELECT {projection(_numbers(files), 'NULL', kind)} FROM {source}")
 
-    def _add(self, rows: str) -> None:
-        """Add rows, then store what they say once and free the space that it took in each row."""
-        self.con.execute(f"INSERT INTO flat BY NAME SELECT *, {_HASH} FROM ({rows})")
-        self.con.execute(_NEW_SAYINGS.format(source="flat"))
-        if self.rows("SELECT count(*) > count(DISTINCT h) FROM saying")[0][0]:
-            raise RuntimeError("two sayings with the same hash")
-        self.con.execute("ALTER TABLE flat DROP COLUMN k")
-        self.con.execute("ALTER TABLE flat ADD COLUMN k VARCHAR")
-
     def count_kinds(self, files: Sequence[tuple[int, Path]], gzipped: bool) -> list[tuple[int, str | None, int]]:
         """(file, resource type, lines) of NDJSON files; a line that is not a JSON object is an error."""
         source = self._source([path for _, path in files], gzipped, _KEYS, strict=True)
         return self.rows(f"SELECT {_numbers(files)} AS file, resourceType, count(*) FROM {source} GROUP BY ALL")
+
+    def store_sayings(self) -> None:
+        """Store what the new rows say, each saying once, and free the space that it took in each row."""
+        self._number_sayings("flat")
+        self.con.execute("ALTER TABLE flat DROP COLUMN k")
+        self.con.execute("ALTER TABLE flat ADD COLUMN k VARCHAR")
 
     def new_sayings(self, most: int) -> list[tuple[str, str]]:
         """(type, packed fields) of sayings that came since the last call, or some of them."""
@@ -182,6 +181,7 @@ class FhirTables:
         self.con.execute("SET preserve_insertion_order = true")
         numbered = f"SELECT {projection(str(file), 'n')} FROM (SELECT *, row_number() OVER () AS n FROM {source})"
         self._add(f"SELECT * FROM ({numbered}) WHERE {condition}")
+        self.store_sayings()
         self.con.execute("SET preserve_insertion_order = false")
 
     # --- asking --------------------------------------------------------------------------------------------
@@ -221,11 +221,12 @@ class FhirTables:
 
     def add_components(self) -> None:
         self._add(_COMPONENTS)
+        self.store_sayings()
 
     def name_medications(self) -> None:
         """Put the code of a referenced Medication beside the reference."""
         self.con.execute(_MEDICATIONS)
-        self.con.execute(_NEW_SAYINGS.format(source="named"))
+        self._number_sayings("named")
         self.con.execute("UPDATE flat SET h = hash(named.rt, named.k) FROM named WHERE flat.h = named.unnamed")
 
     def count_sayings(self) -> int:
@@ -267,8 +268,24 @@ class FhirTables:
 
     # --- helpers -------------------------------------------------------------------------------------------
 
+    def _allow_lines(self, longest: int) -> None:
+        """Bound DuckDB's memory to what the tables and lines of this length need, unless the caller has set a limit."""
+        if longest > self._longest:  # what was read from a long line stays in the tables: the limit never falls
+            self._longest = longest
+            limit = self._memory_limit or f"{_MEMORY + self._threads * _BUFFERS * longest // 2**20}MB"
+            self.con.execute(f"SET memory_limit = {quoted(limit)}")
+
+    def _add(self, rows: str) -> None:
+        self.con.execute(f"INSERT INTO flat BY NAME SELECT *, {_HASH} FROM ({rows})")
+
+    def _number_sayings(self, source: str) -> None:
+        self.con.execute(_NEW_SAYINGS.format(source=source))
+        if self.rows("SELECT count(*) > count(DISTINCT h) FROM saying")[0][0]:
+            raise RuntimeError("two sayings with the same hash")
+
     def _source(self, paths: Sequence[Path], gzipped: bool, columns: str, *, strict: bool = False, longest: int = _MAX_OBJECT) -> str:
         longest = _USUAL_OBJECT if strict else longest
+        self._allow_lines(longest)
         files = ", ".join(quoted(str(path)) for path in paths)
         return (
             f"read_ndjson([{files}], columns = {columns}, ignore_errors = {not strict}, maximum_object_size = {longest},"
