@@ -148,7 +148,7 @@ def screen(
 
     Args:
         source: a folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets.
-        memory_limit: for DuckDB, e.g. "2GB".
+        memory_limit: for the tables of the FHIR reader, e.g. "2GB"; default: a few hundred MB.
 
     Returns:
         The folder, the summary and accessors to the tables.

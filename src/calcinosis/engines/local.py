@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import polars as pl
+import pyarrow.compute  # noqa: F401  (PyArrow would import it with the first table that is written)
 import pyarrow.parquet as pq
 
 from calcinosis.assessment import Evaluated, evaluate_batch
@@ -144,16 +145,10 @@ def screen_batches(
         for batch in batches:
             clock["read"] += time.perf_counter() - mark
             mark = time.perf_counter()
-            evaluated = evaluate_batch(batch, knowledge, as_of=as_of, closed_world=closed_world)
-            rows, reasons, reviews = assessment_rows(evaluated, batch)
-            tables["assessments"].add(rows)
-            tables["reasons"].add(reasons)
-            tables["reviews"].add(reviews)
-            tables["rejects"].add(batch.rejects)
-            tables["rejects"].add(evaluated.facts.rejects)
+            rows = _assess_into(tables, batch, knowledge, as_of, closed_world, coverage)
             unmapped.append(batch.unmapped)
-            coverage.update(dict(evaluated.facts.labs.group_by("concept").len().iter_rows()))
-            _count(summary, batch, rows.height)
+            _count(summary, batch, rows)
+            del batch  # before the next one is made
             if on_patients:
                 on_patients(summary.patients_assessed)
             clock["assess"] += time.perf_counter() - mark
@@ -166,6 +161,26 @@ def screen_batches(
     _write_unmapped(unmapped, folder / "unmapped.csv")
     write_summary(summary, folder)
     return Cohort(folder=folder, summary=summary)
+
+
+def _assess_into(
+    tables: dict[str, _Table],
+    batch: Batch,
+    knowledge: Knowledge,
+    as_of: datetime | None,
+    closed_world: frozenset[str],
+    coverage: Counter[str],
+) -> int:
+    """Assess a batch and append its rows; returns how many patients it held."""
+    evaluated = evaluate_batch(batch, knowledge, as_of=as_of, closed_world=closed_world)
+    rows, reasons, reviews = assessment_rows(evaluated, batch)
+    tables["assessments"].add(rows)
+    tables["reasons"].add(reasons)
+    tables["reviews"].add(reviews)
+    tables["rejects"].add(batch.rejects)
+    tables["rejects"].add(evaluated.facts.rejects)
+    coverage.update(dict(evaluated.facts.labs.group_by("concept").len().iter_rows()))
+    return rows.height
 
 
 def write_summary(summary: Summary, folder: Path) -> None:

@@ -1,12 +1,14 @@
 """Reads FHIR R4: Bundles, single resources and Bulk NDJSON, one patient or a hospital, through the same mapping.
 
-The flat rows of :mod:`~calcinosis.sources.fhir_tables` are grouped by what they say; each distinct saying is interpreted once
-(:mod:`~calcinosis.sources.fhir_events`); joining the two gives the events. What was not used is accounted for record by record.
+The flat rows of :mod:`~calcinosis.sources.fhir_tables` keep what they say apart; each distinct saying is interpreted once
+(:mod:`~calcinosis.sources.fhir_events`), most of them while DuckDB reads on; joining the two gives the events. What was not used
+is accounted for record by record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -19,6 +21,7 @@ from calcinosis.sources.fhir_account import Account, Numbering
 from calcinosis.sources.fhir_columns import LAYOUTS, RESOURCE_TYPES
 from calcinosis.sources.fhir_events import FhirMapper
 from calcinosis.sources.fhir_frames import Drafts, events_frame, patients_frame
+from calcinosis.sources.fhir_meaning import Meaning
 from calcinosis.sources.fhir_one import Remembered, as_json, contained_subjects, flat_rows, patient_rows, settle, typed_rows
 from calcinosis.sources.fhir_tables import FhirTables
 from calcinosis.sources.spool import (
@@ -42,7 +45,7 @@ __all__ = ["read_fhir", "read_resources"]
 _GROUP: Final = 512 * 1024 * 1024  # bytes of NDJSON that one statement reads
 _SPOOL: Final = 64 * 1024 * 1024  # bytes of spooled resources that one statement reads
 _PAGE: Final = 5_000  # distinct sayings interpreted at a time
-_EVENTS_PER_BATCH: Final = 1_000_000
+_EVENTS_PER_BATCH: Final = 125_000
 
 _ODD: Final = "file IS NOT NULL AND pos IS NULL AND (rt IS NULL OR rt = 'Bundle')"  # among the rows that DuckDB read by itself
 
@@ -62,7 +65,8 @@ def read_fhir(
     Every patient is complete within one batch. The last batch carries the account: rejects, unmapped codes, record counts.
 
     Args:
-        memory_limit: for DuckDB ("2GB"); beyond it, tables move to a temporary folder.
+        memory_limit: for DuckDB ("2GB"); beyond it, tables move to a temporary folder. Default: 192 MB, and 32 MB per thread; more when
+            there are lines of more than 4 MB, or files that hold several types of resources.
         on_progress: called with (files done, files in all).
     """
     with TemporaryDirectory(prefix="calcinosis-") as folder:
@@ -108,6 +112,7 @@ class _Run:
         self.account = Account()
         self._mapper = mapper
         self._drafts = Drafts()
+        self._early: dict[tuple[str, str], Meaning] = {}  # what was interpreted while DuckDB was still reading
         self._spool = folder / "spool.ndjson"
 
     def read(self, files: Sequence[Path], named: frozenset[Path], on_progress: _Progress | None) -> None:
@@ -129,11 +134,13 @@ class _Run:
             group.append(number)
             filling[file.gzipped, file.kind] = group, size + path.stat().st_size
         done = 0
-        for group in groups:
-            self._read_group(group)
-            done += len(group)
-            if on_progress:
-                on_progress(done, len(files))
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            for group in groups:
+                self._read_group(group)
+                beside.submit(self._interpret_early, self.tables.new_sayings(_PAGE))
+                done += len(group)
+                if on_progress:
+                    on_progress(done, len(files))
         self._read_odd_lines()
         self._write(item for number in documents for item in self._document(number))
         if on_progress:
@@ -144,31 +151,38 @@ class _Run:
         expected = self._interpret()
         parts = max(1, -(-expected // _EVENTS_PER_BATCH))
         for part in range(parts):
-            condition = f"hash(sid) % {parts} = {part}" if parts > 1 else "true"
-            rows = self.tables.kept_rows(condition)
-            self.account.add_row_problems(rows)
-            patients = self.account.patients(self.tables.patients(condition), self.tables.contained_subjects)
-            batch = Batch(
-                patients=patients_frame(patients, self.account.paths),
-                events=events_frame(rows, self._drafts.frame(), self.account.paths),
-            )
-            if part == parts - 1:
-                self.account.close(batch, self.tables)
-            yield batch
+            yield self._batch(f"hash(sid) % {parts} = {part}" if parts > 1 else "true", last=part == parts - 1)
+
+    def _batch(self, condition: str, *, last: bool) -> Batch:
+        rows = self.tables.kept_rows(condition)
+        self.account.add_row_problems(rows)
+        patients = self.account.patients(self.tables.patients(condition), self.tables.contained_subjects)
+        batch = Batch(
+            patients=patients_frame(patients, self.account.paths), events=events_frame(rows, self._drafts.frame(), self.account.paths)
+        )
+        if last:
+            self.account.close(batch, self.tables)
+        return batch
+
+    def _interpret_early(self, sayings: list[tuple[str, str]]) -> None:
+        for saying in sayings:
+            if saying not in self._early:
+                self._early[saying] = self._mapper.from_json(*saying)
 
     def _interpret(self) -> int:
         """Give every distinct saying its meaning; returns how many events to expect."""
         expected = 0
-        for first in range(0, self.tables.find_meanings(), _PAGE):
+        for first in range(0, self.tables.count_sayings(), _PAGE):
             kept = []
-            for number, kind, packed, rows in self.tables.meanings(first, _PAGE):
-                meaning = self._mapper.from_json(kind, packed)
+            for number, kind, packed, rows in self.tables.sayings(first, _PAGE):
+                meaning = self._early.pop((kind, packed), None) or self._mapper.from_json(kind, packed)
                 if self.account.add_meaning(number, kind, meaning, rows) or meaning.drafts:
                     kept.append(number)
                     self._drafts.add(number, meaning)
                     expected += rows * len(meaning.drafts)
             if kept:
                 self.tables.keep(kept)
+        self._early.clear()
         return expected
 
     # --- files ---------------------------------------------------------------------------------------------
@@ -203,6 +217,7 @@ class _Run:
             rest = numbers
         if rest:
             self._read_lines(rest)
+        self.tables.store_sayings()
 
     def _read_one_kind(self, files: list[tuple[int, Path]], gzipped: bool, kind: str) -> list[int]:
         """Read files of one resource type; returns those that hold others too, or that DuckDB cannot read."""
@@ -304,6 +319,8 @@ class _Run:
             else:
                 self._flush(lines[: len(lines) // 2])
                 self._flush(lines[len(lines) // 2 :])
+        else:
+            self.tables.store_sayings()
 
 
 def _unreadable(error: BaseException) -> Reject:

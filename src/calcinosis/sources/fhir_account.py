@@ -108,15 +108,15 @@ class Account:
         self.ignored += sum(rows for kind, rows, *_ in counts if kind not in READ_TYPES and kind not in unknown)
         if any(rows > ids for _, rows, ids, *_ in read):
             self._number(tables, WITHOUT_ID)
-        if any(ids > different for _, _, ids, different, *_ in read):
+        if tables.may_have_duplicates():
             tables.find_duplicates()
             self._number(tables, "(rt, id) IN (FROM duplicate)")
             self._reject(tables.take_duplicates(), "duplicate_id")
-        if any(missing for kind, _, _, _, missing, _ in read if kind not in NEEDS_NO_SUBJECT):
+        if any(missing for kind, _, _, missing, _ in read if kind not in NEEDS_NO_SUBJECT):
             self._reject(tables.take("rt = 'Patient' AND sid IS NULL"), "no_id")
             kinds = ", ".join(quoted(kind) for kind in READ_TYPES if kind not in NEEDS_NO_SUBJECT)
             self._reject(tables.take(f"sid IS NULL AND rt IN ({kinds})"), "no_subject")
-        if any(missing for kind, _, _, _, missing, _ in read if kind == "Device"):
+        if any(missing for kind, _, _, missing, _ in read if kind == "Device"):
             self.ignored += tables.take("sid IS NULL AND rt = 'Device'").height  # a device on the shelf
         if any(components for *_, components in read):
             tables.add_components()

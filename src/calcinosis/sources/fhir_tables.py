@@ -1,5 +1,6 @@
-"""The DuckDB side of the FHIR reader: one table of flat rows, and the questions asked of it.
+"""The DuckDB side of the FHIR reader: a table of flat rows, a table of what they say, and the questions asked of both.
 
+Many rows say the same, so each distinct saying is stored once, and a row keeps its hash (``h``) instead of its text (``k``).
 Rows of every kind of input arrive through the same projection (:func:`~calcinosis.sources.fhir_columns.projection`).
 Text that follows is SQL without medicine; what a row *means* is decided in :mod:`calcinosis.sources.fhir_events`.
 """
@@ -28,7 +29,9 @@ from calcinosis.sources.fhir_columns import (
 )
 
 _MAX_OBJECT: Final = 32 * 1024 * 1024  # bytes of one line that DuckDB reads; a file with a longer one is read line by line instead
-
+_USUAL_OBJECT: Final = 4 * 1024 * 1024  # the same at first: buffers grow with it, and small ones stay in the processor's cache
+_MEMORY: Final = 192  # megabytes for the tables; what is more moves to the temporary folder
+_BUFFERS: Final = 8  # and for each thread that reads, this many times the longest line
 
 _SETUP: Final = """
 SET TimeZone = 'UTC';
@@ -36,8 +39,8 @@ SET preserve_insertion_order = false;
 SET enable_progress_bar = false;
 
 -- FHIR dates may be a year or a month; a date outside what a record can hold is no date
-CREATE MACRO moment(x) AS (CASE WHEN regexp_matches(x, {date}) THEN timezone('UTC', try_cast(
-    CASE length(x) WHEN 4 THEN x || '-01-01' WHEN 7 THEN x || '-01' ELSE x END AS TIMESTAMPTZ)) END);
+CREATE MACRO moment(x) AS (CASE WHEN regexp_matches(x, {date}) THEN make_timestamp(epoch_us(try_cast(
+    CASE length(x) WHEN 4 THEN x || '-01-01' WHEN 7 THEN x || '-01' ELSE x END AS TIMESTAMPTZ))) END);
 CREATE MACRO believable(x) AS (
     CASE WHEN x BETWEEN TIMESTAMP '1850-01-01' AND timezone('UTC', now()) + INTERVAL {days} DAY THEN x END);
 CREATE MACRO birth(x) AS (CASE WHEN regexp_matches(x, {date}) THEN try_cast(
@@ -46,9 +49,11 @@ CREATE MACRO born(x) AS (CASE WHEN x BETWEEN DATE '1850-01-01' AND current_date 
 CREATE MACRO quantity(x) AS (CASE WHEN regexp_matches(x, {number}) THEN try_cast(x AS DOUBLE) END);
 
 CREATE TABLE flat (
-    file INTEGER, pos BIGINT, rt VARCHAR, id VARCHAR, sid VARCHAR, t VARCHAR, e VARCHAR, k VARCHAR, v VARCHAR,
+    file INTEGER, pos BIGINT, rt VARCHAR, id VARCHAR, sid VARCHAR, t VARCHAR, e VARCHAR, v VARCHAR, h UBIGINT, k VARCHAR,
     components STRUCT(code JSON, "valueInteger" JSON, "valueString" JSON, "valueCodeableConcept" JSON, "valueBoolean" JSON,
         "valueRatio" JSON, interpretation JSON, "dataAbsentReason" JSON, "referenceRange" JSON, "valueQuantity" JSON)[]);
+CREATE TABLE saying (mid BIGINT, h UBIGINT, rt VARCHAR, k VARCHAR);
+CREATE TABLE kept (mid BIGINT);
 """.format(date=quoted(DATE_PATTERN), number=quoted(NUMBER_PATTERN), days=DAYS_AHEAD)
 
 _KEYS: Final = "{resourceType: 'VARCHAR', id: 'VARCHAR'}"  # (one column alone would be read by a slower path)
@@ -62,28 +67,29 @@ _TYPED: Final = """file, pos, rt, id, sid, believable(moment(t)) AS time, believ
     t IS NOT NULL AND believable(moment(t)) IS NULL AS bad_time, e IS NOT NULL AND believable(moment(e)) IS NULL AS bad_end,
     v IS NOT NULL AND v <> 'null' AND NOT coalesce(isfinite(quantity(q."value")), false) AS bad_value"""
 
-_COMPONENTS: Final = f"""INSERT INTO flat
-    SELECT file, pos, '{COMPONENT}', id, sid, t, e, {COMPONENT_K}, c."valueQuantity", NULL
-    FROM (SELECT file, pos, id, sid, t, e, split_part(k, chr(31), 1) AS status, unnest(components) AS c
-          FROM flat WHERE components IS NOT NULL AND sid IS NOT NULL)"""
+_HASH: Final = "CASE WHEN k IS NOT NULL THEN hash(rt, k) END AS h"
+_NEW_SAYINGS: Final = f"""INSERT INTO saying SELECT (SELECT count(*) FROM saying) + row_number() OVER () - 1, {_HASH}, rt, k
+    FROM (SELECT DISTINCT rt, k FROM {{source}} WHERE k IS NOT NULL) ANTI JOIN saying USING (rt, k)"""
+_COMPONENTS: Final = f"""SELECT file, pos, '{COMPONENT}' AS rt, id, sid, t, e, {COMPONENT_K} AS k, c."valueQuantity" AS v
+    FROM (SELECT file, pos, id, sid, t, e, split_part(saying.k, chr(31), 1) AS status, unnest(components) AS c
+          FROM flat JOIN saying USING (h) WHERE components IS NOT NULL AND sid IS NOT NULL)"""
 # Medications by reference: the field for the medication's code stands last, and is empty.
-_MEDICATIONS: Final = f"""UPDATE flat SET k = flat.k || drug.code
-    FROM (SELECT id, any_value(split_part(k, chr(31), 2)) AS code FROM flat
-          WHERE rt = 'Medication' AND split_part(k, chr(31), 2) NOT IN ('', 'null') GROUP BY id) AS drug
-    WHERE flat.rt IN ({", ".join(quoted(kind) for kind in MEDICATION_TYPES)}) AND ends_with(flat.k, chr(31))
-      AND regexp_extract(json_extract_string(nullif(split_part(flat.k, chr(31), 2), ''), '$.reference'),
-                         '([^/:#]+)(?:/_history/[^/]*)?$', 1) = drug.id"""
+_MEDICATIONS: Final = f"""CREATE OR REPLACE TEMP TABLE named AS SELECT saying.h AS unnamed, rt, k || drug.code AS k
+    FROM saying JOIN (SELECT id, any_value(split_part(saying.k, chr(31), 2)) AS code FROM flat JOIN saying USING (h)
+                      WHERE flat.rt = 'Medication' AND split_part(saying.k, chr(31), 2) NOT IN ('', 'null') GROUP BY id) AS drug
+    ON regexp_extract(json_extract_string(nullif(split_part(k, chr(31), 2), ''), '$.reference'),
+                      '([^/:#]+)(?:/_history/[^/]*)?$', 1) = drug.id
+    WHERE rt IN ({", ".join(quoted(kind) for kind in MEDICATION_TYPES)}) AND ends_with(k, chr(31))"""
 
-_COUNTS: Final = """SELECT rt, count(*), count(id), count(DISTINCT hash(id)) FILTER (id IS NOT NULL), count(*) - count(sid),
-    count(components) FROM flat GROUP BY rt"""
+_COUNTS: Final = "SELECT rt, count(*), count(id), count(*) - count(sid), count(components) FROM flat GROUP BY rt"
 _PATIENTS: Final = """
     SELECT sid AS subject_id, born(birth(t)) AS birth_date, 'Patient/' || id AS source, file, pos, true AS found,
-        CASE k WHEN '"female"' THEN 'female' WHEN '"male"' THEN 'male' END AS sex,
+        CASE saying.k WHEN '"female"' THEN 'female' WHEN '"male"' THEN 'male' END AS sex,
         t IS NOT NULL AND born(birth(t)) IS NULL AS bad_birth
-    FROM flat WHERE rt = 'Patient' AND {part}
+    FROM flat JOIN saying USING (h) WHERE flat.rt = 'Patient' AND {part}
     UNION ALL
     SELECT DISTINCT sid, NULL, NULL, NULL, NULL, false, NULL, false
-    FROM flat ANTI JOIN (SELECT sid FROM flat WHERE rt = 'Patient') USING (sid) WHERE sid IS NOT NULL AND k IS NOT NULL AND {part}"""
+    FROM flat ANTI JOIN (SELECT sid FROM flat WHERE rt = 'Patient') USING (sid) WHERE sid IS NOT NULL AND h IS NOT NULL AND {part}"""
 _READ: Final = "(" + ", ".join(quoted(kind) for kind in READ_TYPES) + ")"
 WITHOUT_ID: Final = f"id IS NULL AND rt IN {_READ}"  # of the types that are read
 
@@ -92,11 +98,13 @@ class FhirTables:
     """A DuckDB database with the flat rows of one run (``folder``: where it may spill)."""
 
     def __init__(self, folder: Path, memory_limit: str | None = None) -> None:
-        settings: dict[str, Any] = {"temp_directory": str(folder)}
-        if memory_limit:
-            settings["memory_limit"] = memory_limit
-        self.con = duckdb.connect(config=settings)
+        self.con = duckdb.connect(config={"temp_directory": str(folder)})
+        self._memory_limit = memory_limit
+        self._longest = 0
+        self._threads = int(self.rows("SELECT current_setting('threads')")[0][0])
+        self._allow_lines(_USUAL_OBJECT)
         self.con.execute(_SETUP)
+        self._told = 0  # how many sayings new_sayings has named
 
     def close(self) -> None:
         self.con.close()
@@ -113,15 +121,27 @@ class FhirTables:
     def read_lines(self, files: Sequence[tuple[int, Path]], gzipped: bool, kind: str | None = None, *, strict: bool = False) -> None:
         """Read NDJSON files; with ``kind``, only the columns of that resource type.
 
-        A line that is not a JSON object becomes a row without ``rt``. With ``strict`` it is an error, which reads faster.
+        A line that is not a JSON object becomes a row without ``rt``. With ``strict`` it is an error, and so is a long line; that
+        reads faster.
         """
         source = self._source([path for _, path in files], gzipped, columns_sql(kind=kind), strict=strict)
-        self.con.execute(f"INSERT INTO flat SELECT {projection(_numbers(files), 'NULL', kind)} FROM {source}")
+        self._add(f"SELECT {projection(_numbers(files), 'NULL', kind)} FROM {source}")
 
     def count_kinds(self, files: Sequence[tuple[int, Path]], gzipped: bool) -> list[tuple[int, str | None, int]]:
         """(file, resource type, lines) of NDJSON files; a line that is not a JSON object is an error."""
         source = self._source([path for _, path in files], gzipped, _KEYS, strict=True)
         return self.rows(f"SELECT {_numbers(files)} AS file, resourceType, count(*) FROM {source} GROUP BY ALL")
+
+    def store_sayings(self) -> None:
+        """Store what the new rows say, each saying once, and free the space that it took in each row."""
+        self._number_sayings("flat")
+        self.con.execute("ALTER TABLE flat DROP COLUMN k")
+        self.con.execute("ALTER TABLE flat ADD COLUMN k VARCHAR")
+
+    def new_sayings(self, most: int) -> list[tuple[str, str]]:
+        """(type, packed fields) of sayings that came since the last call, or some of them."""
+        first, self._told = self._told, int(self.rows("SELECT count(*) FROM saying")[0][0])
+        return self.rows(f"SELECT rt, k FROM saying WHERE mid >= {first} AND rt <> 'Patient' ORDER BY mid LIMIT {most}")
 
     def strays(self, files: Sequence[tuple[int, Path]], kind: str) -> list[int]:
         """The files that hold other resource types too."""
@@ -134,7 +154,7 @@ class FhirTables:
     def read_spool(self, path: Path, longest: int) -> None:
         """Read lines that carry their own file and place."""
         source = self._source([path], False, columns_sql(own=True), longest=max(longest, _MAX_OBJECT))
-        self.con.execute(f"INSERT INTO flat SELECT {projection('_file', '_pos')} FROM {source}")
+        self._add(f"SELECT {projection('_file', '_pos')} FROM {source}")
 
     def odd_lines(self, path: Path, gzipped: bool) -> list[int]:
         """Which records of a file (counting lines that are not blank) are no resource, or a whole Bundle."""
@@ -150,11 +170,8 @@ class FhirTables:
         """(type, id) -> its first record in a file."""
         self.con.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT unnest($1::VARCHAR[]) AS rt, unnest($2::VARCHAR[]) AS id",
                          [[kind for kind, _ in keys], [key for _, key in keys]])  # fmt: skip
-        source = self._source([path], gzipped, _KEYS)
-        found = self._in_order(
-            f"SELECT min(n), rt, id FROM (SELECT row_number() OVER () AS n, resourceType AS rt, id FROM {source})"
-            " JOIN wanted USING (rt, id) GROUP BY rt, id"
-        )
+        records = f"SELECT row_number() OVER () AS n, resourceType AS rt, id FROM {self._source([path], gzipped, _KEYS)}"
+        found = self._in_order(f"SELECT min(n), rt, id FROM ({records}) JOIN wanted USING (rt, id) GROUP BY rt, id")
         return {(kind, key): number for number, kind, key in found}
 
     def number_rows(self, file: int, path: Path, gzipped: bool, condition: str) -> None:
@@ -162,17 +179,21 @@ class FhirTables:
         source = self._source([path], gzipped, columns_sql())
         self.con.execute(f"DELETE FROM flat WHERE file = {file} AND pos IS NULL AND ({condition})")
         self.con.execute("SET preserve_insertion_order = true")
-        self.con.execute(
-            f"INSERT INTO flat SELECT * FROM (SELECT {projection(str(file), 'n')} FROM (SELECT *, row_number() OVER () AS n FROM {source}))"
-            f" WHERE {condition}"
-        )
+        numbered = f"SELECT {projection(str(file), 'n')} FROM (SELECT *, row_number() OVER () AS n FROM {source})"
+        self._add(f"SELECT * FROM ({numbered}) WHERE {condition}")
+        self.store_sayings()
         self.con.execute("SET preserve_insertion_order = false")
 
     # --- asking --------------------------------------------------------------------------------------------
 
     def counts(self) -> list[tuple[Any, ...]]:
-        """Per resource type: rows, rows with an id, different ids, rows without a subject, rows with components."""
+        """Per resource type: rows, rows with an id, rows without a subject, rows with components."""
         return self.rows(_COUNTS)
+
+    def may_have_duplicates(self) -> bool:
+        """Whether an id occurs twice; rarely, two ids with the same hash."""
+        different = "count(DISTINCT hash(rt, id))"
+        return bool(self.rows(f"SELECT count(*) > {different} FROM flat WHERE rt IN {_READ} AND id IS NOT NULL")[0][0])
 
     def find_duplicates(self) -> None:
         """Collect the ids that occur twice."""
@@ -199,34 +220,35 @@ class FhirTables:
         )
 
     def add_components(self) -> None:
-        self.con.execute(_COMPONENTS)
+        self._add(_COMPONENTS)
+        self.store_sayings()
 
     def name_medications(self) -> None:
         """Put the code of a referenced Medication beside the reference."""
         self.con.execute(_MEDICATIONS)
+        self._number_sayings("named")
+        self.con.execute("UPDATE flat SET h = hash(named.rt, named.k) FROM named WHERE flat.h = named.unnamed")
 
-    def find_meanings(self) -> int:
-        """Number the distinct (type, packed fields); returns how many there are."""
+    def count_sayings(self) -> int:
+        """Count the rows of each saying; returns how many sayings there are."""
         self.con.execute(
-            "CREATE OR REPLACE TABLE meaning AS SELECT row_number() OVER () - 1 AS mid, rt, k, n FROM"
-            " (SELECT rt, k, count(*) AS n FROM flat WHERE k IS NOT NULL AND rt <> 'Patient' GROUP BY rt, k)"
+            "CREATE OR REPLACE TABLE said AS SELECT h, count(*) AS n FROM flat WHERE h IS NOT NULL AND rt <> 'Patient' GROUP BY h"
         )
-        self.con.execute("CREATE OR REPLACE TABLE kept (mid BIGINT)")
-        return int(self.rows("SELECT count(*) FROM meaning")[0][0])
+        return int(self.rows("SELECT count(*) FROM saying")[0][0])
 
-    def meanings(self, first: int, count: int) -> list[tuple[int, str, str, int]]:
-        """(number, type, packed fields, rows) of a page of the distinct ones."""
-        return self.rows(f"SELECT mid, rt, k, n FROM meaning WHERE mid BETWEEN {first} AND {first + count - 1}")
+    def sayings(self, first: int, count: int) -> list[tuple[int, str, str, int]]:
+        """(number, type, packed fields, rows) of a page of them."""
+        return self.rows(f"SELECT mid, rt, k, n FROM saying JOIN said USING (h) WHERE mid BETWEEN {first} AND {first + count - 1}")
 
     def keep(self, numbers: Sequence[int]) -> None:
-        """Mark the meanings whose rows are needed."""
+        """Mark the sayings whose rows are needed."""
         self.con.execute("INSERT INTO kept SELECT unnest($1::BIGINT[])", [list(numbers)])
 
     def kept_rows(self, part: str) -> pl.DataFrame:
-        """The rows of kept meanings, ready to become events."""
+        """The rows of kept sayings, ready to become events."""
         return self.frame(
             f"SELECT {_TYPED}, mid FROM (SELECT flat.*, mid, json_transform(v, {_QUANTITY}) AS q FROM flat"
-            f" JOIN (SELECT mid, rt, k FROM meaning SEMI JOIN kept USING (mid)) USING (rt, k) WHERE {part})"
+            f" JOIN (SELECT mid, h FROM saying SEMI JOIN kept USING (mid)) USING (h) WHERE {part})"
         )
 
     def patients(self, part: str) -> pl.DataFrame:
@@ -235,7 +257,7 @@ class FhirTables:
 
     def contained_subjects(self) -> list[tuple[str, Any]]:
         """(subject id, contained resources) of resources that carry their patient inside."""
-        found = self.rows("SELECT DISTINCT sid, rt, k FROM flat WHERE contains(sid, '#')")
+        found = self.rows("SELECT DISTINCT sid, saying.rt, saying.k FROM flat JOIN saying USING (h) WHERE contains(sid, '#')")
         subjects = []
         for subject, kind, packed in found:
             try:
@@ -246,7 +268,24 @@ class FhirTables:
 
     # --- helpers -------------------------------------------------------------------------------------------
 
+    def _allow_lines(self, longest: int) -> None:
+        """Bound DuckDB's memory to what the tables and lines of this length need, unless the caller has set a limit."""
+        if longest > self._longest:  # what was read from a long line stays in the tables: the limit never falls
+            self._longest = longest
+            limit = self._memory_limit or f"{_MEMORY + self._threads * _BUFFERS * longest // 2**20}MB"
+            self.con.execute(f"SET memory_limit = {quoted(limit)}")
+
+    def _add(self, rows: str) -> None:
+        self.con.execute(f"INSERT INTO flat BY NAME SELECT *, {_HASH} FROM ({rows})")
+
+    def _number_sayings(self, source: str) -> None:
+        self.con.execute(_NEW_SAYINGS.format(source=source))
+        if self.rows("SELECT count(*) > count(DISTINCT h) FROM saying")[0][0]:
+            raise RuntimeError("two sayings with the same hash")
+
     def _source(self, paths: Sequence[Path], gzipped: bool, columns: str, *, strict: bool = False, longest: int = _MAX_OBJECT) -> str:
+        longest = _USUAL_OBJECT if strict else longest
+        self._allow_lines(longest)
         files = ", ".join(quoted(str(path)) for path in paths)
         return (
             f"read_ndjson([{files}], columns = {columns}, ignore_errors = {not strict}, maximum_object_size = {longest},"
