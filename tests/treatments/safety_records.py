@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from itertools import count
 from typing import Any
 
+from calcinosis.derived import DERIVED_FROM
 from calcinosis.findings import expand
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import (
@@ -34,7 +35,6 @@ from calcinosis.knowledge.model import (
     SexIs,
     Suspected,
 )
-from calcinosis.derived import DERIVED_FROM
 from calcinosis.units import conversion_factor
 
 TODAY = date(2024, 6, 1)

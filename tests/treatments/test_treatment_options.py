@@ -18,11 +18,11 @@ from safety_records import AS_OF, Patients, Picture, Says
 from calcinosis.api import Readers, assess, make_readers
 from calcinosis.assessment import assess_batch, evaluate_batch
 from calcinosis.contract import Assessment, OptionOut
+from calcinosis.derived import DERIVED_FROM
 from calcinosis.events import Batch
 from calcinosis.findings import references
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import HypothesisAtLeast, Status
-from calcinosis.labs import DERIVED_FROM
 from calcinosis.options import STANCES
 from calcinosis.sources.fhir import read_resources
 from calcinosis.truth import FALSE
