@@ -16,6 +16,7 @@ from calcinosis.assessment import Assessment, assess_batch
 from calcinosis.engines.local import Cohort, screen_batches, write_summary
 from calcinosis.events import Batch
 from calcinosis.knowledge import Knowledge, load_knowledge
+from calcinosis.reasoning.explain import reason_texts
 from calcinosis.reasoning.plan import make_plan
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir import read_fhir, read_resources
@@ -48,7 +49,9 @@ def make_readers(knowledge_folder: Path | None = None, code_map: Path | None = N
     """
     knowledge = load_knowledge(knowledge_folder)
     index = ConceptIndex(knowledge.codes, knowledge.concepts, code_map=code_map, rxterms=rxterms)
-    make_plan(knowledge).questions.warm()  # compile the rules and load the unit registry now, not with the first patient
+    plan = make_plan(knowledge)  # compile the rules, load the unit registry and look up the words now, not with the first patient
+    plan.questions.warm()
+    reason_texts(plan)
     return Readers(knowledge=knowledge, index=index, text=TextReader(knowledge.concepts.values()))
 
 

@@ -264,8 +264,7 @@ def _current(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -
     mentions = facts.mentioned
     rows, concepts = mentions.rows[chosen], mentions.concepts[chosen]
     time, end, as_of = facts.mention_times[chosen], facts.mention_ends[chosen], facts.as_of[rows]
-    status = facts.mentions["status"].to_list()
-    said_over = np.fromiter((status[i] == ENDED for i in chosen), dtype=np.bool_, count=len(chosen))
+    said_over = (facts.mentions["status"] == ENDED).fill_null(False).to_numpy()[chosen]
     dated = as_of != NO_TIME
     over = said_over | ((end != NO_TIME) & dated & (end <= as_of))
     _, entry = np.unique(rows * len(questions.numbers) + concepts, return_inverse=True)
@@ -312,11 +311,11 @@ def _qualified(facts: Facts, chosen: Ints, questions: Questions, values: Matrix)
 
 def _sites(facts: Facts, chosen: Ints, questions: Questions) -> tuple[Ints, Ints, Mask]:
     """The sites of some mentions: place in ``chosen``, site (−1: not known) of each; and which mentions name any."""
-    column = facts.mentions["sites"].to_list()
-    every = [column[i] for i in chosen]
-    counts = np.fromiter((len(sites or ()) for sites in every), dtype=np.intp, count=len(every))
-    site = questions.numbers.of([site for sites in every for site in sites or ()])
-    return np.repeat(np.arange(len(every)), counts), site, counts > 0
+    column = facts.mentions["sites"]
+    counts = column.list.len().fill_null(0).to_numpy()[chosen].astype(np.intp)
+    told = counts > 0
+    site = questions.numbers.of(column.gather(chosen[told]).explode().to_list() if told.any() else [])  # a list of lists is slow to make
+    return np.repeat(np.arange(len(chosen)), counts), site, told
 
 
 def _same_site(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -> None:

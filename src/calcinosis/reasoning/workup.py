@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from calcinosis.derived import FLAG_DECIDES
-from calcinosis.findings import is_plain
+from calcinosis.findings import Leaf, is_plain
 from calcinosis.knowledge.model import Has, LabIs, LabValue, Outcome, Test
 from calcinosis.leaves import FLAG_MEANS, LeafMatrix
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
@@ -36,18 +36,39 @@ _scenarios: dict[str, tuple[_Scenario, ...]] = {}
 def scenarios(plan: Plan) -> tuple[_Scenario, ...]:
     version = plan.knowledge.version
     if version not in _scenarios:
+        about: dict[str, list[int]] = {}
+        for j, (leaf, _) in enumerate(plan.questions.leaves):
+            about.setdefault(_about(leaf), []).append(j)
         _scenarios[version] = tuple(
-            _scenario(plan, test, outcome, index) for test in plan.knowledge.tests.values() for index, outcome in enumerate(test.outcomes)
+            _scenario(plan, test, outcome, index, about)
+            for test in plan.knowledge.tests.values()
+            for index, outcome in enumerate(test.outcomes)
         )
     return _scenarios[version]
 
 
-def _scenario(plan: Plan, test: Test, outcome: Outcome, index: int) -> _Scenario:
+def _about(leaf: Leaf) -> str:
+    """The concept whose result a leaf reads; empty for none that a test could give."""
+    match leaf:
+        case LabIs():
+            return leaf.lab
+        case LabValue():
+            return leaf.value
+        case Has():
+            return leaf.has
+        case _:
+            return ""
+
+
+def _scenario(plan: Plan, test: Test, outcome: Outcome, index: int, about: dict[str, list[int]]) -> _Scenario:
+    """``about``: concept -> places of the leaves that read it."""
     knowledge = plan.knowledge
     assigns: dict[str, np.int8] = {}
     known: list[str] = []
     flags = {**{FLAG_DECIDES[lab]: flag for lab, flag in outcome.labs.items() if lab in FLAG_DECIDES}, **outcome.labs}
-    for (leaf, _), name in zip(plan.questions.leaves, plan.questions.names, strict=True):
+    reached = {kin for concept in outcome.concepts for kin in (*knowledge.ancestors[concept], *knowledge.descendants[concept])}
+    for j in sorted({j for concept in (*flags, *outcome.labs, *reached) for j in about.get(concept, ())}):
+        leaf, name = plan.questions.leaves[j][0], plan.questions.names[j]
         if isinstance(leaf, LabIs) and leaf.lab in flags:
             if leaf.lab in outcome.labs:
                 known.append(name)
