@@ -24,6 +24,7 @@ from calcinosis.contract import (
     OutcomeOut,
     Reason,
     Record,
+    ReviewOut,
     RiskOut,
     Statement,
     TestOut,
@@ -35,7 +36,7 @@ from calcinosis.facts import Facts, build_facts
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Status
 from calcinosis.leaves import ask
-from calcinosis.options import OptionWriter, chosen_types, review_rows, reviews_in_words
+from calcinosis.options import OptionWriter, chosen_types, reviews_by_patient
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
 from calcinosis.reasoning.explain import BECAUSE, FactTable, reason_texts, reasons_of
 from calcinosis.reasoning.plan import Plan, make_plan
@@ -103,13 +104,12 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[
     evaluation, facts, plan = evaluated.evaluation, evaluated.facts, evaluated.evaluation.plan
     reasons = _rows_by_patient(evaluation, facts)
     changed = changes_by_patient(evaluation)
-    reviews = review_rows(evaluation, facts).partition_by("subject_id", as_dict=True)
     warnings = _warnings(facts, rejects)
     people = {row["subject_id"]: row for row in facts.subjects.to_dicts()}
     shown = evaluation.true("mineral_shown")
     ranks = evaluation.columns.matrix[plan.rank_rows]
     writer = _Writer.of(plan)
-    empty = pl.DataFrame()
+    reviews = reviews_by_patient(evaluation, facts, writer)
     statuses = [{key: _STATUS[rank] for key, rank in zip(plan.hypotheses, column, strict=True)} for column in ranks.T.tolist()]
     leaders = [plan.hypotheses[place] if place >= 0 else None for place in evaluation.leading.tolist()]
     options = OptionWriter(evaluation, facts, writer, [chosen_types(plan, *pair) for pair in zip(statuses, leaders, strict=True)])
@@ -122,7 +122,7 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[
                 leaders[row],
                 options=options,
                 row=row,
-                reviews=reviews.get((subject,), empty).to_dicts(),
+                reviews=reviews.get(row, ([], [])),
                 provisional=not shown[row],
                 reasons=reasons[facts.row_of[subject]],
                 changed=changed.get(row, []),
@@ -242,7 +242,7 @@ class _Writer:
         *,
         options: OptionWriter,
         row: int,
-        reviews: list[dict[str, Any]],
+        reviews: tuple[list[ReviewOut], list[str]],
         provisional: bool,
         reasons: list[dict[str, Any]],
         changed: list[Change],
@@ -254,7 +254,6 @@ class _Writer:
         is_mimic = leading in self.knowledge.mimics
         standing = [key for key in self.knowledge.types if status[key].rank >= Status.PROBABLE.rank]
         diseases = frozenset(owner for (kind, owner), found in by_owner.items() if kind == "disease" and _holds(found))
-        review, review_not_checked = reviews_in_words(reviews, self)
         return Assessment(
             patient_id=person["subject_id"],
             alarms=self._alarms(by_owner),
@@ -269,8 +268,8 @@ class _Writer:
             forms=self._forms(by_owner),
             calciphylaxis_risk=self._risks("type", "calciphylaxis", by_owner),
             workup=self._workup(leading, status, changed),
-            review=review,
-            review_not_checked=review_not_checked,
+            review=reviews[0],
+            review_not_checked=reviews[1],
             options=options.options(row, diseases),
             index_date=person["index_time"],
             index_basis=person["index_basis"],

@@ -33,7 +33,7 @@ from calcinosis.facts import Facts
 from calcinosis.knowledge.model import Status
 from calcinosis.knowledge.treatments import SafetyRule
 from calcinosis.reasoning.evaluate import Evaluation
-from calcinosis.reasoning.explain import REASON_SCHEMA, facts_behind
+from calcinosis.reasoning.explain import REASON_SCHEMA, fact_rows_behind, facts_behind
 from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment
 from calcinosis.truth import FALSE, TRUE, UNKNOWN
 
@@ -57,6 +57,8 @@ REVIEW_SCHEMA: Final[Schema] = {
     "sources": pl.List(pl.String),
     "facts": REASON_SCHEMA["facts"],
 }
+_SAID: Final = ("key", "treatment", "verdict", "urgency", "label", "text", "sources")
+_ORDERS: Final = (("kind", KINDS), ("urgency", URGENCIES), ("verdict", VERDICTS))
 
 
 class Words(Protocol):
@@ -84,20 +86,17 @@ class OptionWriter:
         self._evaluation, self._plan, self._words = evaluation, evaluation.plan, words
         self._names = evaluation.columns.names
         self._types = types
-        decided = [(row, c.id) for row in range(evaluation.subjects.height) for c in self._shown(row)]
-        subjects = evaluation.subjects["subject_id"]
-        pairs = pl.DataFrame(
-            {"subject_id": subjects.gather([row for row, _ in decided]), "id": pl.Series([id_ for _, id_ in decided], dtype=pl.Int32)}
-        )
-        behind = facts_behind(evaluation, facts, pairs)
-        self._facts: dict[tuple[str, int], list[dict[str, Any]]] = {
-            (subject, id_): rows for subject, id_, rows in zip(behind["subject_id"], behind["id"], behind["facts"].to_list(), strict=True)
-        }
+        self._places = [self._names[f"criterion:{id_}"] for id_ in range(self._plan.criteria.height)]
+        self._columns = [evaluation.columns.matrix[:, row].tolist() if types[row] else [] for row in range(evaluation.subjects.height)]
+        shown = [(row, c.id) for row in range(evaluation.subjects.height) for c in self._shown(row)]
+        who, criteria = (np.array(numbers, dtype=np.intp) for numbers in (zip(*shown, strict=True) if shown else ((), ())))
+        self._facts = dict(zip(shown, fact_rows_behind(evaluation, facts, who, criteria), strict=True))
 
     # --- truth of one patient
 
     def _truth(self, criterion: PlannedCriterion, row: int) -> int:
-        return int(self._evaluation.columns.matrix[self._names[criterion.column], row])
+        truth: int = self._columns[row][self._places[criterion.id]]
+        return truth
 
     def _shown(self, row: int) -> Iterable[PlannedCriterion]:
         """The true criteria of a patient whose facts will be shown."""
@@ -107,8 +106,7 @@ class OptionWriter:
                 yield from (c for use in each.uses for c in use.favours if self._truth(c, row) == TRUE)
 
     def _facts_of(self, criterion: PlannedCriterion, row: int) -> list[FactOut]:
-        subject = self._evaluation.subjects["subject_id"][row]
-        return self._words.facts(self._facts.get((subject, criterion.id)))
+        return self._words.facts(self._facts.get((row, criterion.id)))
 
     # --- options
 
@@ -204,7 +202,7 @@ class OptionWriter:
         )
 
     def _missing(self, criterion: PlannedCriterion, row: int) -> list[str]:
-        column = self._evaluation.columns.matrix[:, row]
+        column = self._columns[row]
         lacking = (concept for leaf, concept in self._plan.open_questions[criterion.id] if column[leaf] == UNKNOWN)
         return list(dict.fromkeys(self._words.label(concept) for concept in lacking))
 
@@ -244,13 +242,59 @@ def review_rows(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
     "review": a drug that feeds the disease is being taken. "unsafe": a contraindication or caution of a current treatment holds.
     "not_checked": a drug would need review, and nobody knows whether it is taken.
     """
+    found = _reviews(evaluation)
+    if not found:
+        return pl.DataFrame(schema=REVIEW_SCHEMA)
+    who = np.concatenate([rows for rows, _, _ in found])
+    criteria = np.concatenate([np.full(len(rows), criterion.id, dtype=np.intp) for rows, criterion, _ in found])
+    sayings = _what_reviews_say(evaluation.plan)
+    said = [sayings[id_] for id_ in criteria.tolist()]
+    listed = pl.DataFrame(
+        {
+            "subject_id": evaluation.subjects["subject_id"].gather(who),
+            "kind": [kind for rows, _, kind in found for _ in range(len(rows))],
+            **{name: pl.Series([row[name] for row in said], dtype=REVIEW_SCHEMA[name]) for name in _SAID},
+            "facts": facts_behind(evaluation, facts, who, criteria),
+        }
+    )
+    order = [
+        pl.col(name).replace_strict({word: place for place, word in enumerate(words)}, default=len(words), return_dtype=pl.Int8)
+        for name, words in _ORDERS
+    ]
+    return listed.sort("subject_id", *order, "label").select([pl.col(name).cast(dtype) for name, dtype in REVIEW_SCHEMA.items()])
+
+
+def reviews_by_patient(evaluation: Evaluation, facts: Facts, words: Words) -> dict[int, tuple[list[ReviewOut], list[str]]]:
+    """The same as records: row of the patient -> what to review, and the labels of what could not be checked."""
+    sayings = _what_reviews_say(evaluation.plan)
+    entries = [
+        (row, criterion.id, sayings[criterion.id] | {"kind": kind})
+        for rows, criterion, kind in _reviews(evaluation)
+        for row in rows.tolist()
+    ]
+    entries.sort(key=lambda entry: (entry[0], *(_place(entry[2][name], order) for name, order in _ORDERS), entry[2]["label"]))
+    who, criteria = (np.array([entry[place] for entry in entries], dtype=np.intp) for place in (0, 1))
+    answers: dict[int, tuple[list[ReviewOut], list[str]]] = {}
+    for (row, _, said), rows in zip(entries, fact_rows_behind(evaluation, facts, who, criteria), strict=True):
+        found, not_checked = answers.setdefault(row, ([], []))
+        if said["kind"] == "not_checked":
+            not_checked.append(said["label"])
+        else:
+            shown = {name: said[name] for name in ("key", "kind", "treatment", "verdict", "urgency", "label", "text")}
+            found.append(ReviewOut(**shown, facts=words.facts(rows), citations=words.citations(said["sources"])))
+    return answers
+
+
+def _reviews(evaluation: Evaluation) -> list[tuple[npt.NDArray[np.intp], PlannedCriterion, str]]:
+    """(rows of the patients, criterion, kind) of every review and rule that concerns somebody."""
     plan, columns = evaluation.plan, evaluation.columns
     found: list[tuple[npt.NDArray[np.intp], PlannedCriterion, str]] = []
     for each in plan.reviews:
         taken, holds = columns[each.taken.column], columns[each.when.column] == TRUE
-        found += [
-            (np.flatnonzero(holds & (taken == truth)), each.taken, kind) for kind, truth in (("review", TRUE), ("not_checked", UNKNOWN))
-        ]
+        if holds.any():
+            found += [
+                (np.flatnonzero(holds & (taken == truth)), each.taken, kind) for kind, truth in (("review", TRUE), ("not_checked", UNKNOWN))
+            ]
     for planned in plan.treatments:
         if planned.current is None or planned.treatment.kind != "drug":  # a procedure is done, it does not go on
             continue
@@ -258,65 +302,35 @@ def review_rows(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
         for rule, criterion in planned.safety if has_it.any() else ():
             if rule.verdict in UNSAFE:
                 found.append((np.flatnonzero(has_it & (columns[criterion.column] == TRUE)), criterion, "unsafe"))
-    found = [entry for entry in found if len(entry[0])]
-    if not found:
-        return pl.DataFrame(schema=REVIEW_SCHEMA)
-    listed = pl.DataFrame(
-        {
-            "subject_id": evaluation.subjects["subject_id"].gather(np.concatenate([rows for rows, _, _ in found])),
-            "id": np.concatenate([np.full(len(rows), criterion.id, dtype=np.int32) for rows, criterion, _ in found]),
-            "kind": pl.Series([kind for rows, _, kind in found for _ in range(len(rows))], dtype=pl.String),
-        }
-    )
-    behind = facts_behind(evaluation, facts, listed.select("subject_id", "id").unique(maintain_order=True))
-    order = [
-        pl.col(name).replace_strict({word: place for place, word in enumerate(words)}, default=len(words), return_dtype=pl.Int8)
-        for name, words in (("kind", KINDS), ("urgency", URGENCIES), ("verdict", VERDICTS))
-    ]
-    return (
-        listed.join(_what_reviews_say(plan), on="id", maintain_order="left")
-        .join(behind, on=["subject_id", "id"], how="left", maintain_order="left")
-        .sort("subject_id", *order, "label")
-        .select([pl.col(name).cast(dtype) for name, dtype in REVIEW_SCHEMA.items()])
-    )
+    return [entry for entry in found if len(entry[0])]
 
 
-_sayings: dict[str, pl.DataFrame] = {}
+def _place(word: str | None, order: Sequence[str]) -> int:
+    return order.index(word) if word in order else len(order)
 
 
-def _what_reviews_say(plan: Plan) -> pl.DataFrame:
-    """id of the criterion -> key, treatment, verdict, urgency, label, text and sources; one table per knowledge version."""
+_sayings: dict[str, dict[int, dict[str, Any]]] = {}
+
+
+def _what_reviews_say(plan: Plan) -> dict[int, dict[str, Any]]:
+    """id of the criterion -> what the entry says, whoever the patient is; built once per knowledge version."""
     if plan.knowledge.version not in _sayings:
-        rows: list[tuple[object, ...]] = [
-            (each.taken.id, review.key, None, None, review.urgency, review.label, review.text, list(review.sources))
+        said: dict[int, dict[str, Any]] = {
+            each.taken.id: {
+                "key": each.review.key, "treatment": None, "verdict": None, "urgency": each.review.urgency,
+                "label": each.review.label, "text": each.review.text, "sources": list(each.review.sources),
+            }
             for each in plan.reviews
-            for review in [each.review]
-        ]
-        rows += [
-            (
-                criterion.id, rule.key, planned.treatment.key, rule.verdict, None, f"{planned.treatment.label}: {rule.label}",
-                " ".join(filter(None, (rule.why, rule.advice))), list(rule.sources),
-            )
-            for planned in plan.treatments
-            for rule, criterion in planned.safety
-        ]  # fmt: skip
-        names = ("key", "treatment", "verdict", "urgency", "label", "text", "sources")
-        _sayings[plan.knowledge.version] = pl.DataFrame(
-            rows, schema={"id": pl.Int32, **{name: REVIEW_SCHEMA[name] for name in names}}, orient="row"
-        )
+        }  # fmt: skip
+        for planned in plan.treatments:
+            for rule, criterion in planned.safety:
+                said[criterion.id] = {
+                    "key": rule.key, "treatment": planned.treatment.key, "verdict": rule.verdict, "urgency": None,
+                    "label": f"{planned.treatment.label}: {rule.label}", "text": " ".join(filter(None, (rule.why, rule.advice))),
+                    "sources": list(rule.sources),
+                }  # fmt: skip
+        _sayings[plan.knowledge.version] = said
     return _sayings[plan.knowledge.version]
-
-
-def reviews_in_words(rows: Sequence[Mapping[str, Any]], words: Words) -> tuple[list[ReviewOut], list[str]]:
-    """The rows of one patient as records, and the labels of those that could not be checked."""
-    found = [
-        ReviewOut(
-            **{name: row[name] for name in ("key", "kind", "treatment", "verdict", "urgency", "label", "text")},
-            facts=words.facts(row["facts"]), citations=words.citations(row["sources"]),
-        )
-        for row in rows if row["kind"] != "not_checked"
-    ]  # fmt: skip
-    return found, [row["label"] for row in rows if row["kind"] == "not_checked"]
 
 
 def _unchecked(rule: SafetyRule, missing: list[str], because: str | None) -> UncheckedOut:

@@ -22,7 +22,7 @@ from calcinosis.findings import leaf_id
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import AgeIs, LabValue
 from calcinosis.knowledge.treatments import CurrentDrugReview, SafetyRule
-from calcinosis.options import OptionWriter, review_rows, reviews_in_words
+from calcinosis.options import OptionWriter, reviews_by_patient
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment, make_plan
 from calcinosis.sources.fhir import read_resources
@@ -322,11 +322,8 @@ def review_patients() -> tuple[Evaluated, list[Reviewed]]:
 def reviewed() -> list[tuple[Reviewed, list[ReviewOut], list[str]]]:
     evaluated, cases = review_patients()
     evaluation, words = evaluated.evaluation, Plain(evaluated.evaluation.plan.knowledge)
-    rows = review_rows(evaluation, evaluated.facts).partition_by("subject_id", as_dict=True)
-    subjects = evaluation.subjects["subject_id"]
-    return [
-        (case, *reviews_in_words(rows[subjects[case.row],].to_dicts() if (subjects[case.row],) in rows else [], words)) for case in cases
-    ]
+    rows = reviews_by_patient(evaluation, evaluated.facts, words)
+    return [(case, *rows.get(case.row, ([], []))) for case in cases]
 
 
 def test_a_drug_under_review_is_named_with_the_entry_that_shows_it(reviewed: list[tuple[Reviewed, list[ReviewOut], list[str]]]) -> None:

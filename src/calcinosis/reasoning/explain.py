@@ -364,21 +364,36 @@ def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
     )
 
 
-def facts_behind(evaluation: Evaluation, facts: Facts, decided: pl.DataFrame) -> pl.DataFrame:
+def facts_behind(evaluation: Evaluation, facts: Facts, who: Ints, criteria: Ints) -> pl.Series:
     """The facts that argue for some true criteria.
 
     Args:
-        decided: subject_id, id (of ``plan.criteria``).
+        who: row of the patient in ``evaluation``.
+        criteria: row of ``plan.criteria``.
 
     Returns:
-        subject_id, id, facts; null where nothing on record argues for it.
+        To each pair ``REASON_SCHEMA["facts"]``; null where nothing on record argues for it.
     """
-    people = decided["subject_id"].to_list()
-    place = {subject: at for at, subject in enumerate(evaluation.subjects["subject_id"].to_list())}
-    rows, who, criteria = look_up(facts.row_of, people, -1), look_up(place, people, -1), np.array(decided["id"].to_list(), dtype=np.intp)
-    table, true = FactTable(facts), np.zeros(len(rows), dtype=np.bool_)
-    found = _with_facts(rows, who, criteria, true, evaluation.columns.matrix, table, reason_texts(evaluation.plan))
-    return decided.select("subject_id", "id").with_columns(_lists(table.table()[found.fact], found.fact_of, len(rows)).alias("facts"))
+    table = FactTable(facts)
+    found = _behind(evaluation, table, who, criteria)
+    return _lists(table.table()[found.fact], found.fact_of, len(who)).alias("facts")
+
+
+def fact_rows_behind(evaluation: Evaluation, facts: Facts, who: Ints, criteria: Ints) -> list[list[dict[str, Any]]]:
+    """The same as records, for a few patients."""
+    table = FactTable(facts)
+    found = _behind(evaluation, table, who, criteria)
+    said = table.rows(found.fact)
+    lists: list[list[dict[str, Any]]] = [[] for _ in range(len(who))]
+    for place, fact in zip(found.fact_of.tolist(), found.fact.tolist(), strict=True):
+        lists[place].append(said[fact])
+    return lists
+
+
+def _behind(evaluation: Evaluation, table: FactTable, who: Ints, criteria: Ints) -> Reasons:
+    subjects = evaluation.subjects["subject_id"].gather(who).to_list()
+    rows, true = look_up(table.facts.row_of, subjects, -1), np.zeros(len(who), dtype=np.bool_)
+    return _with_facts(rows, who, criteria, true, evaluation.columns.matrix, table, reason_texts(evaluation.plan))
 
 
 def _lists(rows: pl.DataFrame, owner: Ints, n: int) -> pl.Series:
