@@ -234,8 +234,12 @@ class Case:
         for m in mentions:
             ends = [o["end_time"] or o["time"] for o in mentions if o["concept"] == m["concept"] and over(o)]
             replaced = m["time"] is not None and any(end is not None and m["time"] < end for end in ends)
-            if over(m) or replaced:
-                answers.append(False)
+            done = self.knowledge.concepts[leaf.current].kind == "procedure"
+            last = m["end_time"] or m["time"]
+            if done and (m["time"] is None or now is None or whole_days(now - last) <= within):
+                answers.append(True)
+            elif over(m) or replaced:
+                answers.append(False if m["concept"] == leaf.current else None)  # the end of one drug does not end its class
             elif m["time"] is None or now is None or whole_days(now - m["time"]) <= within:
                 answers.append(True)
             else:
@@ -436,7 +440,7 @@ class Case:
             case LabValue():
                 return self.lab_value(criterion, now)
             case AgeIs():
-                return self.inside(self.age, criterion.at_least, criterion.below)
+                return self.inside(self.age_at(self.now) if now else self.age, criterion.at_least, criterion.below)
             case SexIs():
                 return None if self.person["sex"] is None else self.person["sex"] == criterion.sex
             case FindingRef():

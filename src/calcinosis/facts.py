@@ -70,7 +70,7 @@ class Facts:
     """All facts of a group of patients, as tables and (built when first asked for) as arrays.
 
     Attributes:
-        subjects: subject_id, sex, age_years (at the index date), index_time, index_basis
+        subjects: subject_id, birth_date, sex, age_years (at the index date), age_now (at the as-of date), index_time, index_basis
             ("calcification", "lesion", "as_of", "unknown"), as_of.
         concepts: see ``CONCEPT_FACT_SCHEMA``.
         labs: see ``labs.LAB_FACT_SCHEMA``.
@@ -256,6 +256,7 @@ def _subjects(people: pl.DataFrame, told: _Events, tree: _Tree, as_of: datetime 
         [
             people["subject_id"], birth, people["sex"],
             pl.Series("age_years", age, nan_to_null=True),
+            pl.Series("age_now", years_between(birth.to_numpy(), last), nan_to_null=True),
             moments("index_time", index_time),
             pl.Series("index_basis", [_BASES[place] for place in basis.tolist()], dtype=pl.String),
             moments("as_of", last),

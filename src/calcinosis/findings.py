@@ -34,7 +34,7 @@ Leaf = Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs
 
 
 def leaf_id(leaf: Leaf, *, now: bool = False) -> str:
-    """The column that holds a leaf. ``now`` asks for the latest measurement instead of the one at the index date."""
+    """The column that holds a leaf. ``now`` asks for the latest measurement and today's age instead of those at the index date."""
     match leaf:
         case Has():
             return "has:" + leaf.has + (f"@{leaf.at}" if leaf.at else "") + _qualifiers(leaf)
@@ -49,7 +49,7 @@ def leaf_id(leaf: Leaf, *, now: bool = False) -> str:
         case LabValue():
             return f"value:{leaf.value}:[{leaf.at_least},{leaf.below}){leaf.unit}" + (":now" if now else "")
         case AgeIs():
-            return f"age:[{leaf.at_least},{leaf.below})"
+            return f"age:[{leaf.at_least},{leaf.below})" + (":now" if now else "")
         case SexIs():
             return f"sex:{leaf.sex}"
 

@@ -34,6 +34,7 @@ FLAG_MEANS = {  # asked -> (flags that say yes, flags that say no); any other fl
 
 
 _FLAG: Final = {flag: place for place, flag in enumerate(FLAGS)}
+_DONE: Final = ("procedure",)  # kinds of concepts that are done and do not go on
 _MOMENTS: Final = {"index": 0, "now": 1, "ever": 2}
 _COMPARATOR: Final = {"<": 1, "<=": 2, ">": 3, ">=": 4}
 
@@ -102,15 +103,18 @@ class Questions:
 
     @cached_property
     def current(self) -> Table:
-        """A recorded concept -> leaf and the days for which an entry counts."""
+        """A recorded concept -> leaf, the days for which an entry counts, whether it is the very concept asked for, and a procedure."""
         usual = self.knowledge.setting("current_within_days") if any(isinstance(leaf, Current) for leaf, _ in self.leaves) else None
         rows = [
-            (self.numbers[shown_by], j, usual if leaf.within_days is None else leaf.within_days)
+            (
+                self.numbers[shown_by], j, usual if leaf.within_days is None else leaf.within_days, shown_by == leaf.current,
+                self.knowledge.concepts[leaf.current].kind in _DONE,
+            )
             for j, (leaf, _) in enumerate(self.leaves)
             if isinstance(leaf, Current)
             for shown_by in self.knowledge.descendants[leaf.current]
-        ]
-        return Table(rows, (np.intp, np.float64), len(self.numbers))
+        ]  # fmt: skip
+        return Table(rows, (np.intp, np.float64, np.bool_, np.bool_), len(self.numbers))
 
     @cached_property
     def qualified(self) -> Table:
@@ -182,8 +186,8 @@ class Questions:
         return Table(rows, (np.intp, np.float64, np.float64), len(self.numbers) * len(_MOMENTS))
 
     @cached_property
-    def person(self) -> tuple[tuple[int, AgeIs | SexIs], ...]:
-        return tuple((j, leaf) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, AgeIs | SexIs))
+    def person(self) -> tuple[tuple[int, AgeIs | SexIs, bool], ...]:
+        return tuple((j, leaf, now) for j, (leaf, now) in enumerate(self.leaves) if isinstance(leaf, AgeIs | SexIs))
 
     def warm(self) -> None:
         """Build every table that is otherwise built on first use."""
@@ -226,10 +230,10 @@ def ask(facts: Facts, questions: Questions, closed_world: frozenset[str] = froze
             answer(facts, concerned, questions, values)
     if facts.labs.height:
         _labs(facts, questions, values)
-    age = subjects["age_years"].to_numpy()
+    age, age_now = subjects["age_years"].to_numpy(), subjects["age_now"].to_numpy()
     sex = np.array([sex or "" for sex in subjects["sex"].to_list()], dtype=np.object_)
-    for j, leaf in questions.person:
-        values[j] = _person(leaf, age, sex)
+    for j, leaf, now in questions.person:
+        values[j] = _person(leaf, age_now if now else age, sex)
     if closed_world:
         spoken = facts.recorded  # also if only suspected
         for concept, asked in questions.closed(closed_world).items():
@@ -260,7 +264,11 @@ def _any(values: Matrix, leaf: Ints, rows: Ints, truth: Truth) -> None:
 
 
 def _current(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -> None:
-    """An entry is over when it says so, when its end has come, or when a later entry of the same concept ended."""
+    """An entry is over when it says so, when its end has come, or when a later entry of the same concept ended.
+
+    The end of one drug does not end its class: another may be taken. What is done (an operation) does not go on; it counts as current
+    for the days asked for after it ended.
+    """
     mentions = facts.mentioned
     rows, concepts = mentions.rows[chosen], mentions.concepts[chosen]
     time, end, as_of = facts.mention_times[chosen], facts.mention_ends[chosen], facts.as_of[rows]
@@ -272,10 +280,12 @@ def _current(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -
     np.maximum.at(last_end, entry[over], np.where(end != NO_TIME, end, time)[over])
     is_open = ~over & ~((time != NO_TIME) & (time < last_end[entry]))
     goes_on = (end != NO_TIME) & dated & (end > as_of)
-    which, leaf, within = questions.current.of(concepts)
-    near = (~dated | (time == NO_TIME))[which] | (_days(as_of - time)[which] <= within)
-    truth = np.where(is_open[which], np.where(near | goes_on[which], TRUE, UNKNOWN), FALSE)
-    _any(values, leaf, rows[which], truth)
+    which, leaf, within, itself, done = questions.current.of(concepts)
+    undated = (~dated | (time == NO_TIME))[which]
+    near = undated | (_days(as_of - time)[which] <= within)
+    lately = undated | (_days(as_of - np.where(end != NO_TIME, end, time))[which] <= within)
+    truth = np.where(is_open[which], np.where(near | goes_on[which], TRUE, UNKNOWN), np.where(itself, FALSE, UNKNOWN))
+    _any(values, leaf, rows[which], np.where(done & lately, TRUE, truth))
 
 
 def _days(difference: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -107,8 +107,8 @@ def ways(criterion: Criterion, truth: bool, knowledge: Knowledge) -> list[Way]:
             return [way for start in range(len(parts)) for way in _together((parts[start:] + parts[:start])[:n], truth, knowledge)]
         case Has():
             return [(Says(criterion.has, "present" if truth else "absent", criterion.at, days_ago=0),)]
-        case Current() if not truth and len(knowledge.descendants[criterion.current]) > 1:
-            return [(Says(criterion.current, "absent"),)]  # the end of one statin says nothing of the others
+        case Current() if not truth and not ends_by_itself(criterion.current, knowledge):
+            return [(Says(criterion.current, "absent"),)]
         case Current():
             return [(Says(criterion.current, "now" if truth else "over", days_ago=_recent(criterion.within_days)),)]
         case Suspected():
@@ -122,6 +122,12 @@ def ways(criterion: Criterion, truth: bool, knowledge: Knowledge) -> list[Way]:
         case HypothesisAtLeast():
             return [(Picture(criterion.hypothesis),)] if truth else [()]
     return []  # same_site: no safety rule asks it directly
+
+
+def ends_by_itself(concept: str, knowledge: Knowledge) -> bool:
+    """The end of one statin says nothing of the others, and a procedure is done and does not go on."""
+    alone = len(knowledge.ancestors[concept]) == 1 and len(knowledge.descendants[concept]) == 1
+    return alone and knowledge.concepts[concept].kind != "procedure"
 
 
 def _recent(within_days: float | None) -> int:

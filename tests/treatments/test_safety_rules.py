@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import pytest
-from safety_records import AS_OF, Measured, Patients, Person, Picture, Way, inside, limits_of, measures, ways
+from safety_records import AS_OF, Measured, Patients, Person, Picture, Way, ends_by_itself, inside, limits_of, measures, ways
 
 from calcinosis.api import make_readers
 from calcinosis.assessment import Evaluated, evaluate_batch
@@ -310,7 +310,10 @@ def review_patients() -> tuple[Evaluated, list[Reviewed]]:
             for reason in reasons:
                 add(review, concept, "taken", (*reason, Says(concept, "now")))
             others = tuple(Says(other, "absent") for other in review.concepts if other != concept)
-            add(review, concept, "ended", (*reasons[0], *others, Says(concept, "over")))
+            if not any(other in knowledge.ancestors[concept] for other in review.concepts if other != concept) and ends_by_itself(
+                concept, knowledge
+            ):
+                add(review, concept, "ended", (*reasons[0], *others, Says(concept, "over")))
             add(review, concept, "unknown", reasons[0])
             for reason in ways(review.when, False, knowledge)[:1]:
                 add(review, concept, "no reason", (*reason, Says(concept, "now")))

@@ -170,7 +170,8 @@ class Current(Closed):
     """The concept goes on now (a drug being taken, a pregnancy), seen from the as-of date.
 
     True: affirmed, not ended or stopped before the as-of date, and undated or recorded within ``within_days`` before it
-    (default: setting ``current_within_days``). False: denied, or ended. Unknown: never recorded, or only longer ago without an end.
+    (default: setting ``current_within_days``). False: denied, or ended; the end of one drug does not end its class. Unknown: never
+    recorded, or only longer ago without an end. A procedure is done and does not go on: it counts for ``within_days`` after it ended.
     """
 
     current: str
@@ -215,7 +216,7 @@ class LabValue(Closed):
 
 
 class AgeIs(Closed):
-    """Age in years at the index date, in [at_least, below)."""
+    """Age in years, in [at_least, below): at the index date; in an alarm, a use or a safety rule today's."""
 
     age: Literal["years"]
     at_least: float | None = None
