@@ -7,6 +7,7 @@ facts, and a rule that cannot be checked is shown as such. The order is explaine
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -86,6 +87,7 @@ class OptionWriter:
         self._evaluation, self._plan, self._words = evaluation, evaluation.plan, words
         self._names = evaluation.columns.names
         self._types = types
+        self._labels = _labels_of_questions(self._plan, words)
         self._places = [self._names[f"criterion:{id_}"] for id_ in range(self._plan.criteria.height)]
         self._columns = [evaluation.columns.matrix[:, row].tolist() if types[row] else [] for row in range(evaluation.subjects.height)]
         shown = [(row, c.id) for row in range(evaluation.subjects.height) for c in self._shown(row)]
@@ -191,20 +193,19 @@ class OptionWriter:
             if truth == TRUE:
                 holds.append(self._rule(rule, self._facts_of(criterion, row)))
             elif truth == UNKNOWN:
-                not_checked.append(_unchecked(rule, self._missing(criterion, row), None))
+                not_checked.append(_unchecked(*_names(rule), self._missing(criterion, row), None))
             else:
                 cleared += 1
-        not_checked += [_unchecked(rule, [], rule.not_checkable) for rule in each.treatment.safety if rule.not_checkable]
+        not_checked += [_unchecked(*_names(rule), (), rule.not_checkable) for rule in each.treatment.safety if rule.not_checkable]
         return (
             sorted(holds, key=lambda each: VERDICTS.index(each.verdict)),
             sorted(not_checked, key=lambda each: VERDICTS.index(each.verdict)),
             cleared,
         )
 
-    def _missing(self, criterion: PlannedCriterion, row: int) -> list[str]:
+    def _missing(self, criterion: PlannedCriterion, row: int) -> tuple[str, ...]:
         column = self._columns[row]
-        lacking = (concept for leaf, concept in self._plan.open_questions[criterion.id] if column[leaf] == UNKNOWN)
-        return list(dict.fromkeys(self._words.label(concept) for concept in lacking))
+        return tuple(dict.fromkeys(label for leaf, label in self._labels[criterion.id] if column[leaf] == UNKNOWN))
 
     def _rule(self, rule: SafetyRule, facts: list[FactOut]) -> SafetyOut:
         return SafetyOut(
@@ -333,8 +334,26 @@ def _what_reviews_say(plan: Plan) -> dict[int, dict[str, Any]]:
     return _sayings[plan.knowledge.version]
 
 
-def _unchecked(rule: SafetyRule, missing: list[str], because: str | None) -> UncheckedOut:
-    return UncheckedOut(rule=rule.key, kind=rule.kind, verdict=rule.verdict, label=rule.label, missing=missing, because=because)
+_labels: dict[str, dict[int, tuple[tuple[int, str], ...]]] = {}
+
+
+def _labels_of_questions(plan: Plan, words: Words) -> dict[int, tuple[tuple[int, str], ...]]:
+    """Criterion -> the leaves it may lack, each with its label; built once per knowledge version."""
+    if plan.knowledge.version not in _labels:
+        _labels[plan.knowledge.version] = {
+            id_: tuple((leaf, words.label(concept)) for leaf, concept in questions) for id_, questions in plan.open_questions.items()
+        }
+    return _labels[plan.knowledge.version]
+
+
+def _names(rule: SafetyRule) -> tuple[str, str, str, str]:
+    return rule.key, rule.kind, rule.verdict, rule.label
+
+
+@lru_cache(maxsize=50_000)
+def _unchecked(rule: str, kind: str, verdict: str, label: str, missing: tuple[str, ...], because: str | None) -> UncheckedOut:
+    """The same rule lacks the same in many patients."""
+    return UncheckedOut(rule=rule, kind=kind, verdict=verdict, label=label, missing=list(missing), because=because)
 
 
 def _order_key(order: OrderOut) -> tuple[int, ...]:
