@@ -5,6 +5,7 @@ The records it returns are the JSON contract (:mod:`calcinosis.contract`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,7 +31,7 @@ from calcinosis.contract import (
     TypeAssessment,
     UnknownFact,
 )
-from calcinosis.events import Batch
+from calcinosis.events import Batch, stacked
 from calcinosis.facts import Facts, build_facts
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Status
@@ -60,7 +61,9 @@ __all__ = [
     "TestOut",
     "TypeAssessment",
     "UnknownFact",
+    "Writer",
     "assess_batch",
+    "assess_together",
     "evaluate_batch",
     "in_words",
 ]
@@ -95,8 +98,12 @@ def assess_batch(
     return in_words(evaluated, batch.rejects)
 
 
-def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[Assessment]:
-    """Turn evaluated patients into :class:`Assessment` records."""
+def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None, *, with_options: bool = True) -> list[Assessment]:
+    """Turn evaluated patients into :class:`Assessment` records.
+
+    Args:
+        with_options: False leaves ``options`` empty, for a caller that shows none of them (they are half of the work).
+    """
     evaluation, facts, plan = evaluated.evaluation, evaluated.facts, evaluated.evaluation.plan
     reasons = explain(evaluation, facts).partition_by("subject_id", as_dict=True)
     missing = missing_tests(evaluation)
@@ -105,13 +112,14 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[
     warnings = _warnings(facts, rejects)
     people = {row["subject_id"]: row for row in facts.subjects.to_dicts()}
     shown = evaluation.true("mineral_shown")
-    writer = _Writer(plan)
+    writer = Writer(plan)
     empty = pl.DataFrame()
     rows = range(evaluation.subjects.height)
     ranks = {key: evaluation.rank(key).tolist() for key in plan.hypotheses}
     statuses = [{key: list(Status)[rank[row]] for key, rank in ranks.items()} for row in rows]
     leaders = [plan.hypotheses[place] if place >= 0 else None for place in evaluation.leading.tolist()]
-    options = OptionWriter(evaluation, facts, writer, [chosen_types(plan, *pair) for pair in zip(statuses, leaders, strict=True)])
+    chosen = [chosen_types(plan, *pair) if with_options else [] for pair in zip(statuses, leaders, strict=True)]
+    options = OptionWriter(evaluation, facts, writer, chosen)
     answers = []
     for row, subject in enumerate(evaluation.subjects["subject_id"]):
         answers.append(
@@ -131,6 +139,33 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None) -> list[
     return answers
 
 
+def assess_together(batches: Sequence[Batch], knowledge: Knowledge, *, with_options: bool = True) -> list[Assessment]:
+    """Assess several one-patient batches as one table: the same answers as one by one, in a fraction of the time.
+
+    Raises:
+        ValueError: a batch does not hold exactly one patient.
+    """
+    for batch in batches:
+        if batch.patients.height != 1:
+            raise ValueError(f"expected one patient, the record holds {batch.patients.height}")
+    if len(batches) == 1:  # the usual case needs no second names
+        return in_words(evaluate_batch(batches[0], knowledge), batches[0].rejects, with_options=with_options)
+    answers = in_words(evaluate_batch(stacked(batches), knowledge), with_options=with_options)
+    return [
+        answer.model_copy(
+            update={
+                "patient_id": batch.patients["subject_id"][0],
+                "warnings": answer.warnings + _in_lines(batch.rejects.to_dicts()),
+            }
+        )
+        for answer, batch in zip(answers, batches, strict=True)
+    ]
+
+
+def _in_lines(rows: list[dict[str, Any]]) -> list[str]:
+    return [f"{row['record'] or row['file']}: {row['reason']}" for row in rows]
+
+
 def _warnings(facts: Facts, rejects: pl.DataFrame | None) -> dict[str, list[str]]:
     """Per patient, the measurements whose unit could not be used; of a lone patient also what the reader could not use."""
     rows = facts.rejects.sort("record", "reason").to_dicts()
@@ -138,11 +173,11 @@ def _warnings(facts: Facts, rejects: pl.DataFrame | None) -> dict[str, list[str]
         rows += [row | {"subject_id": facts.subjects["subject_id"][0]} for row in rejects.to_dicts()]
     warnings: dict[str, list[str]] = {}
     for row in rows:
-        warnings.setdefault(row["subject_id"], []).append(f"{row['record'] or row['file']}: {row['reason']}")
+        warnings.setdefault(row["subject_id"], []).extend(_in_lines([row]))
     return warnings
 
 
-class _Writer:
+class Writer:
     """Puts rows into words with the labels and references of one knowledge base."""
 
     def __init__(self, plan: Plan) -> None:

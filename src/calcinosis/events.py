@@ -7,6 +7,7 @@ point back. See https://github.com/Medical-Event-Data-Standard/meds for the MEDS
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -83,3 +84,15 @@ class Batch:
     records_ignored: int = 0
     records_rejected: int = 0
     not_read: dict[str, int] = field(default_factory=dict)  # "long free text" -> count, shown in the report
+
+
+def stacked(batches: Sequence[Batch]) -> Batch:
+    """Several one-patient batches as one; the patients are renamed to "0", "1" ..., because two records may use one id.
+
+    Only patients and events are carried over: an account belongs to the record it was made for.
+    """
+    names = [pl.lit(str(place)).alias("subject_id") for place in range(len(batches))]
+    return Batch(
+        patients=pl.concat([batch.patients.with_columns(name) for batch, name in zip(batches, names, strict=True)]),
+        events=pl.concat([batch.events.with_columns(name) for batch, name in zip(batches, names, strict=True)]),
+    )

@@ -237,8 +237,11 @@ class OptionWriter:
 # --- what the patient has now ------------------------------------------------------------------------
 
 
-def review_rows(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
+def review_rows(evaluation: Evaluation, facts: Facts, kinds: frozenset[str] = frozenset({"drug"})) -> pl.DataFrame:
     """Current treatment that deserves a second look, of all patients at once (``REVIEW_SCHEMA``), the most urgent first.
+
+    Args:
+        kinds: of treatment. A drug goes on; a procedure is done, so it is looked at only while it is being ordered.
 
     "review": a drug that feeds the disease is being taken. "unsafe": a contraindication or caution of a current treatment holds.
     "not_checked": a drug would need review, and nobody knows whether it is taken.
@@ -251,7 +254,7 @@ def review_rows(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
             (np.flatnonzero(holds & (taken == truth)), each.taken, kind) for kind, truth in (("review", TRUE), ("not_checked", UNKNOWN))
         ]
     for planned in plan.treatments:
-        if planned.current is None or planned.treatment.kind != "drug":  # a procedure is done, it does not go on
+        if planned.current is None or planned.treatment.kind not in kinds:
             continue
         has_it = columns[planned.current.column] == TRUE
         for rule, criterion in planned.safety if has_it.any() else ():
