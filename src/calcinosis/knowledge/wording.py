@@ -11,9 +11,11 @@ from calcinosis.knowledge.loader import Knowledge
 from calcinosis.knowledge.model import (
     AgeIs,
     All,
+    AnyKnown,
     AnyOf,
     AtLeast,
     Criterion,
+    Current,
     FindingRef,
     Has,
     HasAny,
@@ -32,7 +34,10 @@ from calcinosis.knowledge.model import (
 Namer = Callable[[str, str], str]  # (table, key) -> how the entry is called
 Outline = tuple[str, list["Outline"]]  # a line, and what stands under it
 
-CRITERIA = (All, AnyOf, AtLeast, Not, Known, FindingRef, HypothesisAtLeast, Has, HasAny, Suspected, SameSite, LabIs, LabValue, AgeIs, SexIs)
+CRITERIA = (
+    All, AnyOf, AnyKnown, AtLeast, Not, Known, FindingRef, HypothesisAtLeast, Has, Current, HasAny, Suspected, SameSite, LabIs, LabValue,
+    AgeIs, SexIs,
+)  # fmt: skip
 
 
 def setting_value(knowledge: Knowledge, key: str) -> str:
@@ -67,6 +72,8 @@ def outline(criterion: Criterion, name: Namer) -> Outline:
             return "all of", [outline(part, name) for part in parts]
         case AnyOf(any_=parts):
             return "any of", [outline(part, name) for part in parts]
+        case AnyKnown(any_known=parts):
+            return "any of, as far as measured", [outline(part, name) for part in parts]
         case AtLeast(at_least=count, of=parts):
             return f"at least {count} of", [outline(part, name) for part in parts]
         case Not(not_=Known(known=part)):
@@ -83,6 +90,8 @@ def _leaf(criterion: Criterion, name: Namer) -> str:
     match criterion:
         case Has():
             return f"{name('concepts', criterion.has)} is recorded{_qualifiers(criterion, name)}"
+        case Current(current=key, within_days=days):
+            return f"{name('concepts', key)} goes on now" + (f" (recorded within {days:g} days)" if days is not None else "")
         case HasAny(has_any=keys, at=site):
             listed = ", ".join(name("concepts", key) for key in keys)
             return f"recorded is any of: {listed}" + (f"; at this site: {name('concepts', site)}" if site else "")

@@ -16,7 +16,7 @@ class CdsClient(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     iss: str = Field(min_length=1)
-    jku: str | None = Field(None, description="URL of the client's JWK Set; a token may name no other")
+    jku: str | None = Field(default=None, description="URL of the client's JWK Set; a token may name no other")
     jwks_file: Path | None = None
 
     @model_validator(mode="after")
@@ -36,33 +36,33 @@ class Settings(BaseSettings):
     # where
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    public_url: str = Field("", description="address that clients use; default http://host:port")
-    app_url: str | None = Field(None, description="page that a card links to")
-    smart_launch_url: str | None = Field(None, description="SMART launch URL that a card links to")
+    public_url: str = Field(default="", description="address that clients use; default http://host:port")
+    app_url: str | None = Field(default=None, description="page that a card links to")
+    smart_launch_url: str | None = Field(default=None, description="SMART launch URL that a card links to")
     cors_origins: tuple[str, ...] = ()
 
     # who
     cds_clients: tuple[CdsClient, ...] = ()
     oidc_issuer: str | None = None
     oidc_audience: str | None = None
-    oidc_jwks_url: str | None = Field(None, description="default: as the issuer's discovery document says")
+    oidc_jwks_url: str | None = Field(default=None, description="default: as the issuer's discovery document says")
     metrics_token: str | None = None
-    require_authentication: bool = Field(False, description="also on loopback, for instance behind a reverse proxy")
+    require_authentication: bool = Field(default=False, description="also on loopback, for instance behind a reverse proxy")
 
     # how much
-    workers: Annotated[int, Field(ge=0, le=64)] = Field(1, description="processes that assess; 0: a thread of this process")
-    together: Annotated[int, Field(ge=1, le=64)] = Field(8, description="waiting records that one worker assesses at once")
-    max_body_bytes: int = Field(8_000_000, description="of a request, after decompression")
+    workers: Annotated[int, Field(ge=0, le=64)] = Field(default=1, description="processes that assess; 0: a thread of this process")
+    together: Annotated[int, Field(ge=1, le=64)] = Field(default=8, description="waiting records that one worker assesses at once")
+    max_body_bytes: int = Field(default=8_000_000, description="of a request, after decompression")
     max_depth: int = 64
     max_entries: int = 5_000
     max_orders: int = 50
     max_waiting: int = 200
     seconds_per_request: float = 20.0
-    requests_per_second: float = Field(100.0, description="per client, on average")
+    requests_per_second: float = Field(default=100.0, description="per client, on average")
     burst: int = 200
 
     # FHIR servers
-    fhir_servers: tuple[str, ...] = Field((), description="base URLs that may be asked for what a prefetch lacks")
+    fhir_servers: tuple[str, ...] = Field(default=(), description="base URLs that may be asked for what a prefetch lacks")
     fhir_seconds: float = 5.0
     fhir_pages: int = 10
     fhir_bytes: int = 8_000_000
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     # what
     code_map: Path | None = None
     rxterms: Path | None = None
-    audit_log: Path | None = Field(None, description="default: standard error")
+    audit_log: Path | None = Field(default=None, description="default: standard error")
 
     @model_validator(mode="after")
     def is_safe(self) -> Settings:
