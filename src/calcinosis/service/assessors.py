@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import multiprocessing
+import os
 from collections import deque
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -100,6 +101,7 @@ class Assessors:
     def _make_pool(self) -> Executor:
         if self._settings.workers == 0:
             return ThreadPoolExecutor(1, initializer=work.load, initargs=(self._settings.code_map, self._settings.rxterms))
+        os.environ.setdefault("POLARS_MAX_THREADS", "1")  # of the workers: their tables are small, and threads only cost
         return ProcessPoolExecutor(
             self._settings.workers,
             mp_context=multiprocessing.get_context("spawn"),  # a fork of a process with threads may hang

@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-_QUIET: Final = ("httpx", "httpcore", "uvicorn.access")  # they log addresses, which hold patient ids
+_QUIET: Final = ("httpx", "httpx2", "httpcore", "httpcore2", "uvicorn.access")  # they log addresses, which hold patient ids
 
 
 class AuditLog:

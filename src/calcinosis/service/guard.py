@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import Literal
 
-import httpx
+import httpx2 as httpx
 from fastapi import Depends, Request
 
 from calcinosis.service.jwt import CdsVerifier, OidcVerifier, Rejected

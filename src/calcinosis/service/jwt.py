@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+import httpx2 as httpx
 import orjson
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -106,7 +106,7 @@ class SeenTokens:
     def take(self, issuer: str, jti: str, until: float, now: float) -> None:
         while self._until and next(iter(self._until.values())) < now:
             self._until.popitem(last=False)
-        if self._until.get((issuer, jti), 0) >= now:
+        if (issuer, jti) in self._until:  # those that have expired are gone
             raise Rejected("jti was used before")
         if len(self._until) >= self._most:
             raise Rejected("too many tokens at once")  # forgetting one early would let it in again
