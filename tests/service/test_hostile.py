@@ -42,7 +42,7 @@ HOSTILE: dict[str, tuple[bytes, dict[str, str], set[int]]] = {
     "broken JSON": (b'{"resourceType": "Bundle", "' + NAME.encode(), JSON, {400}),
     "two documents": (b"{}{}", JSON, {400}),
     "not UTF-8": (b'{"resourceType":"\xff\xfe"}', JSON, {400}),
-    "UTF-16": ('{"resourceType":"Bundle"}').encode("utf-16"), JSON, {400}),
+    "UTF-16": ('{"resourceType":"Bundle"}'.encode("utf-16"), JSON, {400}),
     "lone surrogate": (b'{"resourceType":"\\ud800"}', JSON, {400, 422}),
     "NaN": (b'{"resourceType":NaN}', JSON, {400}),
     "huge number": (b'{"resourceType":' + b"9" * 5000 + b"}", JSON, {400, 422}),
