@@ -31,7 +31,7 @@ from calcinosis.contract import (
     TypeAssessment,
     UnknownFact,
 )
-from calcinosis.events import Batch, stacked
+from calcinosis.events import Batch, as_recorded, stacked
 from calcinosis.facts import Facts, build_facts
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Status
@@ -98,14 +98,17 @@ def assess_batch(
     return in_words(evaluated, batch.rejects)
 
 
-def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None, *, with_options: bool = True) -> list[Assessment]:
+def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None, *, brief: bool = False) -> list[Assessment]:
     """Turn evaluated patients into :class:`Assessment` records.
 
     Args:
-        with_options: False leaves ``options`` empty, for a caller that shows none of them (they are half of the work).
+        brief: leave ``options`` and each type's ``missing`` empty, for a caller that shows neither: they are most of the work.
     """
     evaluation, facts, plan = evaluated.evaluation, evaluated.facts, evaluated.evaluation.plan
-    reasons = explain(evaluation, facts).partition_by("subject_id", as_dict=True)
+    explained = explain(evaluation, facts)
+    if brief:
+        explained = explained.filter(pl.col("role") != "missing").drop("unknown")
+    reasons = explained.partition_by("subject_id", as_dict=True)
     missing = missing_tests(evaluation)
     changed = what_tests_would_change(evaluation, missing).partition_by("subject_id", as_dict=True)
     reviews = review_rows(evaluation, facts).partition_by("subject_id", as_dict=True)
@@ -118,7 +121,7 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None, *, with_
     ranks = {key: evaluation.rank(key).tolist() for key in plan.hypotheses}
     statuses = [{key: list(Status)[rank[row]] for key, rank in ranks.items()} for row in rows]
     leaders = [plan.hypotheses[place] if place >= 0 else None for place in evaluation.leading.tolist()]
-    chosen = [chosen_types(plan, *pair) if with_options else [] for pair in zip(statuses, leaders, strict=True)]
+    chosen = [[] if brief else chosen_types(plan, *pair) for pair in zip(statuses, leaders, strict=True)]
     options = OptionWriter(evaluation, facts, writer, chosen)
     answers = []
     for row, subject in enumerate(evaluation.subjects["subject_id"]):
@@ -139,7 +142,7 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None, *, with_
     return answers
 
 
-def assess_together(batches: Sequence[Batch], knowledge: Knowledge, *, with_options: bool = True) -> list[Assessment]:
+def assess_together(batches: Sequence[Batch], knowledge: Knowledge, *, brief: bool = False) -> list[Assessment]:
     """Assess several one-patient batches as one table: the same answers as one by one, in a fraction of the time.
 
     Raises:
@@ -149,8 +152,8 @@ def assess_together(batches: Sequence[Batch], knowledge: Knowledge, *, with_opti
         if batch.patients.height != 1:
             raise ValueError(f"expected one patient, the record holds {batch.patients.height}")
     if len(batches) == 1:  # the usual case needs no second names
-        return in_words(evaluate_batch(batches[0], knowledge), batches[0].rejects, with_options=with_options)
-    answers = in_words(evaluate_batch(stacked(batches), knowledge), with_options=with_options)
+        return in_words(evaluate_batch(batches[0], knowledge), batches[0].rejects, brief=brief)
+    answers = in_words(evaluate_batch(stacked(batches), knowledge), brief=brief)
     return [
         answer.model_copy(
             update={
@@ -215,7 +218,7 @@ class Writer:
         return [
             FactOut(
                 concept=row["concept"], label=self.label(row["concept"]), said=row["said"], value=row["value"], time=row["time"],
-                first_time=row["first_time"], last_time=row["last_time"], count=row["n"] or 1, source=row["source"],
+                first_time=row["first_time"], last_time=row["last_time"], count=row["n"] or 1, source=as_recorded(row["source"]),
             )
             for row in rows or ()
         ]  # fmt: skip

@@ -15,7 +15,7 @@ import polars as pl
 
 from calcinosis.assessment import Writer, evaluate_batch
 from calcinosis.contract import ReviewOut
-from calcinosis.events import Batch, stacked
+from calcinosis.events import Batch, renamed, stacked
 from calcinosis.knowledge import Knowledge
 from calcinosis.options import UNSAFE, review_rows, reviews_in_words
 from calcinosis.reasoning.evaluate import Evaluation
@@ -57,12 +57,13 @@ def check_orders(record: Batch, orders: Mapping[str, Batch], selected: Sequence[
     evaluated = evaluate_batch(stacked(variants), knowledge)
     rows = review_rows(evaluated.evaluation, evaluated.facts, KINDS).partition_by("subject_id", as_dict=True)
     words = Writer(plan)
-    with_all = _rows(rows, 0)
+    patient = record.patients["subject_id"][0]
+    with_all = _rows(rows, renamed(0, patient))
     checked = {name: CheckedOrder((), (), ()) for name in selected}
     for place, name in enumerate(known, start=1):
         concepts = _concepts(orders[name], knowledge)
         about = _about(concepts, knowledge)
-        without = {_key(row) for row in _rows(rows, place)}
+        without = {_key(row) for row in _rows(rows, renamed(place, patient))}
         caused = [row for row in with_all if row["kind"] != "not_checked" and (_key(row) not in without or _about_row(row) in about)]
         issues = _once(reviews_in_words(caused, words)[0])
         recorded = dict.fromkeys(orders[name].events["concept"].drop_nulls().to_list())
@@ -87,8 +88,8 @@ def _with(record: Batch, orders: Iterable[Batch]) -> Batch:
     return Batch(patients=record.patients, events=pl.concat([record.events, *(b.events.with_columns(subject) for b in orders)]))
 
 
-def _rows(rows: Mapping[Any, pl.DataFrame], place: int) -> list[dict[str, Any]]:
-    found = rows.get((str(place),))
+def _rows(rows: Mapping[Any, pl.DataFrame], name: str) -> list[dict[str, Any]]:
+    found = rows.get((name,))
     return [] if found is None else found.to_dicts()
 
 

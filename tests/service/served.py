@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -104,7 +105,8 @@ def stub(answer: Callable[[str, dict[str, str]], Answer | bytes]) -> Iterator[st
                 self.send_header("Location", str(said[1]))
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(OSError):  # the client hung up
+                self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
             """Silent."""

@@ -71,7 +71,7 @@ def load(code_map: Path | None, rxterms: Path | None) -> None:
     if multiprocessing.parent_process() is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
     _readers = make_readers(None, code_map, rxterms)
-    _assess([read_resources([{"resourceType": "Patient", "id": "nobody"}], _readers.index, _readers.text)], options=True)
+    _assess([read_resources([{"resourceType": "Patient", "id": "nobody"}], _readers.index, _readers.text)], brief=False)
 
 
 def answer(jobs: Sequence[Job]) -> list[Done]:
@@ -86,9 +86,9 @@ def answer(jobs: Sequence[Job]) -> list[Done]:
                 read.append((place, _read(job)))
         except Exception as error:
             done[place] = _failed(error)
-    for options in (False, True):
-        group = [(place, batch) for place, batch in read if (jobs[place].kind in ("json", "fhir")) == options]
-        for place, found in zip([place for place, _ in group], _assess_all([batch for _, batch in group], options), strict=True):
+    for brief in (True, False):
+        group = [(place, batch) for place, batch in read if (jobs[place].kind == "patient") == brief]
+        for place, found in zip([place for place, _ in group], _assess_all([batch for _, batch in group], brief), strict=True):
             done[place] = found if isinstance(found, Done) else _guarded(found, jobs[place])
     return [each if each is not None else Done(b"", 500, "internal error") for each in done]
 
@@ -130,20 +130,20 @@ def _prefetch(document: Any, job: Job) -> dict[str, Any]:
     return {**brought, **orjson.loads(job.fetched)}
 
 
-def _assess(batches: Sequence[Batch], *, options: bool) -> list[Assessment]:
-    return assess_together(batches, _ready().knowledge, with_options=options)
+def _assess(batches: Sequence[Batch], *, brief: bool) -> list[Assessment]:
+    return assess_together(batches, _ready().knowledge, brief=brief)
 
 
-def _assess_all(batches: Sequence[Batch], options: bool) -> list[Assessment | Done]:
+def _assess_all(batches: Sequence[Batch], brief: bool) -> list[Assessment | Done]:
     """Together; if that fails, one by one, so that the culprit fails alone."""
     if not batches:
         return []
     try:
-        return list(_assess(batches, options=options))
+        return list(_assess(batches, brief=brief))
     except Exception as error:
         if len(batches) == 1:
             return [_failed(error)]
-        return [each for batch in batches for each in _assess_all([batch], options)]
+        return [each for batch in batches for each in _assess_all([batch], brief)]
 
 
 def _written(found: Assessment, job: Job) -> Done:
