@@ -28,6 +28,7 @@ import httpx2
 ROOT = Path(__file__).parents[1]
 CASES = sorted((ROOT / "examples" / "published_cases" / "bundles").glob("*.json"))
 RESOURCES, BODIES = 200, 100
+PATH = "/cds-services/calcinosis-patient-view"
 P99_BAR, RATIO_BAR = 100.0, 3.0
 ECHO = """
 from fastapi import FastAPI, Request
@@ -41,7 +42,8 @@ async def ready():
 """
 LABS = [  # LOINC, text, unit, lowest and highest value
     ("17861-6", "Calcium", "mg/dL", 7.5, 11.5), ("2777-1", "Phosphate", "mg/dL", 2.0, 7.0), ("1751-7", "Albumin", "g/dL", 2.5, 4.8),
-    ("2160-0", "Creatinine", "mg/dL", 0.5, 6.0), ("2731-8", "Parathyroid hormone", "pg/mL", 10, 600), ("6768-6", "Alkaline phosphatase", "U/L", 40, 300),
+    ("2160-0", "Creatinine", "mg/dL", 0.5, 6.0), ("2731-8", "Parathyroid hormone", "pg/mL", 10, 600),
+    ("6768-6", "Alkaline phosphatase", "U/L", 40, 300),
     ("1988-5", "C-reactive protein", "mg/L", 0, 80), ("718-7", "Haemoglobin", "g/dL", 8, 16), ("2157-6", "Creatine kinase", "U/L", 30, 900),
     ("62292-8", "Vitamin D", "ng/mL", 8, 60),
 ]  # fmt: skip
@@ -59,7 +61,9 @@ def body(place: int) -> bytes:
             "resourceType": "Observation", "id": f"lab-{number}", "status": "final", "subject": {"reference": f"Patient/{patient}"},
             "category": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "laboratory"}]}],
             "code": {"coding": [{"system": "http://loinc.org", "code": code, "display": text}], "text": text}, "effectiveDateTime": day,
-            "valueQuantity": {"value": round(chance.uniform(low, high), 2), "unit": unit, "system": "http://unitsofmeasure.org", "code": unit},
+            "valueQuantity": {
+                "value": round(chance.uniform(low, high), 2), "unit": unit, "system": "http://unitsofmeasure.org", "code": unit,
+            },
         })  # fmt: skip
     labs = [each for each in resources if each["resourceType"] == "Observation"]
     rest = [each for each in resources if each["resourceType"] not in ("Observation", "Patient")]
@@ -133,7 +137,7 @@ async def load(url: str, pid: int, bodies: list[bytes], rate: float, seconds: fl
     async def one(client: httpx2.AsyncClient, due: float, content: bytes) -> None:
         nonlocal cards
         try:
-            response = await client.post("/cds-services/calcinosis-patient-view", content=content, headers={"Content-Type": "application/json"})
+            response = await client.post(PATH, content=content, headers={"Content-Type": "application/json"})
             if response.status_code != 200:
                 errors.append(str(response.status_code))
             cards += len(response.json().get("cards", ()))
@@ -183,7 +187,8 @@ def main() -> None:
     parser.add_argument("--together", type=int, default=8)
     options = parser.parse_args()
     bodies = [body(place) for place in range(BODIES)]
-    print(f"{options.rate:g} requests/s for {options.seconds:g} s, {RESOURCES} resources, {statistics.mean(map(len, bodies)) / 1000:.0f} kB each")
+    size = statistics.mean(map(len, bodies)) / 1000
+    print(f"{options.rate:g} requests/s for {options.seconds:g} s, {RESOURCES} resources, {size:.0f} kB each")
     print(f"{os.cpu_count()} cores, load of the machine before: {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "echo_app.py").write_text(ECHO)

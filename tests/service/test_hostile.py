@@ -168,7 +168,8 @@ def test_an_error_inside_is_told_by_type_and_place_only(
     assert "ValueError at" in caplog.text and NAME not in caplog.text + response.text
 
 
-def test_one_broken_record_does_not_disturb_the_others(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("client")  # loads the worker
+def test_one_broken_record_does_not_disturb_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     from calcinosis.service import work
 
     real = work.assess_together

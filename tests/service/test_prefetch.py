@@ -151,7 +151,7 @@ def test_a_slow_server_does_not_hold_up_the_answer(served: tuple[TestClient, str
     import time
 
     client, url, server = served
-    server.answer = lambda path: time.sleep(4)
+    server.answer = lambda _: time.sleep(4)
     start = time.perf_counter()
     assert ask(client, url, {"patient": PATIENT}, "p1").status_code == 200
     assert time.perf_counter() - start < 3.5
