@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -86,7 +86,7 @@ def assess(
 def batch_of(record: Mapping[str, Any] | Sequence[Mapping[str, Any]], readers: Readers) -> Batch:
     """Read a parsed Bundle or phenopacket, or a list of FHIR resources."""
     if not isinstance(record, Mapping):
-        return read_resources([dict(resource) for resource in record], readers.index, readers.text)
+        return read_resources(list(cast("Sequence[dict[str, Any]]", record)), readers.index, readers.text)
     if is_phenopacket(dict(record)):
         return read_phenopacket(dict(record), readers.index, readers.text)
     return read_resources([dict(record)], readers.index, readers.text)

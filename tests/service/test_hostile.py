@@ -68,6 +68,7 @@ HOSTILE: dict[str, tuple[bytes, dict[str, str], set[int]]] = {
     "text": (b'"x"', JSON, {422}),
     "empty object": (b"{}", JSON, {422}),
     "empty list": (b"[]", JSON, {422}),
+    "list of wrong types": (b'[1,null,"x",[],{},{"resourceType":7}]', JSON, {422}),
     "wrong types": (b'{"resourceType":["Bundle"],"entry":{"a":1}}', JSON, {422}),
     "entries of wrong types": (b'{"resourceType":"Bundle","entry":[1,null,"x",[],{"resource":5},{"resource":{"resourceType":7}}]}', JSON, {422}),
     "6,000 entries": (json.dumps({"resourceType": "Bundle", "entry": [{}] * 6_000}).encode(), JSON, {413}),
