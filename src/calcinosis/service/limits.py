@@ -16,7 +16,9 @@ from calcinosis.service.settings import Settings
 
 JSON_TYPES: Final = ("application/json", "application/fhir+json")
 _CHUNK: Final = 65_536
-_QUOTE, _OPEN, _CLOSE = ord('"'), (ord("{"), ord("[")), (ord("}"), ord("]"))
+_QUOTE: Final = ord('"')
+_STEPS: Final = np.zeros(256, dtype=np.int8)
+_STEPS[list(b"{[")], _STEPS[list(b"}]")] = 1, -1
 
 
 async def read_body(request: Request, settings: Settings) -> bytes:
@@ -81,9 +83,9 @@ def depth_of(body: bytes) -> int:
     letters = np.frombuffer(body, dtype=np.uint8)
     if not letters.size:
         return 0
-    outside = np.cumsum(letters == _QUOTE, dtype=np.int32) % 2 == 0
-    steps = np.isin(letters, _OPEN).astype(np.int32) - np.isin(letters, _CLOSE)
-    return int(np.cumsum(steps * outside, dtype=np.int32).max())
+    steps = _STEPS[letters]
+    steps[np.bitwise_xor.accumulate(letters == _QUOTE)] = 0  # inside a string
+    return int(np.cumsum(steps, dtype=np.int32).max())
 
 
 class RateLimit:

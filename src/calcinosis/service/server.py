@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from calcinosis.service.app import make_app
 from calcinosis.service.settings import Settings
+from calcinosis.service.work import settle_memory
 
 _GRACE: Final = 20  # seconds that running requests are given at shutdown
 
@@ -38,8 +39,10 @@ def read_settings(file: Path | None, given: Mapping[str, Any]) -> Settings:
 def run(file: Path | None, given: Mapping[str, Any]) -> None:
     """Serve until told to stop; running requests are finished first."""
     settings = read_settings(file, given)
+    app = make_app(settings)
+    settle_memory()
     uvicorn.run(
-        make_app(settings), host=settings.host, port=settings.port, access_log=False, server_header=False,
+        app, host=settings.host, port=settings.port, access_log=False, server_header=False,
         timeout_graceful_shutdown=_GRACE, timeout_keep_alive=30, h11_max_incomplete_event_size=65_536,
         proxy_headers=True, forwarded_allow_ips="127.0.0.1,::1",
     )  # fmt: skip
