@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types check docs pooled fuzz bench clean
+.PHONY: demo test lint types check docs pooled fuzz schemathesis bench load clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +40,12 @@ pooled: $(STAMP)  ## pool the evidence again after a change of knowledge/content
 
 fuzz: $(STAMP)  ## at least 20,000 mutated resources: no traceback, no lost record
 	$(BIN)/python tests/fuzz/fuzz_fhir.py --resources 21000
+
+schemathesis: $(STAMP)  ## at least 5,000 requests made from the OpenAPI document: no 5xx, every response as declared
+	SCHEMATHESIS_EXAMPLES=600 $(BIN)/python -m pytest tests/service/test_schema.py -s
+
+load: $(STAMP)  ## the CDS service under load, side by side with an echo of the same body
+	$(BIN)/python benchmarks/service_load.py
 
 bench: $(STAMP)  ## speed and memory, side by side with the read limit
 	$(BIN)/python benchmarks/screen_fhir.py

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -84,15 +84,16 @@ def assess(
             for a in assess_batch(batch, readers.knowledge, as_of=as_of, closed_world=closed_world)
         ]
     else:
-        answers = assess_batch(_batch_of(patient, readers), readers.knowledge, as_of=as_of, closed_world=closed_world)
+        answers = assess_batch(batch_of(patient, readers), readers.knowledge, as_of=as_of, closed_world=closed_world)
     if len(answers) != 1:
         raise ValueError(f"expected one patient, the record holds {len(answers)}")
     return answers[0]
 
 
-def _batch_of(record: Mapping[str, Any] | Sequence[Mapping[str, Any]], readers: Readers) -> Batch:
+def batch_of(record: Mapping[str, Any] | Sequence[Mapping[str, Any]], readers: Readers) -> Batch:
+    """Read a parsed Bundle or phenopacket, or a list of FHIR resources."""
     if not isinstance(record, Mapping):
-        return read_resources([dict(resource) for resource in record], readers.index, readers.text)
+        return read_resources(list(cast("Sequence[dict[str, Any]]", record)), readers.index, readers.text)
     if is_phenopacket(dict(record)):
         return read_phenopacket(dict(record), readers.index, readers.text)
     return read_resources([dict(record)], readers.index, readers.text)

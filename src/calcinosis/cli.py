@@ -253,6 +253,34 @@ def evidence(
             print_treatment(chosen, knowledge, Console(), place, named)
 
 
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to bind to. Default: 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port. Default: 8000.")] = None,
+    settings: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="YAML or JSON file with settings; see docs/service.md.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that assess. Default: 1.")] = None,
+    public_url: Annotated[str | None, typer.Option(help="Address that clients use, behind a reverse proxy.")] = None,
+    code_map: CodeMap = None,
+    rxterms: RxTerms = None,
+) -> None:
+    """Serve CDS Hooks and the REST API. Beyond loopback only with authentication."""
+    from calcinosis.knowledge import KnowledgeError
+
+    given = {
+        "host": host, "port": port, "workers": workers, "public_url": public_url, "code_map": code_map, "rxterms": rxterms,
+    }  # fmt: skip
+    try:
+        from calcinosis.service.server import run
+    except ModuleNotFoundError as error:
+        raise _fail(f"the service needs {error.name}: pip install 'calcinosis[service]'") from None
+    try:
+        run(settings, {name: value for name, value in given.items() if value is not None})
+    except (KnowledgeError, OSError, ValueError) as error:
+        raise _fail(str(error)) from None
+
+
 @knowledge_app.command("check")
 def knowledge_check(
     folder: Annotated[Path | None, typer.Argument(exists=True, file_okay=False, help="Content folder. Default: the one shipped.")] = None,

@@ -7,6 +7,8 @@ point back. See https://github.com/Medical-Event-Data-Standard/meds for the MEDS
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +18,8 @@ Schema = dict[str, pl.DataType | type[pl.DataType]]
 
 CERTAINTIES: Final = ("affirmed", "negated", "uncertain", "family")
 FLAGS: Final = ("low", "normal", "high", "positive", "negative", "abnormal")
+_RENAMES: Final = "\x1f"  # no id of FHIR holds it
+_RENAMED: Final = re.compile(rf"^(Patient/)\d+{_RENAMES}")
 ENDED: Final = "ended"  # the status of a condition or a course of treatment that is over, whatever word the format has for it
 
 EVENT_SCHEMA: Final[Schema] = {
@@ -83,3 +87,25 @@ class Batch:
     records_ignored: int = 0
     records_rejected: int = 0
     not_read: dict[str, int] = field(default_factory=dict)  # "long free text" -> count, shown in the report
+
+
+def stacked(batches: Sequence[Batch]) -> Batch:
+    """Several one-patient batches as one; each patient gets a name of its own (:func:`renamed`), because two records may use one id.
+
+    Only patients and events are carried over: an account belongs to the record it was made for.
+    """
+    names = [pl.lit(renamed(place, batch.patients["subject_id"][0])).alias("subject_id") for place, batch in enumerate(batches)]
+    return Batch(
+        patients=pl.concat([batch.patients.with_columns(name) for batch, name in zip(batches, names, strict=True)]),
+        events=pl.concat([batch.events.with_columns(name) for batch, name in zip(batches, names, strict=True)]),
+    )
+
+
+def renamed(place: int, subject: str) -> str:
+    """The name of a patient among stacked batches."""
+    return f"{place}{_RENAMES}{subject}"
+
+
+def as_recorded(source: str) -> str:
+    """A source without the name that stacking gave its patient."""
+    return _RENAMED.sub(r"\1", source) if _RENAMES in source else source

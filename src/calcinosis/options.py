@@ -42,6 +42,7 @@ STANCES: Final = ("standard", "option", "no_data", "against")
 VERDICTS: Final = ("contraindicated", "caution", "monitor", "note")
 URGENCIES: Final = ("immediate", "same_day", "urgent", "routine")
 EFFECTS: Final = ("benefit", "mixed", "not_seen", "no_benefit", "harm")
+GOES_ON: Final = frozenset({"drug"})  # kinds of treatment; a procedure is done, it does not go on
 KINDS: Final = ("review", "unsafe", "not_checked")
 UNSAFE: Final = ("contraindicated", "caution")  # verdicts that make a current treatment worth a second look
 _NO_LEVEL: Final = 6
@@ -237,13 +238,16 @@ class OptionWriter:
 # --- what the patient has now ------------------------------------------------------------------------
 
 
-def review_rows(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
+def review_rows(evaluation: Evaluation, facts: Facts, kinds: frozenset[str] = GOES_ON) -> pl.DataFrame:
     """Current treatment that deserves a second look, of all patients at once (``REVIEW_SCHEMA``), the most urgent first.
+
+    Args:
+        kinds: of treatment. A drug goes on; a procedure is done, so it is looked at only while it is being ordered.
 
     "review": a drug that feeds the disease is being taken. "unsafe": a contraindication or caution of a current treatment holds.
     "not_checked": a drug would need review, and nobody knows whether it is taken.
     """
-    found = _reviews(evaluation)
+    found = _reviews(evaluation, kinds)
     if not found:
         return pl.DataFrame(schema=REVIEW_SCHEMA)
     who = np.concatenate([rows for rows, _, _ in found])
@@ -270,23 +274,32 @@ def reviews_by_patient(evaluation: Evaluation, facts: Facts, words: Words) -> di
     sayings = _what_reviews_say(evaluation.plan)
     entries = [
         (row, criterion.id, sayings[criterion.id] | {"kind": kind})
-        for rows, criterion, kind in _reviews(evaluation)
+        for rows, criterion, kind in _reviews(evaluation, GOES_ON)
         for row in rows.tolist()
     ]
     entries.sort(key=lambda entry: (entry[0], *(_place(entry[2][name], order) for name, order in _ORDERS), entry[2]["label"]))
     who, criteria = (np.array([entry[place] for entry in entries], dtype=np.intp) for place in (0, 1))
-    answers: dict[int, tuple[list[ReviewOut], list[str]]] = {}
+    people: dict[int, list[dict[str, Any]]] = {}
     for (row, _, said), rows in zip(entries, fact_rows_behind(evaluation, facts, who, criteria), strict=True):
-        found, not_checked = answers.setdefault(row, ([], []))
-        if said["kind"] == "not_checked":
-            not_checked.append(said["label"])
-        else:
-            shown = {name: said[name] for name in ("key", "kind", "treatment", "verdict", "urgency", "label", "text")}
-            found.append(ReviewOut(**shown, facts=words.facts(rows), citations=words.citations(said["sources"])))
-    return answers
+        people.setdefault(row, []).append(said | {"facts": rows})
+    return {row: reviews_in_words(rows, words) for row, rows in people.items()}
 
 
-def _reviews(evaluation: Evaluation) -> list[tuple[npt.NDArray[np.intp], PlannedCriterion, str]]:
+def reviews_in_words(rows: Sequence[Mapping[str, Any]], words: Words) -> tuple[list[ReviewOut], list[str]]:
+    """The rows of one patient (``REVIEW_SCHEMA``) as records, and the labels of those that could not be checked."""
+    found = [
+        ReviewOut(
+            **{name: row[name] for name in ("key", "kind", "treatment", "verdict", "urgency", "label", "text")},
+            facts=words.facts(row["facts"]),
+            citations=words.citations(row["sources"]),
+        )
+        for row in rows
+        if row["kind"] != "not_checked"
+    ]
+    return found, [row["label"] for row in rows if row["kind"] == "not_checked"]
+
+
+def _reviews(evaluation: Evaluation, kinds: frozenset[str]) -> list[tuple[npt.NDArray[np.intp], PlannedCriterion, str]]:
     """(rows of the patients, criterion, kind) of every review and rule that concerns somebody."""
     plan, columns = evaluation.plan, evaluation.columns
     found: list[tuple[npt.NDArray[np.intp], PlannedCriterion, str]] = []
@@ -297,7 +310,7 @@ def _reviews(evaluation: Evaluation) -> list[tuple[npt.NDArray[np.intp], Planned
                 (np.flatnonzero(holds & (taken == truth)), each.taken, kind) for kind, truth in (("review", TRUE), ("not_checked", UNKNOWN))
             ]
     for planned in plan.treatments:
-        if planned.current is None or planned.treatment.kind != "drug":  # a procedure is done, it does not go on
+        if planned.current is None or planned.treatment.kind not in kinds:
             continue
         has_it = columns[planned.current.column] == TRUE
         for rule, criterion in planned.safety if has_it.any() else ():

@@ -50,7 +50,7 @@ def show(key: str, knowledge: Knowledge) -> str:
 
 def _entry(table: str, record: Any, knowledge: Knowledge) -> str:
     origin = knowledge.origins[type(record).__name__, record.key]
-    body = _readable(record, knowledge)
+    body = readable(record, knowledge)
     if isinstance(record, Concept):
         body["codes"] = [f"{c.system} {c.code} ({c.relation}, {c.licence_tag})" for c in knowledge.codes if c.concept_key == record.key]
         body["shows_also"] = [each for each in knowledge.ancestors[record.key] if each != record.key]
@@ -67,17 +67,17 @@ def _entry(table: str, record: Any, knowledge: Knowledge) -> str:
     return f"# {type(record).__name__} {record.key}  ({origin})\n{text}"
 
 
-def _readable(value: Any, knowledge: Knowledge) -> Any:
+def readable(value: Any, knowledge: Knowledge) -> Any:
     """Plain data without defaults, every criterion in words."""
     if isinstance(value, CRITERIA):
         return in_words(value, knowledge)
     if isinstance(value, BaseModel):
         given = ((name, getattr(value, name)) for name in type(value).model_fields if name in value.model_fields_set)
-        return {name.rstrip("_"): _readable(each, knowledge) for name, each in given}
+        return {name.rstrip("_"): readable(each, knowledge) for name, each in given}
     if isinstance(value, tuple | list):
-        return [_readable(each, knowledge) for each in value]
+        return [readable(each, knowledge) for each in value]
     if isinstance(value, dict):
-        return {str(name): _readable(each, knowledge) for name, each in value.items()}
+        return {str(name): readable(each, knowledge) for name, each in value.items()}
     return str(value) if isinstance(value, str) else value
 
 

@@ -92,6 +92,8 @@ def _leaf(criterion: Criterion, name: Namer) -> str:
     match criterion:
         case Has():
             return f"{name('concepts', criterion.has)} is recorded{_qualifiers(criterion, name)}"
+        case Current(current=key, within_days=days):
+            return f"{name('concepts', key)} goes on now" + (f" (recorded within {days:g} days)" if days is not None else "")
         case HasAny(has_any=keys, at=site):
             listed = ", ".join(name("concepts", key) for key in keys)
             return f"recorded is any of: {listed}" + (f"; at this site: {name('concepts', site)}" if site else "")

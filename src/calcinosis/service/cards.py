@@ -1,0 +1,284 @@
+"""From an assessment to CDS Hooks cards. Silence is a feature: no card without something to act on, and one card per matter.
+
+Each card names the rule that fired, the entries of the record it rests on, and a source that can be opened.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import NAMESPACE_URL, uuid5
+
+from calcinosis.contract import AlarmOut, Assessment, Citation, FactOut, ReviewOut, TestOut
+from calcinosis.knowledge import Knowledge
+from calcinosis.knowledge.model import Status
+from calcinosis.orders import CheckedOrder
+from calcinosis.report.wording import URGENCY_WORD, clean, day, evidence, headline, outcome_change, web_address
+
+Json = dict[str, Any]
+
+SYSTEM: Final = "urn:calcinosis"
+_SUMMARY: Final = 139  # the specification asks for fewer than 140 characters
+_LABEL: Final = 90
+_TESTS: Final = 3
+_FACTS: Final = 6
+_SAID: Final = 60
+_INDICATORS: Final = ("critical", "warning", "info")
+_OF_URGENCY: Final = {"immediate": "critical", "same_day": "critical", "urgent": "warning", "routine": "info"}
+_OF_VERDICT: Final = {"contraindicated": "critical", "caution": "warning"}
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+!|~&-])")
+OVERRIDE_REASONS: Final = (
+    ("known", "Known, and dealt with"),
+    ("benefit-outweighs", "The benefit outweighs the risk in this patient"),
+    ("record-wrong", "The record is wrong or out of date"),
+    ("not-relevant", "Not relevant to this patient"),
+    ("later", "Will be dealt with later"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the cards of one call share."""
+
+    hook_instance: str
+    patient_id: str
+    encounter_id: str | None = None
+    absent: tuple[str, ...] = ()  # kinds of data that nobody could provide
+    app_url: str | None = None
+    smart_launch_url: str | None = None
+
+
+@dataclass(slots=True)
+class Cards:
+    """The cards of a call; ``rules`` tells for each uuid which rule it is about, so that feedback can be counted."""
+
+    call: Call
+    knowledge: Knowledge
+    cards: list[Json] = field(default_factory=list)
+    rules: dict[str, str] = field(default_factory=dict)
+
+    def add(
+        self, kind: str, key: str, indicator: str, summary: str, lines: Iterable[str], citations: Sequence[Citation], *, display: str,
+        suggestions: Sequence[Json] = (),
+    ) -> None:  # fmt: skip
+        name = str(uuid5(NAMESPACE_URL, f"{self.call.hook_instance}/{kind}/{key}"))
+        self.rules[name] = f"{kind}:{key}"
+        told = [*lines, *_cited(citations)]
+        if self.call.absent:
+            told.append(f"Not available to this service, so unknown: {', '.join(self.call.absent)}.")
+        told.append(f"Supports a decision, never makes one. Knowledge base {self.knowledge.version}.")
+        card: Json = {
+            "uuid": name,
+            "summary": shortened(summary, _SUMMARY),
+            "detail": "\n\n".join(told),
+            "indicator": indicator,
+            "source": self._source(kind, key, citations, display),
+            "overrideReasons": [{"code": c, "system": f"{SYSTEM}:override-reason", "display": d} for c, d in OVERRIDE_REASONS],
+        }
+        if suggestions:
+            card |= {"suggestions": list(suggestions), "selectionBehavior": "any"}
+        if links := self._links():
+            card["links"] = links
+        self.cards.append(card)
+
+    def _source(self, kind: str, key: str, citations: Sequence[Citation], display: str) -> Json:
+        source: Json = {"label": f"calcinosis knowledge base {self.knowledge.version}"}
+        for citation in sorted(citations, key=lambda each: each.text == each.key):  # one with a title first
+            if url := web_address(citation.url):
+                source = {"label": shortened(citation.text, _LABEL), "url": url}
+                break
+        return source | {"topic": {"system": f"{SYSTEM}:{kind}", "code": key, "display": shortened(display, _LABEL)}}
+
+    def _links(self) -> list[Json]:
+        links = []
+        if self.call.smart_launch_url:
+            links.append({"label": "Open the assessment", "url": self.call.smart_launch_url, "type": "smart"})
+        if self.call.app_url:
+            links.append({"label": "Types, alarms and treatments with their sources", "url": self.call.app_url, "type": "absolute"})
+        return links
+
+    def suggestion(self, key: str, label: str, action: Json) -> Json:
+        name = str(uuid5(NAMESPACE_URL, f"{self.call.hook_instance}/suggestion/{key}"))
+        return {"label": shortened(label, 80), "uuid": name, "actions": [action]}
+
+    def sorted(self) -> list[Json]:
+        return sorted(self.cards, key=lambda card: _INDICATORS.index(card["indicator"]))
+
+
+# --- patient-view ------------------------------------------------------------------------------------
+
+
+def patient_cards(answer: Assessment, knowledge: Knowledge, call: Call) -> Cards:
+    """Alarms, the leading type with the work-up that could change it, and current treatment to review."""
+    cards = Cards(call, knowledge)
+    for alarm in answer.alarms:
+        _alarm(cards, alarm)
+    _leading(cards, answer)
+    _reviews(cards, answer)
+    return cards
+
+
+def _alarm(cards: Cards, alarm: AlarmOut) -> None:
+    urgency = URGENCY_WORD.get(alarm.urgency, alarm.urgency)
+    lines = [
+        f"**Rule {alarm.id}:** {escaped(alarm.label)} ({urgency}).",
+        *_listed("On record", _facts(alarm.facts)),
+        *_listed("To consider", [escaped(action.text) for action in alarm.actions]),
+    ]
+    summary = f"{urgency.capitalize()}: {alarm.label}"
+    cards.add("alarm", alarm.key, _OF_URGENCY[alarm.urgency], summary, lines, alarm.citations, display=alarm.label)
+
+
+def _leading(cards: Cards, answer: Assessment) -> None:
+    """The answer so far, when a missing test could change it. An answer that nothing can change asks for no action."""
+    tests = [test for test in answer.workup if test.would_change][:_TESTS]
+    if not tests:
+        return
+    found = headline(answer)
+    type_ = next((each for each in answer.types if each.type == answer.leading), None)
+    mimic = next((each for each in answer.mimics if each.mimic == answer.leading_mimic), None)
+    shown = type_ or mimic
+    reasons = shown.reasons if shown else []
+    lines = [f"**{escaped(found.line)}.** {' '.join(escaped(note) for note in found.notes)}".strip()]
+    if reasons:
+        lines.append(f"**Rule:** {escaped(reasons[0].label)}.")
+        lines += _listed("On record", _facts([fact for reason in reasons for fact in reason.facts]))
+    lines += _listed("Not on record, and it could change the answer", [_what_it_changes(test, answer) for test in tests])
+    key = answer.leading_mimic or answer.leading or "undetermined"
+    urgencies = {each.key: each.urgency for each in cards.knowledge.types.values()}
+    pressing = type_ is not None and urgencies[type_.type] == min(urgencies.values()) and type_.status.rank >= Status.POSSIBLE.rank
+    count = "1 missing test" if len(tests) == 1 else f"{len(tests)} missing tests"
+    cards.add(
+        "leading", key, "warning" if pressing else "info", f"{found.answer}{_status(answer)}; {count} could change this", lines,
+        reasons[0].citations if reasons else tests[0].citations, display=found.answer,
+        suggestions=[_order_test(cards, test) for test in tests],
+    )  # fmt: skip
+
+
+def _status(answer: Assessment) -> str:
+    return f": {answer.leading_status.value.replace('_', ' ')}" if answer.leading_status else ""
+
+
+def _what_it_changes(test: TestOut, answer: Assessment) -> str:
+    changes = [f"{escaped(each.result)}: {escaped(change)}" for each in test.outcomes if (change := outcome_change(each, answer))]
+    return f"{escaped(test.label)} ({'; '.join(changes)})"
+
+
+def _order_test(cards: Cards, test: TestOut) -> Json:
+    call = cards.call
+    request: Json = {
+        "resourceType": "ServiceRequest",
+        "status": "draft",
+        "intent": "proposal",
+        "code": {
+            "coding": [*_loinc(cards.knowledge, test.test), {"system": f"{SYSTEM}:test", "code": test.test, "display": test.label}],
+            "text": test.label,
+        },
+        "subject": {"reference": f"Patient/{call.patient_id}"},
+    }
+    if call.encounter_id:
+        request["encounter"] = {"reference": f"Encounter/{call.encounter_id}"}
+    action = {"type": "create", "description": f"Order: {test.label}", "resource": request}
+    return cards.suggestion(test.test, f"Order: {test.label}", action)
+
+
+def _loinc(knowledge: Knowledge, key: str) -> list[Json]:
+    """The code of a test that measures one quantity; a panel or an image has none of its own."""
+    measured = {lab for outcome in knowledge.tests[key].outcomes for lab in outcome.labs}
+    if len(measured) != 1 or any(outcome.concepts for outcome in knowledge.tests[key].outcomes):
+        return []
+    (lab,) = measured
+    codes = [code.code for code in knowledge.codes if code.concept_key == lab and code.system == "LOINC" and code.relation == "exact"]
+    return [{"system": "http://loinc.org", "code": codes[0], "display": knowledge.concepts[lab].label}] if codes else []
+
+
+def _reviews(cards: Cards, answer: Assessment) -> None:
+    """One card for all current treatment that deserves a second look.
+
+    That a safety rule of some drug holds is this service's business only where calcification is in question; a drug that feeds the
+    disease always is.
+    """
+    asked = [each for each in answer.review if each.kind == "review" or answer.leading is not None]
+    if not asked:
+        return
+    indicator = min((_indicator(each) for each in asked), key=_INDICATORS.index)
+    first = asked[0]
+    more = f" (and {len(asked) - 1} more)" if len(asked) > 1 else ""
+    lines = [line for each in asked for line in _issue(each)]
+    if answer.review_not_checked:
+        lines += _listed("Nobody knows whether the patient takes", [escaped(label) for label in answer.review_not_checked])
+    cards.add(
+        "review", first.key, indicator, f"Review current treatment: {first.label}{more}", lines, first.citations, display=first.label
+    )  # fmt: skip
+
+
+# --- order-select and order-sign ---------------------------------------------------------------------
+
+
+def order_cards(checked: Mapping[str, CheckedOrder], knowledge: Knowledge, call: Call) -> Cards:
+    """One card for each order that something speaks against."""
+    cards = Cards(call, knowledge)
+    for name, order in checked.items():
+        if order.issues:
+            _order(cards, name, order)
+    return cards
+
+
+def _order(cards: Cards, name: str, order: CheckedOrder) -> None:
+    issues = sorted(order.issues, key=lambda each: _INDICATORS.index(_indicator(each)))
+    first = issues[0]
+    what = ", ".join(order.labels) or "This order"
+    more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""
+    lines = [line for each in issues for line in _issue(each)]
+    lines += _listed("Contraindications that this record cannot answer", [escaped(label) for label in order.not_checked])
+    remove = {"type": "delete", "description": f"Remove the draft order: {what}", "resourceId": name}
+    cards.add(
+        "order", f"{first.treatment or first.kind}.{first.key}.{name}", _indicator(first), f"{what}: {first.label}{more}", lines,
+        first.citations, display=first.label, suggestions=[cards.suggestion(name, f"Remove the order: {what}", remove)],
+    )  # fmt: skip
+    cards.rules[cards.cards[-1]["uuid"]] = f"order:{first.key}"
+    cards.cards[-1]["source"]["topic"]["code"] = first.key
+
+
+def _indicator(each: ReviewOut) -> str:
+    return _OF_VERDICT.get(each.verdict or "") or _OF_URGENCY.get(each.urgency or "", "info")
+
+
+def _issue(each: ReviewOut) -> list[str]:
+    grade = (each.verdict or each.urgency or "").replace("_", " ")
+    rule = f"**Rule {escaped(each.key)}** ({grade}): {escaped(each.label)}. {escaped(each.text)}"
+    return [rule, *_listed("On record", _facts(each.facts))]
+
+
+# --- words -------------------------------------------------------------------------------------------
+
+
+def _facts(facts: Iterable[FactOut]) -> list[str]:
+    """Entries of the record in as few words as will do: label, value, day and where to find it."""
+    told = []
+    for each in evidence(facts):
+        measured = each.said[:1].isdigit() or each.said.startswith(("<", ">"))
+        value = " ".join(part for part in (shortened(each.said, _SAID) if measured else "", each.value) if part)
+        told.append(escaped(", ".join(part for part in (each.labels[0], value, day(each.time), each.source) if part)))
+    return told[:_FACTS] + ([f"and {len(told) - _FACTS} more entries"] if len(told) > _FACTS else [])
+
+
+def _listed(title: str, items: Sequence[str]) -> list[str]:
+    return ["\n".join([f"{title}:", "", *(f"* {item}" for item in items)])] if items else []
+
+
+def _cited(citations: Sequence[Citation]) -> list[str]:
+    shown = [f"[{escaped(shortened(c.text, _LABEL))}]({url})" for c in citations if (url := web_address(c.url))]
+    return [f"Sources: {'; '.join(shown)}."] if shown else []
+
+
+def escaped(text: str) -> str:
+    """Plain text inside GitHub Flavored Markdown: what stood in a record never becomes a link or an image."""
+    return _MARKDOWN.sub(r"\\\1", clean(text))
+
+
+def shortened(text: str, most: int) -> str:
+    text = clean(text)
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"

@@ -1,0 +1,84 @@
+"""Lets a request in: authenticates it where that is required, and keeps its client to its rate."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Literal
+
+import httpx2 as httpx
+from fastapi import Depends, Request
+
+from calcinosis.service.jwt import CdsVerifier, OidcVerifier, Rejected
+from calcinosis.service.limits import RateLimit
+from calcinosis.service.problems import ProblemError
+from calcinosis.service.settings import Settings
+
+Surface = Literal["cds", "api", "metrics"]
+
+
+class Guard:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._http = httpx.AsyncClient(timeout=httpx.Timeout(5.0), follow_redirects=False, trust_env=False)
+        self._cds = CdsVerifier(settings, self._http) if settings.cds_clients else None
+        self._oidc = OidcVerifier(settings, self._http) if settings.oidc_issuer else None
+        self._rate = RateLimit(settings.requests_per_second, settings.burst)
+
+    async def admit(self, request: Request, surface: Surface) -> str:
+        """The name of the client, for the audit log.
+
+        Raises:
+            ProblemError: 401 or 429.
+        """
+        address = f"ip:{request.client.host}" if request.client else "ip:unknown"
+        client = address
+        if self._settings.authenticates:
+            try:
+                client = await self._named(request, surface)
+            except Rejected as error:
+                self._rate.take(address)
+                challenge = 'Bearer error="invalid_token"' if "authorization" in request.headers else "Bearer"
+                raise ProblemError(401, f"not authenticated: {error}", headers={"WWW-Authenticate": challenge}) from None
+        request.state.client = client
+        self._rate.take(client)
+        return client
+
+    async def _named(self, request: Request, surface: Surface) -> str:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            raise Rejected("send a bearer token")
+        if surface == "metrics" and self._settings.metrics_token:
+            if hmac.compare_digest(token.encode(), self._settings.metrics_token.encode()):
+                return "metrics"
+            raise Rejected("not the token for metrics")
+        if surface == "cds":
+            if self._cds is None:
+                raise Rejected("no CDS client is configured")
+            claims = await self._cds.verify(token, request.url.path)
+            return f"cds:{claims['iss']}"
+        if self._oidc is None:
+            raise Rejected("no OpenID provider is configured")
+        claims = await self._oidc.verify(token)
+        return f"oidc:{claims.get('sub', 'unknown')}"
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+async def _cds(request: Request) -> None:
+    await request.app.state.guard.admit(request, "cds")
+
+
+async def _api(request: Request) -> None:
+    await request.app.state.guard.admit(request, "api")
+
+
+async def _metrics(request: Request) -> None:
+    await request.app.state.guard.admit(request, "metrics")
+
+
+cds_client = Depends(_cds)
+api_client = Depends(_api)
+metrics_client = Depends(_metrics)
+__all__ = ["Guard", "api_client", "cds_client", "metrics_client"]

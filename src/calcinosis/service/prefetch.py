@@ -1,0 +1,137 @@
+"""What the services ask for, and what a call really brought.
+
+The templates are searches that a server must support under US Core (patient with category, code or intent), or that a server with the
+resources of the International Patient Summary offers. A client that cannot satisfy one leaves it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import polars as pl
+
+from calcinosis.events import PATIENT_SCHEMA, Batch
+
+Json = dict[str, Any]
+
+_LOINC: Final = "http://loinc.org"
+_BODY: Final = ",".join(f"{_LOINC}|{code}" for code in ("8302-2", "29463-7"))  # height and weight: dose and clearance rules need them
+TEMPLATES: Final = {
+    "patient": "Patient/{{context.patientId}}",
+    "conditions": "Condition?patient={{context.patientId}}",
+    "laboratory": "Observation?patient={{context.patientId}}&category=laboratory",
+    "body": f"Observation?patient={{{{context.patientId}}}}&code={_BODY}",
+    "examination": "Observation?patient={{context.patientId}}&category=exam",
+    "imaging": f"DiagnosticReport?patient={{{{context.patientId}}}}&category={_LOINC}|LP29684-5",
+    "pathology": f"DiagnosticReport?patient={{{{context.patientId}}}}&category={_LOINC}|LP7839-6",
+    "procedures": "Procedure?patient={{context.patientId}}",
+    "medicationRequests": "MedicationRequest?patient={{context.patientId}}&intent=order&_include=MedicationRequest:medication",
+    "medicationStatements": "MedicationStatement?patient={{context.patientId}}",
+    "allergies": "AllergyIntolerance?patient={{context.patientId}}",
+    "devices": "Device?patient={{context.patientId}}",
+}
+_WORDS: Final = {
+    "patient": "the patient's birth date and sex", "conditions": "diagnoses", "laboratory": "laboratory results",
+    "body": "height and weight", "examination": "findings on examination", "imaging": "imaging reports",
+    "pathology": "pathology reports", "procedures": "procedures", "medicationRequests": "prescriptions",
+    "medicationStatements": "drugs taken", "allergies": "allergies", "devices": "devices",
+}  # fmt: skip
+_EITHER: Final = (("medicationRequests", "medicationStatements"),)  # one of them is enough
+_OPTIONAL: Final = frozenset({"body", "examination", "devices"})  # few servers have them; their lack is not worth a line on each card
+
+
+def provided(prefetch: Mapping[str, Any]) -> frozenset[str]:
+    """Keys that brought an answer, an empty one too. ``null`` and an ``OperationOutcome`` are no answer."""
+    return frozenset(key for key, value in prefetch.items() if _kind(value) not in (None, "OperationOutcome"))
+
+
+def absent(brought: frozenset[str]) -> tuple[str, ...]:
+    """In words, what stays unknown."""
+    lacking = [key for key in TEMPLATES if key not in brought and key not in _OPTIONAL]
+    for group in _EITHER:
+        if brought & set(group):
+            lacking = [key for key in lacking if key not in group]
+    return tuple(_WORDS[key] for key in lacking)
+
+
+def queries(patient_id: str, brought: frozenset[str]) -> dict[str, str]:
+    """The searches that a call did not bring, with the patient filled in."""
+    return {key: text.replace("{{context.patientId}}", patient_id) for key, text in TEMPLATES.items() if key not in brought}
+
+
+def entries(prefetch: Mapping[str, Any]) -> list[Json]:
+    """Every resource in any value of a prefetch: a resource, or a Bundle of any type (a patient summary too), each once."""
+    found: dict[tuple[str, str], Json] = {}
+    nameless: list[Json] = []
+    for value in prefetch.values():
+        for resource in _resources(value):
+            kind, key = resource.get("resourceType"), resource.get("id")
+            if isinstance(kind, str) and isinstance(key, str):
+                found.setdefault((kind, key), resource)
+            else:
+                nameless.append(resource)
+    return [*found.values(), *nameless]
+
+
+def _kind(value: Any) -> str | None:
+    kind = value.get("resourceType") if isinstance(value, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
+def _resources(value: Any) -> Iterator[Json]:
+    if not isinstance(value, dict) or _kind(value) in (None, "OperationOutcome"):
+        return
+    if _kind(value) != "Bundle":
+        yield value
+        return
+    listed = value.get("entry")
+    for entry in listed if isinstance(listed, list) else ():
+        resource = entry.get("resource") if isinstance(entry, dict) else None
+        if isinstance(resource, dict) and _kind(resource) not in (None, "Bundle", "OperationOutcome"):
+            yield resource
+
+
+# --- orders ------------------------------------------------------------------------------------------
+
+
+_CARRIED_OUT: Final = {"MedicationRequest": "active", "Procedure": "in-progress"}
+_DATES: Final = ("authoredOn", "occurrenceDateTime", "occurrencePeriod", "performedDateTime", "performedPeriod", "dispenseRequest")
+
+
+def draft_orders(bundle: Mapping[str, Any], patient_id: str) -> dict[str, list[Json]]:
+    """Drafts by reference ("MedicationRequest/103"), each as if it were carried out, undated, for the patient of the call.
+
+    A ``Medication`` that stands beside the drafts goes with each of them. What is not an order of a drug or a procedure has no events.
+    """
+    resources = list(_resources({"resourceType": "Bundle", "entry": bundle.get("entry")}))
+    drugs = [resource for resource in resources if _kind(resource) == "Medication"]
+    orders: dict[str, list[Json]] = {}
+    for place, resource in enumerate(resources):
+        kind = _kind(resource)
+        if kind == "Medication":
+            continue
+        key = resource.get("id")
+        name = f"{kind}/{key}" if isinstance(key, str) else f"{kind}/{place}"
+        orders[name] = [_as_if_done(resource, patient_id), *drugs] if kind in ("MedicationRequest", "ServiceRequest") else []
+    return orders
+
+
+def _as_if_done(resource: Json, patient_id: str) -> Json:
+    done = {name: value for name, value in resource.items() if name not in _DATES}
+    if done["resourceType"] == "ServiceRequest":
+        done["resourceType"] = "Procedure"
+    return done | {"status": _CARRIED_OUT[done["resourceType"]], "subject": {"reference": f"Patient/{patient_id}"}}
+
+
+# --- the patient of the call -------------------------------------------------------------------------
+
+
+def only(batch: Batch, patient_id: str) -> Batch:
+    """The batch of the patient whom the call is about. Whatever else a prefetch holds about others is not looked at."""
+    patients = batch.patients.filter(pl.col("subject_id") == patient_id)
+    if patients.is_empty():
+        patients = pl.DataFrame([{"subject_id": patient_id}], schema=PATIENT_SCHEMA)
+    return Batch(patients=patients, events=batch.events.filter(pl.col("subject_id") == patient_id), rejects=batch.rejects)
+
+

@@ -1,0 +1,119 @@
+"""What an operator can set: environment variables ``CALCINOSIS_...``, a file named by ``calcinosis serve --settings``, or options."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class CdsClient(BaseModel):
+    """One EHR that may call the CDS services. Its keys come from ``jku`` or from a file, as agreed beforehand."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    iss: str = Field(min_length=1)
+    jku: str | None = Field(default=None, description="URL of the client's JWK Set; a token may name no other")
+    jwks_file: Path | None = None
+
+    @model_validator(mode="after")
+    def has_keys(self) -> CdsClient:
+        if (self.jku is None) == (self.jwks_file is None):
+            raise ValueError(f"CDS client {self.iss}: give exactly one of jku and jwks_file")
+        if self.jku is not None and not is_safe_url(self.jku):
+            raise ValueError(f"CDS client {self.iss}: jku must be https beyond loopback")
+        return self
+
+
+class Settings(BaseSettings):
+    """All settings, with the defaults of a test on one's own machine."""
+
+    model_config = SettingsConfigDict(env_prefix="CALCINOSIS_", frozen=True, extra="ignore")
+
+    # where
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    public_url: str = Field(default="", description="address that clients use; default http://host:port")
+    app_url: str | None = Field(default=None, description="page that a card links to")
+    smart_launch_url: str | None = Field(default=None, description="SMART launch URL that a card links to")
+    cors_origins: tuple[str, ...] = ()
+
+    # who
+    cds_clients: tuple[CdsClient, ...] = ()
+    oidc_issuer: str | None = None
+    oidc_audience: str | None = None
+    oidc_jwks_url: str | None = Field(default=None, description="default: as the issuer's discovery document says")
+    metrics_token: str | None = None
+    require_authentication: bool = Field(default=False, description="also on loopback, for instance behind a reverse proxy")
+
+    # how much
+    workers: Annotated[int, Field(ge=0, le=64)] = Field(default=1, description="processes that assess; 0: a thread of this process")
+    together: Annotated[int, Field(ge=1, le=64)] = Field(default=8, description="waiting records that one worker assesses at once")
+    max_body_bytes: int = Field(default=8_000_000, description="of a request, after decompression")
+    max_depth: int = 64
+    max_entries: int = 5_000
+    max_orders: int = 50
+    max_waiting: int = 200
+    seconds_per_request: float = 20.0
+    requests_per_second: float = Field(default=100.0, description="per client, on average")
+    burst: int = 200
+
+    # FHIR servers
+    fhir_servers: tuple[str, ...] = Field(default=(), description="base URLs that may be asked for what a prefetch lacks")
+    fhir_seconds: float = 5.0
+    fhir_pages: int = 10
+    fhir_bytes: int = 8_000_000
+
+    # what
+    code_map: Path | None = None
+    rxterms: Path | None = None
+    audit_log: Path | None = Field(default=None, description="default: standard error")
+
+    @model_validator(mode="after")
+    def is_safe(self) -> Settings:
+        unsafe = [url for url in (*self.fhir_servers, self.oidc_issuer, self.oidc_jwks_url) if url and not is_safe_url(url)]
+        if unsafe:
+            raise ValueError(f"{unsafe[0]}: only https beyond loopback")
+        if self.oidc_issuer and not self.oidc_audience:
+            raise ValueError("oidc_issuer needs oidc_audience: a token made for another service must not open this one")
+        if not is_loopback(self.host) and not (self.cds_clients or self.oidc_issuer):
+            raise ValueError(
+                f"{self.host} can be reached from other machines, so authentication is needed: set cds_clients or oidc_issuer, "
+                "or bind to 127.0.0.1"
+            )
+        return self
+
+    @property
+    def base_url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+
+    @property
+    def authenticates(self) -> bool:
+        return self.require_authentication or not is_loopback(self.host) or bool(self.cds_clients or self.oidc_issuer)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def is_safe_url(url: str) -> bool:
+    """https, or http to this machine."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    if parts.username or parts.password or parts.fragment or not host:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))

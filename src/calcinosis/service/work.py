@@ -1,0 +1,188 @@
+"""What a worker does with the records it is handed: read, assess together, and write the response.
+
+It runs in a process of its own, so that neither parsing nor rules hold up the event loop; nothing here knows of HTTP.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import multiprocessing
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from calcinosis.api import Readers, batch_of, make_readers
+from calcinosis.assessment import Assessment, assess_together
+from calcinosis.events import Batch
+from calcinosis.orders import CheckedOrder, check_orders
+from calcinosis.report.fhir_out import to_fhir_bundle
+from calcinosis.service.audit import silence_libraries, where
+from calcinosis.service.cards import Call, Cards, order_cards, patient_cards
+from calcinosis.service.prefetch import draft_orders, entries, only
+from calcinosis.sources.fhir import read_resources
+
+_log = logging.getLogger("calcinosis.service")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One record to answer.
+
+    Attributes:
+        body: the request as it came; ``fetched`` holds what was fetched in addition, as JSON of key -> resource.
+    """
+
+    kind: Literal["json", "fhir", "patient", "orders"]
+    body: bytes
+    fetched: bytes = b"{}"
+    call: Call | None = None
+    max_orders: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The response, or why there is none (``status`` 4xx or 5xx, and ``detail``)."""
+
+    body: bytes
+    status: int = 200
+    detail: str = ""
+    rules: tuple[tuple[str, str], ...] = ()  # uuid of a card -> rule
+    indicators: tuple[str, ...] = ()
+
+
+class Refused(Exception):
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.detail = status, detail
+
+
+_readers: Readers | None = None
+
+
+def load(code_map: Path | None, rxterms: Path | None) -> None:
+    """Load the knowledge once per worker, and run one record so that the first patient does not wait."""
+    global _readers
+    silence_libraries()
+    if multiprocessing.parent_process() is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
+    _readers = make_readers(None, code_map, rxterms)
+    _assess([read_resources([{"resourceType": "Patient", "id": "nobody"}], _readers.index, _readers.text)], brief=False)
+    if multiprocessing.parent_process() is not None:
+        settle_memory()
+
+
+def settle_memory() -> None:
+    """Tell the garbage collector to leave the knowledge alone: walking it again and again was a fifth of the time of a record."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def answer(jobs: Sequence[Job]) -> list[Done]:
+    """Answer the jobs; one that cannot be answered does not disturb the others."""
+    done: list[Done | None] = [None] * len(jobs)
+    read: list[tuple[int, Batch]] = []
+    for place, job in enumerate(jobs):
+        try:
+            if job.kind == "orders":
+                done[place] = _orders(job)
+            else:
+                read.append((place, _read(job)))
+        except Exception as error:
+            done[place] = _failed(error)
+    for brief in (True, False):
+        group = [(place, batch) for place, batch in read if (jobs[place].kind == "patient") == brief]
+        for place, found in zip([place for place, _ in group], _assess_all([batch for _, batch in group], brief), strict=True):
+            done[place] = found if isinstance(found, Done) else _guarded(found, jobs[place])
+    return [each if each is not None else Done(b"", 500, "internal error") for each in done]
+
+
+def _guarded(found: Assessment, job: Job) -> Done:
+    try:
+        return _written(found, job)
+    except Exception as error:
+        return _failed(error)
+
+
+def _failed(error: Exception) -> Done:
+    if isinstance(error, Refused):
+        return Done(b"", error.status, error.detail)
+    _log.error("a record could not be answered: %s", where(error))
+    return Done(b"", 500, "internal error")
+
+
+def _ready() -> Readers:
+    if _readers is None:
+        raise RuntimeError("load() was not called")
+    return _readers
+
+
+def _read(job: Job) -> Batch:
+    readers = _ready()
+    document = orjson.loads(job.body)
+    if job.call is not None:
+        resources = entries(_prefetch(document, job))
+        return only(read_resources(resources, readers.index, readers.text), job.call.patient_id)
+    batch = batch_of(document, readers)
+    if batch.patients.height != 1:
+        raise Refused(422, f"expected one patient, the record holds {batch.patients.height}")
+    return batch
+
+
+def _prefetch(document: Any, job: Job) -> dict[str, Any]:
+    brought = document.get("prefetch") or {}
+    return {**brought, **orjson.loads(job.fetched)}
+
+
+def _assess(batches: Sequence[Batch], *, brief: bool) -> list[Assessment]:
+    return assess_together(batches, _ready().knowledge, brief=brief)
+
+
+def _assess_all(batches: Sequence[Batch], brief: bool) -> list[Assessment | Done]:
+    """Together; if that fails, one by one, so that the culprit fails alone."""
+    if not batches:
+        return []
+    try:
+        return list(_assess(batches, brief=brief))
+    except Exception as error:
+        if len(batches) == 1:
+            return [_failed(error)]
+        return [each for batch in batches for each in _assess_all([batch], brief)]
+
+
+def _written(found: Assessment, job: Job) -> Done:
+    if job.call is not None:
+        return _cards(patient_cards(found, _ready().knowledge, job.call))
+    if job.kind == "fhir":
+        return Done(orjson.dumps(to_fhir_bundle([found], at=datetime.now(UTC))))
+    return Done(found.model_dump_json().encode())
+
+
+def _orders(job: Job) -> Done:
+    if job.call is None:
+        raise Refused(422, "orders need a patient")
+    readers = _ready()
+    document = orjson.loads(job.body)
+    context = document["context"]
+    drafts = draft_orders(context["draftOrders"], job.call.patient_id)
+    if len(drafts) > job.max_orders:
+        raise Refused(413, f"more than {job.max_orders} draft orders")
+    selected = context.get("selections")
+    names = [name for name in drafts if name in selected] if isinstance(selected, list) else list(drafts)
+    record = only(read_resources(entries(_prefetch(document, job)), readers.index, readers.text), job.call.patient_id)
+    orders = {name: read_resources(resources, readers.index, readers.text) for name, resources in drafts.items()}
+    checked: dict[str, CheckedOrder] = check_orders(record, orders, names, readers.knowledge)
+    return _cards(order_cards(checked, readers.knowledge, job.call))
+
+
+def _cards(cards: Cards) -> Done:
+    shown = cards.sorted()
+    return Done(
+        orjson.dumps({"cards": shown}), rules=tuple(cards.rules.items()), indicators=tuple(card["indicator"] for card in shown)
+    )

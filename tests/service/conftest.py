@@ -1,0 +1,25 @@
+"""One application for all tests of the service, with a worker in a thread."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from calcinosis.service.app import make_app
+from calcinosis.service.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    settings = Settings(
+        workers=0, requests_per_second=100_000, burst=100_000, audit_log=tmp_path_factory.mktemp("audit") / "audit.jsonl",
+        app_url="https://cds.example.org/", smart_launch_url="https://cds.example.org/launch", max_body_bytes=2_000_000,
+    )  # fmt: skip
+    with TestClient(make_app(settings)) as client:
+        yield client
