@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hand_made import INDEX, alarm_of, batch_of, day, event, knowledge_of, lab, mimic_of, patient, type_of, weighed
 
 from calcinosis.assessment import evaluate_batch
 from calcinosis.knowledge import Knowledge
-from calcinosis.reasoning.explain import REASON_SCHEMA, explain, facts_behind
+from calcinosis.reasoning.explain import REASON_SCHEMA, explain, fact_rows_behind, facts_behind
 
 
 def reasons(knowledge: Knowledge, events: list[dict[str, Any]], *patients: dict[str, Any]) -> list[dict[str, Any]]:
@@ -169,6 +170,7 @@ def test_the_facts_behind_a_criterion_are_those_of_its_reason() -> None:
     knowledge = knowledge_of(types=[type_of("one", ("probable", {"all": [{"has": "ckd"}, {"has": "nodule"}]}))])
     evaluated = evaluate_batch(batch_of([event("esrd", day(-5)), event("nodule")]), knowledge)
     rule = evaluated.evaluation.plan.rules["one"][0].id
-    decided = evaluated.evaluation.subjects.select("subject_id").with_columns(id=rule)
-    shown = facts_behind(evaluated.evaluation, evaluated.facts, decided)["facts"].to_list()
+    pair = np.array([0]), np.array([rule])
+    shown = facts_behind(evaluated.evaluation, evaluated.facts, *pair).to_list()
+    assert shown == fact_rows_behind(evaluated.evaluation, evaluated.facts, *pair)
     assert shown == explain(evaluated.evaluation, evaluated.facts).filter(owner="one", role="decides")["facts"].to_list()

@@ -96,5 +96,5 @@ def _chapter(
 
 
 def _worth_a_plot(forest: Forest) -> bool:
-    """One study that is not pooled is a row of the table; a picture would say no more."""
-    return forest.pooled is not None or len(forest.rows) > 1
+    """One study is a row of the table, with its interval; a picture would say no more."""
+    return len(forest.rows) > 1
