@@ -133,6 +133,15 @@ class Facts:
         return micros(self.mentions["end_time"])
 
     @cached_property
+    def mention_sites(self) -> tuple[Ints, Ints]:
+        """Where the sites of each mention begin, with one entry more for the end; and the number of each site, −1 for one not known."""
+        column = self.mentions["sites"]
+        counts = column.list.len().fill_null(0).to_numpy()
+        told = np.flatnonzero(counts)
+        sites = self.numbers.of(column.gather(told).explode().to_list() if len(told) else [])  # a list of lists is slow to make
+        return np.concatenate([[0], np.cumsum(counts, dtype=np.intp)]), sites
+
+    @cached_property
     def index_time(self) -> Micros:
         return micros(self.subjects["index_time"])
 

@@ -301,7 +301,7 @@ def _qualified(facts: Facts, chosen: Ints, questions: Questions, values: Matrix)
     truth = np.full(len(which), TRUE)
     sited = np.flatnonzero(at >= 0)
     if len(sited):
-        of_mention, site, told = _sites(facts, chosen, questions)
+        of_mention, site, told = _sites(facts, chosen)
         links = Links.to_sorted(of_mention, len(chosen))
         pair, place = links.follow(which[sited])
         found = np.zeros(len(sited), dtype=np.bool_)
@@ -319,17 +319,15 @@ def _qualified(facts: Facts, chosen: Ints, questions: Questions, values: Matrix)
     _any(values, leaf, rows[which], truth)
 
 
-def _sites(facts: Facts, chosen: Ints, questions: Questions) -> tuple[Ints, Ints, Mask]:
+def _sites(facts: Facts, chosen: Ints) -> tuple[Ints, Ints, Mask]:
     """The sites of some mentions: place in ``chosen``, site (−1: not known) of each; and which mentions name any."""
-    column = facts.mentions["sites"]
-    counts = column.list.len().fill_null(0).to_numpy()[chosen].astype(np.intp)
-    told = counts > 0
-    site = questions.numbers.of(column.gather(chosen[told]).explode().to_list() if told.any() else [])  # a list of lists is slow to make
-    return np.repeat(np.arange(len(chosen)), counts), site, told
+    starts, sites = facts.mention_sites
+    which, place = spread(starts[chosen], starts[chosen + 1])
+    return which, sites[place], starts[chosen + 1] > starts[chosen]
 
 
 def _same_site(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -> None:
-    of_mention, site, told = _sites(facts, chosen, questions)
+    of_mention, site, told = _sites(facts, chosen)
     if not told.any():
         return
     mention = chosen[of_mention]
