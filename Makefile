@@ -37,6 +37,7 @@ docs: $(STAMP)  ## regenerate the reference pages, the JSON contract and the wor
 
 pooled: $(STAMP)  ## pool the evidence again after a change of knowledge/content/evidence
 	$(BIN)/python -m calcinosis.evidence.cells
+	$(BIN)/python -m calcinosis.report.drawn
 
 fuzz: $(STAMP)  ## at least 20,000 mutated resources: no traceback, no lost record
 	$(BIN)/python tests/fuzz/fuzz_fhir.py --resources 21000
