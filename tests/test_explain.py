@@ -174,3 +174,15 @@ def test_the_facts_behind_a_criterion_are_those_of_its_reason() -> None:
     shown = facts_behind(evaluated.evaluation, evaluated.facts, *pair).to_list()
     assert shown == fact_rows_behind(evaluated.evaluation, evaluated.facts, *pair)
     assert shown == explain(evaluated.evaluation, evaluated.facts).filter(owner="one", role="decides")["facts"].to_list()
+
+
+def test_what_speaks_for_a_mimic_of_one_patient_is_not_told_of_another() -> None:
+    mimic = mimic_of("gout", ("possible", {"has": "nodule"}), supports=[weighed("pain", {"has": "pain"})])
+    knowledge = knowledge_of(mimics=[mimic])
+    people = {who: [event("pain", who=who), *([event("nodule", who=who)] if who == "a" else [])] for who in ("a", "b")}
+    people["b"][0]["source"] = "Record/b"
+    together = evaluate_batch(batch_of([*people["a"], *people["b"]], patient("a"), patient("b")), knowledge)
+    alone = evaluate_batch(batch_of(people["b"], patient("b")), knowledge)
+    of_b = explain(together.evaluation, together.facts).filter(subject_id="b")
+    assert of_b.equals(explain(alone.evaluation, alone.facts))
+    assert of_b.filter(owner="gout").is_empty()

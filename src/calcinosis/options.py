@@ -85,11 +85,10 @@ class OptionWriter:
 
     def __init__(self, evaluation: Evaluation, facts: Facts, words: Words, types: Sequence[Sequence[str]]) -> None:
         """``types``: per patient, the types to write options for."""
-        self._evaluation, self._plan, self._words = evaluation, evaluation.plan, words
-        self._names = evaluation.columns.names
+        self._plan, self._words = evaluation.plan, words
         self._types = types
         self._labels = _labels_of_questions(self._plan, words)
-        self._places = [self._names[f"criterion:{id_}"] for id_ in range(self._plan.criteria.height)]
+        self._places = [evaluation.columns.names[f"criterion:{id_}"] for id_ in range(self._plan.criteria.height)]
         self._columns = [evaluation.columns.matrix[:, row].tolist() if types[row] else [] for row in range(evaluation.subjects.height)]
         shown = [(row, c.id) for row in range(evaluation.subjects.height) for c in self._shown(row)]
         who, criteria = (np.array(numbers, dtype=np.intp) for numbers in (zip(*shown, strict=True) if shown else ((), ())))

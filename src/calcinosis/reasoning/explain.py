@@ -147,13 +147,14 @@ def reasons_of(evaluation: Evaluation, facts: Facts) -> Reasons:
         evaluation: only the patients to explain (:meth:`Evaluation.take`).
     """
     plan = evaluation.plan
-    # what is said for and against a mimic is shown only where one of its rules fired
     judged = [key for key in plan.hypotheses if key in plan.knowledge.types or (evaluation.fired(key) >= 0).any()]
     shown = [*(c for key in judged for c in plan.shown[key]), *(c for c in plan.other if c.kind != "test")]
     columns = evaluation.columns
     shown_rows = np.array([columns.names[criterion.column] for criterion in shown], dtype=np.intp)
     ids = np.array([criterion.id for criterion in shown], dtype=np.intp)
     may_miss = np.array([c.kind == "type" and c.role in ("supports", "against") for c in shown], dtype=np.bool_)
+    # what is said for and against a mimic is shown only to the patients in whom one of its rules fired
+    of_mimic = np.array([plan.hypotheses.index(c.owner) if c.kind == "mimic" else -1 for c in shown], dtype=np.intp)
     fired_rows = np.array([columns.names[f"fired:{key}"] for key in plan.hypotheses], dtype=np.intp)
     is_type = np.array([key in plan.knowledge.types for key in plan.hypotheses])
     texts = reason_texts(plan)
@@ -164,7 +165,8 @@ def reasons_of(evaluation: Evaluation, facts: Facts) -> Reasons:
         fired, values = matrix[fired_rows], matrix[shown_rows]
         decides = (fired >= 0) | is_type[:, None]
         lacks = (values == UNKNOWN) & may_miss[:, None]
-        who, place = np.nonzero(np.concatenate([decides, (values == TRUE) | lacks]).T)
+        told = (values == TRUE) & (decides[of_mimic] | (of_mimic < 0)[:, None])
+        who, place = np.nonzero(np.concatenate([decides, told | lacks]).T)
         which = np.concatenate([texts.first_rule, ids])[place]
         rule = np.flatnonzero(place < len(fired))
         index = fired[place[rule], who[rule]]

@@ -93,7 +93,6 @@ class Plan:
     treatments: tuple[PlannedTreatment, ...]
     reviews: tuple[PlannedReview, ...]
     open_questions: dict[int, tuple[tuple[int, str], ...]]  # criterion of a safety rule or review -> leaves (row, concept) it may lack
-    definitions: pl.DataFrame  # owner (a type), definition_sources
     criteria: pl.DataFrame  # id, kind, owner, role, label, sources, status, detail
     criterion_leaves: pl.DataFrame  # id, leaf, positive: which leaf values argue for "true"
     leaf_subjects: pl.DataFrame  # leaf, source_kind ("concept", "lab", "lab_now", "patient"), concept
@@ -197,11 +196,6 @@ def _compile(knowledge: Knowledge) -> Plan:
         open_questions={
             c.id: tuple(_open_questions(when, now, knowledge, program)) for c, when, now in owners if c.kind in ("safety", "review")
         },
-        definitions=pl.DataFrame(
-            [(key, list(each.definition.sources)) for key, each in knowledge.types.items()],
-            schema={"owner": pl.String, "definition_sources": pl.List(pl.String)},
-            orient="row",
-        ),
         criteria=pl.DataFrame(
             [(c.id, c.kind, c.owner, c.role, c.label, list(c.sources), c.status, c.detail) for c, _, _ in owners],
             schema={

@@ -20,7 +20,7 @@ STANCE_WORD: Final = {"standard": "standard", "option": "option", "no_data": "no
 STANCE_MEANS: Final = {
     "standard": "part of care that the sources agree on",
     "option": "studied or named, not established",
-    "no_data": "named, never measured",
+    "no_data": "named, without data to judge it",
     "against": "the evidence speaks against it",
 }
 DIRECTION_WORD: Final = {

@@ -20,6 +20,7 @@ from calcinosis.knowledge.studies import Study
 from calcinosis.knowledge.treatments import SafetyRule, Treatment, Use
 from calcinosis.report import evidence_summary as words
 from calcinosis.report.evidence_summary import Line
+from calcinosis.report.terminal_parts import grid, item, title
 
 WIDE = 110  # columns from which the pooled proportion has a column of its own
 _STANCE_STYLE = {"standard": "bold green", "option": "cyan", "no_data": "dim", "against": "bold red"}
@@ -65,7 +66,7 @@ def _overview(lines: Sequence[Line], knowledge: Knowledge, wide: bool) -> Iterat
         pooled = [(line, cell) for line in found for cell in line.pooled]
         if pooled and not wide:
             yield Text("Pooled proportions (95 % interval)", style="bold")
-            yield from (_item(Text.assemble((line.treatment.label, "bold"), f", {words.pooled_in_words(cell)}")) for line, cell in pooled)
+            yield from (item(Text.assemble((line.treatment.label, "bold"), f", {words.pooled_in_words(cell)}")) for line, cell in pooled)
     yield from _legend(knowledge, wide)
 
 
@@ -144,14 +145,14 @@ class _Page:
         yield Text.assemble((t.label, "bold"), f"  ({about})", (f"; also called {', '.join(t.names)}" if t.names else "", "dim"))
         yield self.said(t.what)
         yield from self.section("Used for", (self.use(each) for each in self.uses))
-        yield from self.section("How it may work", (_item(self.said(each)) for each in t.mechanism))
+        yield from self.section("How it may work", (item(self.said(each)) for each in t.mechanism))
         yield from self.numbers()
         yield from self.section("Pooled proportions", self.pooled())
         yield from self.section(_COMPARED, (self.comparison(each) for each in self.compared))
         yield from self.studies()
-        yield from self.section("Contradictions and weaknesses", (_item(self.said(each)) for each in t.evidence_notes))
-        yield from self.section("Doses as studied or labelled; never advice", (_item(self.said(each)) for each in t.dosing))
-        yield from self.section("What is watched", (_item(self.said(each)) for each in t.monitoring))
+        yield from self.section("Contradictions and weaknesses", (item(self.said(each)) for each in t.evidence_notes))
+        yield from self.section("Doses as studied or labelled; never advice", (item(self.said(each)) for each in t.dosing))
+        yield from self.section("What is watched", (item(self.said(each)) for each in t.monitoring))
         yield from self.section("Safety in short (checked in a patient by `calcinosis assess`)", self.safety())
         yield from self.section("References", [self.references()])
         yield from _footer(self.knowledge)
@@ -160,12 +161,12 @@ class _Page:
         types = ", ".join(self.knowledge.types[key].label for key in use.types)
         diseases = f" in {words.disease_labels(self.knowledge, use.diseases)}" if use.diseases else ""
         title = (f"{words.STANCE_WORD[use.stance]}: ", _STANCE_STYLE[use.stance]), (f"{types}{diseases}", "bold")
-        return _item(Text.assemble(*title, f" ({use.role.replace('_', ' ')}). ", self.said(use.statement)))
+        return item(Text.assemble(*title, f" ({use.role.replace('_', ' ')}). ", self.said(use.statement)))
 
     def numbers(self) -> Iterator[RenderableType]:
         if not self.lines:
             return
-        yield _title("The evidence in numbers")
+        yield title("The evidence in numbers")
         for line in self.lines:
             e = line.evidence
             found = ", ".join(f"{n} {words.DIRECTION_WORD[each]}" for each in words.DIRECTION_WORD if (n := e.directions.get(each)))
@@ -174,7 +175,7 @@ class _Page:
             flags = "".join(f"; {flag}" for flag in line.flags)
             level = f"; best level {e.level}" if e.level else ""
             said = f": {e.studies} studies{single}{followed}{level}{f'; {found}' if found else ''}{flags}"
-            yield _item(Text.assemble((self.knowledge.types[line.type].label, "bold"), said.replace(": 1 studies", ": 1 study")))
+            yield item(Text.assemble((self.knowledge.types[line.type].label, "bold"), said.replace(": 1 studies", ": 1 study")))
 
     def pooled(self) -> Iterator[RenderableType]:
         for line in self.lines:
@@ -182,9 +183,9 @@ class _Page:
                 who = self.knowledge.diseases[cell.disease].label if cell.disease else "all diseases"
                 more = words.heterogeneity(cell)
                 head = (f"{self.knowledge.types[line.type].label}, {who}: ", "bold")
-                yield _item(Text.assemble(head, words.pooled_in_words(cell), (f". {more[0].upper()}{more[1:]}" if more else "", "dim")))
+                yield item(Text.assemble(head, words.pooled_in_words(cell), (f". {more[0].upper()}{more[1:]}" if more else "", "dim")))
         if any(line.evidence.pooled for line in self.lines):
-            yield _item(Text(words.POOLING, style="dim"), sign="")
+            yield item(Text(words.POOLING, style="dim"), sign="")
 
     def comparison(self, each: Compared) -> RenderableType:
         c = each.comparison
@@ -194,11 +195,11 @@ class _Page:
             for name, found in (("RR", c.risk_ratio), ("OR", c.odds_ratio))
         )
         head = f"{words.compared_label(each, self.knowledge)}, {words.outcome(each.outcome)} ({words.what_is_counted(each.outcome)}): "
-        return _item(Text.assemble((head, "bold"), f"{counts}; {ratios}", (f" [{', '.join(each.rows)}]", "dim")))
+        return item(Text.assemble((head, "bold"), f"{counts}; {ratios}", (f" [{', '.join(each.rows)}]", "dim")))
 
     def studies(self) -> Iterator[RenderableType]:
         for type_, rows in words.studies_by_type(self.rows, self.knowledge).items():
-            yield _title(
+            yield title(
                 f"Studies, {words.type_label(self.knowledge, type_).lower()} ({'1 row' if len(rows) == 1 else f'{len(rows)} rows'})"
             )
             for row in rows:
@@ -210,11 +211,11 @@ class _Page:
         arm = ", control group" if row.arm == "comparator" else ""
         others = [self.knowledge.treatments[key].label for key in row.treatments if key != self.treatment.key]
         head = (words.study_name(source), "bold"), f": {words.design(row)}{arm}, {level}, {words.size(row)}: {row.population}"
-        yield _item(Text.assemble(*head, (f" [{row.study}]", "dim")))
+        yield item(Text.assemble(*head, (f" [{row.study}]", "dim")))
         style = {"benefit": "green", "harm": "bold red"}.get(row.direction, "")
         result = "; ".join(part for part in (words.counts_in_words(row), words.effect_in_words(row)) if part)
         defined = f" ({row.response_definition})" if row.response_definition else ""
-        yield _item(Text.assemble(f"{result}{defined}: ", (words.DIRECTION_WORD[row.direction], style)), sign="", depth=4)
+        yield item(Text.assemble(f"{result}{defined}: ", (words.DIRECTION_WORD[row.direction], style)), sign="", depth=4)
         more = [
             f"together with {', '.join(others)}" if others else "",
             words.given(row),
@@ -223,11 +224,11 @@ class _Page:
             f"seen: {words.SEEN_WORD[row.seen]}",
             words.pooling_in_words(row),
         ]
-        yield _item(Text("; ".join(part for part in more if part), style="dim"), sign="", depth=4)
+        yield item(Text("; ".join(part for part in more if part), style="dim"), sign="", depth=4)
 
     def safety(self) -> Iterator[RenderableType]:
         rules = sorted(self.treatment.safety, key=lambda rule: _VERDICTS.index(rule.verdict))
-        yield from (_item(self.rule(rule)) for rule in rules)
+        yield from (item(self.rule(rule)) for rule in rules)
 
     def rule(self, rule: SafetyRule) -> Text:
         style = {"contraindicated": "bold red", "caution": "yellow"}.get(rule.verdict, "")
@@ -235,7 +236,7 @@ class _Page:
         return Text.assemble((f"{rule.verdict}: ", style), rule.label, f"{how}. {rule.why}", (f" [{', '.join(rule.sources)}]", "dim"))
 
     def references(self) -> RenderableType:
-        table = _grid()
+        table = grid()
         for key, text, url in words.references(self.knowledge, self.rows, [self.treatment]):
             found = words.identifiers(self.knowledge.sources[key])
             table.add_row(
@@ -247,28 +248,8 @@ class _Page:
         mark = "" if statement.verified else " (not verified)"
         return Text.assemble(statement.text, mark, (f" [{', '.join(statement.sources)}]", "dim"))
 
-    def section(self, title: str, items: Iterable[RenderableType]) -> Iterator[RenderableType]:
+    def section(self, heading: str, items: Iterable[RenderableType]) -> Iterator[RenderableType]:
         listed = list(items)
         if listed:
-            yield _title(title)
+            yield title(heading)
             yield from listed
-
-
-def _title(text: str) -> RenderableType:
-    return Text(f"\n{text}", style="bold underline")
-
-
-def _item(text: Text, *, sign: str = "·", depth: int = 2) -> RenderableType:
-    """A hanging indent: the sign stands alone, the text wraps to its right."""
-    if not sign:
-        return Padding(text, (0, 0, 0, depth))
-    row = _grid()
-    row.add_row(Text(sign), text)
-    return Padding(row, (0, 0, 0, depth))
-
-
-def _grid() -> Table:
-    table = Table.grid(padding=(0, 1, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")  # an address is broken, never cut
-    return table

@@ -34,7 +34,7 @@ def title(text: str) -> RenderableType:
     return Text(f"\n{clean(text)}", style="bold underline")
 
 
-def item(text: Text, *, sign: str, depth: int = 2) -> RenderableType:
+def item(text: Text, *, sign: str = "·", depth: int = 2) -> RenderableType:
     """A hanging indent: the sign stands alone, the text wraps to its right."""
     if not sign:
         return Padding(text, (0, 0, 0, depth))
