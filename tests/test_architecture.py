@@ -37,7 +37,7 @@ NAMED_IN_CODE: dict[str, tuple[str, set[str]]] = {
         "fields of the answer: provisional, work-up of a lesion, risk factors of the type that must not be missed",
         {"calciphylaxis", "mineral_shown"},
     ),
-    "engines/local.py": ("columns of assessments.parquet", {"calciphylaxis", *COLUMNS}),
+    "engines/rows.py": ("columns of assessments.parquet", {"calciphylaxis", *COLUMNS}),
     "report/option_words.py": ("outcomes of studies, as the rows of the evidence name them", {"calcification", "pain"}),
     "report/population.py": ("reads the columns of assessments.parquet", {"calciphylaxis", *COLUMNS}),
     "report/screen_summary.py": (

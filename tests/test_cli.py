@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from calcinosis.cli import app
-from calcinosis.engines.local import assessment_schema
+from calcinosis.engines.rows import assessment_schema
 from calcinosis.knowledge import load_knowledge
 
 ROOT = Path(__file__).parents[1]

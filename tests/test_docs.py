@@ -105,7 +105,7 @@ def test_every_json_field_is_documented() -> None:
 
 
 def test_every_column_is_documented(knowledge: Knowledge) -> None:
-    from calcinosis.engines.local import assessment_schema
+    from calcinosis.engines.rows import assessment_schema
 
     tables: dict[str, Any] = {
         "Events": EVENT_SCHEMA, "Patients": PATIENT_SCHEMA, "Rejects": REJECT_SCHEMA, "Unmapped": UNMAPPED_SCHEMA,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from calcinosis.api import assess, screen
     from calcinosis.assessment import Assessment
-    from calcinosis.engines.local import Cohort
+    from calcinosis.engines.cohort import Cohort
     from calcinosis.knowledge import Knowledge, load_knowledge
 
 __all__ = ["Assessment", "Cohort", "Knowledge", "assess", "load_knowledge", "screen"]
@@ -24,7 +24,7 @@ _HOMES = {
     "assess": "calcinosis.api",
     "screen": "calcinosis.api",
     "Assessment": "calcinosis.assessment",
-    "Cohort": "calcinosis.engines.local",
+    "Cohort": "calcinosis.engines.cohort",
     "Knowledge": "calcinosis.knowledge",
     "load_knowledge": "calcinosis.knowledge",
 }

@@ -14,7 +14,8 @@ from typing import Any, cast
 import orjson
 
 from calcinosis.assessment import Assessment, assess_batch
-from calcinosis.engines.local import Cohort, screen_batches, write_summary
+from calcinosis.engines.cohort import Cohort, write_summary
+from calcinosis.engines.local import screen_batches
 from calcinosis.events import Batch
 from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.reasoning.explain import reason_texts

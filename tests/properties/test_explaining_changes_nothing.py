@@ -9,7 +9,7 @@ import polars as pl
 from hand_made import batch_of, lab, patient
 
 from calcinosis.assessment import assess_batch, evaluate_batch, in_words
-from calcinosis.engines.local import assessment_rows
+from calcinosis.engines.rows import assessment_rows
 from calcinosis.events import Batch
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Status

@@ -11,7 +11,7 @@ import orjson
 import polars as pl
 import pytest
 
-from calcinosis.engines.local import assessment_schema
+from calcinosis.engines.rows import assessment_schema
 from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA
 from calcinosis.knowledge import load_knowledge
 from calcinosis.reasoning.explain import REASON_SCHEMA

@@ -6,7 +6,7 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from calcinosis.engines.local import Cohort
+from calcinosis.engines.cohort import Cohort
 from calcinosis.knowledge.model import Status
 
 _STATUSES = (Status.CONFIRMED, Status.PROBABLE, Status.POSSIBLE)

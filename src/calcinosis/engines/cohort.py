@@ -1,0 +1,83 @@
+"""What a screening leaves behind: a folder of tables and an account, the same whichever engine wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import orjson
+import polars as pl
+
+from calcinosis.engines.rows import Assessed
+from calcinosis.events import UNMAPPED_SCHEMA
+
+
+@dataclass(slots=True)
+class Summary:
+    """What was read, what was not, and how long it took (``summary.json``)."""
+
+    source: str
+    knowledge_version: str
+    calcinosis_version: str
+    closed_world: list[str]
+    as_of: str | None
+    records_read: int = 0
+    records_used: int = 0
+    records_ignored: int = 0
+    records_rejected: int = 0
+    patients_read: int = 0
+    patients_assessed: int = 0
+    patients_rejected: int = 0
+    not_read: dict[str, int] = field(default_factory=dict)
+    lab_coverage: dict[str, dict[str, int]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def add(self, part: Assessed) -> None:
+        """Count one batch of whole patients."""
+        self.records_read += part.records_read
+        self.records_used += part.records_used
+        self.records_ignored += part.records_ignored
+        self.records_rejected += part.records_rejected
+        self.patients_read += part.patients_read
+        self.patients_assessed += part.assessments.height
+        for what, n in part.not_read.items():
+            self.not_read[what] = self.not_read.get(what, 0) + n
+        for lab, n in part.patients_with_lab.items():
+            self.lab_coverage[lab] = {"patients_with": self.lab_coverage.get(lab, {}).get("patients_with", 0) + n}
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """The result of :func:`screen`: where it was written, and the tables to go on with."""
+
+    folder: Path
+    summary: Summary
+
+    @property
+    def assessments(self) -> pl.DataFrame:
+        return pl.read_parquet(self.folder / "assessments.parquet")
+
+    @property
+    def reasons(self) -> pl.DataFrame:
+        return pl.read_parquet(self.folder / "reasons.parquet")
+
+    @property
+    def treatment_reviews(self) -> pl.DataFrame:
+        return pl.read_parquet(self.folder / "treatment_reviews.parquet")
+
+    @property
+    def rejects(self) -> pl.DataFrame:
+        return pl.read_parquet(self.folder / "rejects.parquet")
+
+
+def write_summary(summary: Summary, folder: Path) -> None:
+    summary.lab_coverage = dict(sorted(summary.lab_coverage.items()))
+    (folder / "summary.json").write_bytes(orjson.dumps(asdict(summary), option=orjson.OPT_INDENT_2))
+
+
+def write_unmapped(frames: Iterable[pl.DataFrame], path: Path) -> None:
+    """Add up what several batches could not map, the most frequent first."""
+    table = pl.concat([pl.DataFrame(schema=UNMAPPED_SCHEMA), *frames])
+    keys = [name for name in UNMAPPED_SCHEMA if name != "n"]
+    table.group_by(keys).agg(pl.col("n").sum()).sort("n", *keys, descending=[True, *[False] * len(keys)]).write_csv(path)
