@@ -10,7 +10,7 @@ from hand_made import INDEX, alarm_of, batch_of, day, event, knowledge_of, lab, 
 
 from calcinosis.assessment import evaluate_batch
 from calcinosis.knowledge import Knowledge
-from calcinosis.reasoning.explain import REASON_SCHEMA, explain, fact_rows_behind, facts_behind
+from calcinosis.reasoning.explain import REASON_SCHEMA, FactTable, explain, facts_behind, facts_by_number_behind
 
 
 def reasons(knowledge: Knowledge, events: list[dict[str, Any]], *patients: dict[str, Any]) -> list[dict[str, Any]]:
@@ -172,7 +172,8 @@ def test_the_facts_behind_a_criterion_are_those_of_its_reason() -> None:
     rule = evaluated.evaluation.plan.rules["one"][0].id
     pair = np.array([0]), np.array([rule])
     shown = facts_behind(evaluated.evaluation, evaluated.facts, *pair).to_list()
-    assert shown == fact_rows_behind(evaluated.evaluation, evaluated.facts, *pair)
+    table = FactTable(evaluated.facts)
+    assert shown == [[table.row(number) for number in numbers] for numbers in facts_by_number_behind(evaluated.evaluation, table, *pair)]
     assert shown == explain(evaluated.evaluation, evaluated.facts).filter(owner="one", role="decides")["facts"].to_list()
 
 

@@ -37,9 +37,9 @@ from calcinosis.facts import Facts, build_facts
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Status
 from calcinosis.leaves import ask
-from calcinosis.options import OptionWriter, chosen_types, reviews_by_patient
+from calcinosis.options import OptionWriter, Told, chosen_types, reviews_by_patient
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
-from calcinosis.reasoning.explain import BECAUSE, FactTable, reason_texts, reasons_of
+from calcinosis.reasoning.explain import BECAUSE, reason_texts, reasons_of
 from calcinosis.reasoning.plan import Plan, make_plan
 from calcinosis.reasoning.workup import Change, changes_by_patient
 
@@ -109,7 +109,9 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None, *, brief
         brief: leave ``options`` and each type's ``missing`` empty, for a caller that shows neither: they are most of the work.
     """
     evaluation, facts, plan = evaluated.evaluation, evaluated.facts, evaluated.evaluation.plan
-    reasons = _rows_by_patient(evaluation, facts)
+    writer = Writer.of(plan)
+    told = Told(evaluation, facts, writer)
+    reasons = _rows_by_patient(told)
     if brief:
         reasons = [[row for row in rows if row["role"] != "missing"] for rows in reasons]
     changed = changes_by_patient(evaluation)
@@ -117,12 +119,11 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None, *, brief
     people = {row["subject_id"]: row for row in facts.subjects.to_dicts()}
     shown = evaluation.true("mineral_shown")
     ranks = evaluation.columns.matrix[plan.rank_rows]
-    writer = Writer.of(plan)
-    reviews = reviews_by_patient(evaluation, facts, writer)
+    reviews = reviews_by_patient(told)
     statuses = [{key: _STATUS[rank] for key, rank in zip(plan.hypotheses, column, strict=True)} for column in ranks.T.tolist()]
     leaders = [plan.hypotheses[place] if place >= 0 else None for place in evaluation.leading.tolist()]
     chosen = [[] if brief else chosen_types(plan, *pair) for pair in zip(statuses, leaders, strict=True)]
-    options = OptionWriter(evaluation, facts, writer, chosen)
+    options = OptionWriter(told, chosen)
     answers = []
     for row, subject in enumerate(evaluation.subjects["subject_id"].to_list()):
         answers.append(
@@ -142,11 +143,10 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None, *, brief
     return answers
 
 
-def _rows_by_patient(evaluation: Evaluation, facts: Facts) -> list[list[dict[str, Any]]]:
+def _rows_by_patient(told: Told) -> list[list[dict[str, Any]]]:
     """Per row of ``facts.subjects`` the reasons in order: what each says, with its facts and what is unknown as records."""
-    found, texts, writer = reasons_of(evaluation, facts), reason_texts(evaluation.plan), Writer.of(evaluation.plan)
-    said = FactTable(facts).rows(found.fact)
-    shown = {number: writer.fact(row) for number, row in said.items()}
+    evaluation, facts = told.evaluation, told.facts
+    found, texts, writer = reasons_of(evaluation, told.table), reason_texts(evaluation.plan), Writer.of(evaluation.plan)
     names = [*facts.numbers.names, ""]
     rows: list[dict[str, Any]] = [
         {**texts.rows[criterion], "role": "missing"} if missing else dict(texts.rows[criterion])
@@ -155,7 +155,7 @@ def _rows_by_patient(evaluation: Evaluation, facts: Facts) -> list[list[dict[str
     for row in rows:
         row["facts"], row["unknown"] = [], []
     for place, fact in zip(found.fact_of.tolist(), found.fact.tolist(), strict=True):
-        rows[place]["facts"].append(shown[fact])
+        rows[place]["facts"].append(told.fact(fact))
     for place, concept, because in zip(found.unknown_of.tolist(), found.concept.tolist(), found.because.tolist(), strict=True):
         rows[place]["unknown"].append(writer.unknown(names[concept], BECAUSE[because]))
     people: list[list[dict[str, Any]]] = [[] for _ in range(facts.subjects.height)]

@@ -69,6 +69,10 @@ UNMAPPED_SCHEMA: Final[Schema] = {
 }
 
 
+_NO_REJECTS: Final = pl.DataFrame(schema=REJECT_SCHEMA)
+_NONE_UNMAPPED: Final = pl.DataFrame(schema=UNMAPPED_SCHEMA)
+
+
 @dataclass(slots=True)
 class Batch:
     """What a source hands over: the patients and events it read, and an account of everything it did not use.
@@ -80,8 +84,8 @@ class Batch:
 
     patients: pl.DataFrame
     events: pl.DataFrame
-    rejects: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECT_SCHEMA))
-    unmapped: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=UNMAPPED_SCHEMA))
+    rejects: pl.DataFrame = field(default_factory=_NO_REJECTS.clone)
+    unmapped: pl.DataFrame = field(default_factory=_NONE_UNMAPPED.clone)
     records_read: int = 0
     records_used: int = 0
     records_ignored: int = 0

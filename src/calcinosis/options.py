@@ -34,7 +34,7 @@ from calcinosis.facts import Facts
 from calcinosis.knowledge.model import Status
 from calcinosis.knowledge.treatments import SafetyRule
 from calcinosis.reasoning.evaluate import Evaluation
-from calcinosis.reasoning.explain import REASON_SCHEMA, fact_rows_behind, facts_behind
+from calcinosis.reasoning.explain import REASON_SCHEMA, FactTable, facts_behind, facts_by_number_behind
 from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment
 from calcinosis.truth import FALSE, TRUE, UNKNOWN
 
@@ -46,6 +46,7 @@ GOES_ON: Final = frozenset({"drug"})  # kinds of treatment; a procedure is done,
 KINDS: Final = ("review", "unsafe", "not_checked")
 UNSAFE: Final = ("contraindicated", "caution")  # verdicts that make a current treatment worth a second look
 _NO_LEVEL: Final = 6
+_YES, _UNKNOWN, _NO = int(TRUE), int(UNKNOWN), int(FALSE)  # to compare with single truths
 
 REVIEW_SCHEMA: Final[Schema] = {
     "subject_id": pl.String,
@@ -69,7 +70,29 @@ class Words(Protocol):
     def label(self, concept: str) -> str: ...
     def citations(self, keys: Any) -> list[Citation]: ...
     def statement(self, statement: Any) -> Statement: ...
+    def fact(self, row: Any) -> FactOut: ...
     def facts(self, rows: Any) -> list[FactOut]: ...
+
+
+class Told:
+    """The facts of some evaluated patients in words, each written once however many reasons name it."""
+
+    def __init__(self, evaluation: Evaluation, facts: Facts, words: Words) -> None:
+        self.evaluation, self.facts, self.words = evaluation, facts, words
+        self.table = FactTable(facts)
+        self._written: dict[int, FactOut] = {}
+
+    def fact(self, number: int) -> FactOut:
+        """A fact by its number in the table."""
+        if number not in self._written:
+            self._written[number] = self.words.fact(self.table.row(number))
+        return self._written[number]
+
+    def behind(self, who: npt.NDArray[np.intp], criteria: npt.NDArray[np.intp]) -> list[list[FactOut]]:
+        """The facts that argue for each true criterion of a patient (rows of the evaluation and of ``plan.criteria``)."""
+        if not len(who):
+            return []
+        return [[self.fact(number) for number in found] for found in facts_by_number_behind(self.evaluation, self.table, who, criteria)]
 
 
 def chosen_types(plan: Plan, status: Mapping[str, Status], leading: str | None) -> list[str]:
@@ -83,16 +106,18 @@ _unchanging: dict[tuple[str, str, str], dict[str, Any]] = {}  # knowledge versio
 class OptionWriter:
     """Writes the options of the patients of one evaluation."""
 
-    def __init__(self, evaluation: Evaluation, facts: Facts, words: Words, types: Sequence[Sequence[str]]) -> None:
+    def __init__(self, told: Told, types: Sequence[Sequence[str]]) -> None:
         """``types``: per patient, the types to write options for."""
-        self._plan, self._words = evaluation.plan, words
+        evaluation = told.evaluation
+        self._plan, self._words = evaluation.plan, told.words
         self._types = types
-        self._labels = _labels_of_questions(self._plan, words)
+        self._labels = _labels_of_questions(self._plan, told.words)
         self._places = [evaluation.columns.names[f"criterion:{id_}"] for id_ in range(self._plan.criteria.height)]
-        self._columns = [evaluation.columns.matrix[:, row].tolist() if types[row] else [] for row in range(evaluation.subjects.height)]
+        matrix = evaluation.columns.matrix
+        self._columns = [matrix[:, row].tobytes() if types[row] else b"" for row in range(evaluation.subjects.height)]  # truths: 0, 1, 2
         shown = [(row, c.id) for row in range(evaluation.subjects.height) for c in self._shown(row)]
         who, criteria = (np.array(numbers, dtype=np.intp) for numbers in (zip(*shown, strict=True) if shown else ((), ())))
-        self._facts = dict(zip(shown, fact_rows_behind(evaluation, facts, who, criteria), strict=True))
+        self._facts = dict(zip(shown, told.behind(who, criteria), strict=True))
 
     # --- truth of one patient
 
@@ -104,11 +129,11 @@ class OptionWriter:
         """The true criteria of a patient whose facts will be shown."""
         for each in self._plan.treatments:
             if any(set(use.use.types) & set(self._types[row]) for use in each.uses):
-                yield from (c for _, c in each.safety if self._truth(c, row) == TRUE)
-                yield from (c for use in each.uses for c in use.favours if self._truth(c, row) == TRUE)
+                yield from (c for _, c in each.safety if self._truth(c, row) == _YES)
+                yield from (c for use in each.uses for c in use.favours if self._truth(c, row) == _YES)
 
     def _facts_of(self, criterion: PlannedCriterion, row: int) -> list[FactOut]:
-        return self._words.facts(self._facts.get((row, criterion.id)))
+        return self._facts.get((row, criterion.id), [])
 
     # --- options
 
@@ -129,12 +154,12 @@ class OptionWriter:
 
     def _option(self, each: PlannedTreatment, type_: str, row: int, diseases: frozenset[str]) -> OptionOut | None:
         treatment = each.treatment
-        uses = [use for use in each.uses if type_ in use.use.types and (use.when is None or self._truth(use.when, row) != FALSE)]
+        uses = [use for use in each.uses if type_ in use.use.types and (use.when is None or self._truth(use.when, row) != _NO)]
         if not uses:
             return None
         evidence = _evidence(self._plan, treatment.key, type_)
         stance = min((use.use.stance for use in uses), key=STANCES.index)
-        favours = {c.label: c for use in uses for c in use.favours if self._truth(c, row) == TRUE}.values()
+        favours = {c.label: c for use in uses for c in use.favours if self._truth(c, row) == _YES}.values()
         speaks_for = [Reason(label=c.label, facts=self._facts_of(c, row), citations=self._words.citations(c.sources)) for c in favours]
         studied = [not use.use.diseases or bool(diseases & set(use.use.diseases)) for use in uses]
         safety, not_checked, cleared = self._safety(each, row)
@@ -190,9 +215,9 @@ class OptionWriter:
         holds, not_checked, cleared = [], [], 0
         for rule, criterion in each.safety:
             truth = self._truth(criterion, row)
-            if truth == TRUE:
+            if truth == _YES:
                 holds.append(self._rule(rule, self._facts_of(criterion, row)))
-            elif truth == UNKNOWN:
+            elif truth == _UNKNOWN:
                 not_checked.append(_unchecked(*_names(rule), self._missing(criterion, row), None))
             else:
                 cleared += 1
@@ -205,7 +230,7 @@ class OptionWriter:
 
     def _missing(self, criterion: PlannedCriterion, row: int) -> tuple[str, ...]:
         column = self._columns[row]
-        return tuple(dict.fromkeys(label for leaf, label in self._labels[criterion.id] if column[leaf] == UNKNOWN))
+        return tuple(dict.fromkeys(label for leaf, label in self._labels[criterion.id] if column[leaf] == _UNKNOWN))
 
     def _rule(self, rule: SafetyRule, facts: list[FactOut]) -> SafetyOut:
         return SafetyOut(
@@ -268,8 +293,9 @@ def review_rows(evaluation: Evaluation, facts: Facts, kinds: frozenset[str] = GO
     return listed.sort("subject_id", *order, "label").select([pl.col(name).cast(dtype) for name, dtype in REVIEW_SCHEMA.items()])
 
 
-def reviews_by_patient(evaluation: Evaluation, facts: Facts, words: Words) -> dict[int, tuple[list[ReviewOut], list[str]]]:
+def reviews_by_patient(told: Told) -> dict[int, tuple[list[ReviewOut], list[str]]]:
     """The same as records: row of the patient -> what to review, and the labels of what could not be checked."""
+    evaluation, words = told.evaluation, told.words
     sayings = _what_reviews_say(evaluation.plan)
     entries = [
         (row, criterion.id, sayings[criterion.id] | {"kind": kind})
@@ -278,24 +304,25 @@ def reviews_by_patient(evaluation: Evaluation, facts: Facts, words: Words) -> di
     ]
     entries.sort(key=lambda entry: (entry[0], *(_place(entry[2][name], order) for name, order in _ORDERS), entry[2]["label"]))
     who, criteria = (np.array([entry[place] for entry in entries], dtype=np.intp) for place in (0, 1))
-    people: dict[int, list[dict[str, Any]]] = {}
-    for (row, _, said), rows in zip(entries, fact_rows_behind(evaluation, facts, who, criteria), strict=True):
-        people.setdefault(row, []).append(said | {"facts": rows})
-    return {row: reviews_in_words(rows, words) for row, rows in people.items()}
+    people: dict[int, tuple[list[ReviewOut], list[str]]] = {}
+    for (row, _, said), facts in zip(entries, told.behind(who, criteria), strict=True):
+        found, not_checked = people.setdefault(row, ([], []))
+        if said["kind"] == "not_checked":
+            not_checked.append(said["label"])
+        else:
+            found.append(_review(said, facts, words))
+    return people
 
 
 def reviews_in_words(rows: Sequence[Mapping[str, Any]], words: Words) -> tuple[list[ReviewOut], list[str]]:
     """The rows of one patient (``REVIEW_SCHEMA``) as records, and the labels of those that could not be checked."""
-    found = [
-        ReviewOut(
-            **{name: row[name] for name in ("key", "kind", "treatment", "verdict", "urgency", "label", "text")},
-            facts=words.facts(row["facts"]),
-            citations=words.citations(row["sources"]),
-        )
-        for row in rows
-        if row["kind"] != "not_checked"
-    ]
+    found = [_review(row, words.facts(row["facts"]), words) for row in rows if row["kind"] != "not_checked"]
     return found, [row["label"] for row in rows if row["kind"] == "not_checked"]
+
+
+def _review(row: Mapping[str, Any], facts: list[FactOut], words: Words) -> ReviewOut:
+    said = {name: row[name] for name in ("key", "kind", "treatment", "verdict", "urgency", "label", "text")}
+    return ReviewOut(**said, facts=facts, citations=words.citations(row["sources"]))
 
 
 def _reviews(evaluation: Evaluation, kinds: frozenset[str]) -> list[tuple[npt.NDArray[np.intp], PlannedCriterion, str]]:

@@ -22,7 +22,7 @@ from calcinosis.findings import leaf_id
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import AgeIs, LabValue
 from calcinosis.knowledge.treatments import CurrentDrugReview, SafetyRule
-from calcinosis.options import OptionWriter, reviews_by_patient
+from calcinosis.options import OptionWriter, Told, reviews_by_patient
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment, make_plan
 from calcinosis.sources.fhir import read_resources
@@ -69,14 +69,14 @@ class Plain:
     def statement(self, statement: Any) -> Statement:
         return Statement(text=statement.text, citations=self.citations(statement.sources))
 
+    def fact(self, row: Any) -> FactOut:
+        return FactOut(
+            concept=row["concept"], label=self.label(row["concept"]), said=row["said"], value=row["value"], time=row["time"],
+            count=row["n"] or 1, source=row["source"],
+        )  # fmt: skip
+
     def facts(self, rows: Any) -> list[FactOut]:
-        return [
-            FactOut(
-                concept=row["concept"], label=self.label(row["concept"]), said=row["said"], value=row["value"], time=row["time"],
-                count=row["n"] or 1, source=row["source"],
-            )
-            for row in rows or ()
-        ]  # fmt: skip
+        return [self.fact(row) for row in rows or ()]
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def written(examined: Examined, cases: Iterable[Case]) -> list[tuple[Case, list[
             types = tuple(dict.fromkeys(key for use in each.uses for key in use.use.types))
             part = examined.evaluation.take(rows_of(mine))
             alone = replace(part, plan=replace(examined.plan, treatments=(each,), reviews=()))
-            writer = OptionWriter(alone, examined.evaluated.facts, Plain(examined.plan.knowledge), [types] * len(mine))
+            writer = OptionWriter(Told(alone, examined.evaluated.facts, Plain(examined.plan.knowledge)), [types] * len(mine))
             found += [(case, writer.options(row, frozenset())) for row, case in enumerate(mine)]
     return found
 
@@ -325,7 +325,7 @@ def review_patients() -> tuple[Evaluated, list[Reviewed]]:
 def reviewed() -> list[tuple[Reviewed, list[ReviewOut], list[str]]]:
     evaluated, cases = review_patients()
     evaluation, words = evaluated.evaluation, Plain(evaluated.evaluation.plan.knowledge)
-    rows = reviews_by_patient(evaluation, evaluated.facts, words)
+    rows = reviews_by_patient(Told(evaluation, evaluated.facts, words))
     return [(case, *rows.get(case.row, ([], []))) for case in cases]
 
 

@@ -140,7 +140,7 @@ def reason_texts(plan: Plan) -> ReasonTexts:
     return _texts[version]
 
 
-def reasons_of(evaluation: Evaluation, facts: Facts) -> Reasons:
+def reasons_of(evaluation: Evaluation, table: FactTable) -> Reasons:
     """Reasons for every hypothesis, alarm, disease and form of the given patients.
 
     Args:
@@ -158,8 +158,8 @@ def reasons_of(evaluation: Evaluation, facts: Facts) -> Reasons:
     fired_rows = np.array([columns.names[f"fired:{key}"] for key in plan.hypotheses], dtype=np.intp)
     is_type = np.array([key in plan.knowledge.types for key in plan.hypotheses])
     texts = reason_texts(plan)
-    people = look_up(facts.row_of, evaluation.subjects["subject_id"].to_list(), -1)
-    parts, table = [], FactTable(facts)
+    people = look_up(table.facts.row_of, evaluation.subjects["subject_id"].to_list(), -1)
+    parts = []
     for start in range(0, max(len(people), 1), _PATIENTS_AT_A_TIME):
         matrix = columns.matrix[:, start : start + _PATIENTS_AT_A_TIME]
         fired, values = matrix[fired_rows], matrix[shown_rows]
@@ -294,15 +294,19 @@ class FactTable:
             numbers[starts[2] : starts[3]] = np.where(same, numbers[starts[1] : starts[2]], numbers[starts[2] : starts[3]])
         return numbers
 
-    def rows(self, numbers: Ints) -> dict[int, dict[str, Any]]:
-        """Some facts by number, with the columns of :meth:`table`."""
-        wanted, found = np.unique(numbers), {}
-        for columns, start, end in zip(self._columns(), self.starts, self.starts[1:], strict=False):
-            here = wanted[(wanted >= start) & (wanted < end)].tolist()
-            if here:
-                every = [(column.name, column.to_list()) for column in columns]
-                found.update({number: {name: values[number - start] for name, values in every} for number in here})
-        return found
+    def row(self, number: int) -> dict[str, Any]:
+        """One fact by number, with the columns of :meth:`table`."""
+        kind = int(np.searchsorted(self._lasts, number))
+        place = number - int(self.starts[kind])
+        return {name: values[place] for name, values in self._lists[kind]}
+
+    @cached_property
+    def _lasts(self) -> Ints:
+        return self.starts[1:] - 1
+
+    @cached_property
+    def _lists(self) -> list[list[tuple[str, list[Any]]]]:
+        return [[(column.name, column.to_list()) for column in columns] for columns in self._columns()]
 
     def table(self) -> pl.DataFrame:
         """concept, said, value, time, first_time, last_time, source, n."""
@@ -343,8 +347,9 @@ def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
     Returns:
         ``REASON_SCHEMA``; one row per patient and criterion that is true, or (role "missing") unknown.
     """
-    reasons, texts = reasons_of(evaluation, facts), reason_texts(evaluation.plan)
-    shown = FactTable(facts).table()[reasons.fact]
+    known, texts = FactTable(facts), reason_texts(evaluation.plan)
+    reasons = reasons_of(evaluation, known)
+    shown = known.table()[reasons.fact]
     names = pl.Series([*facts.numbers.names, ""], dtype=pl.String)
     lacks = pl.DataFrame(
         {
@@ -381,14 +386,12 @@ def facts_behind(evaluation: Evaluation, facts: Facts, who: Ints, criteria: Ints
     return _lists(table.table()[found.fact], found.fact_of, len(who)).alias("facts")
 
 
-def fact_rows_behind(evaluation: Evaluation, facts: Facts, who: Ints, criteria: Ints) -> list[list[dict[str, Any]]]:
-    """The same as records, for a few patients."""
-    table = FactTable(facts)
+def facts_by_number_behind(evaluation: Evaluation, table: FactTable, who: Ints, criteria: Ints) -> list[list[int]]:
+    """The same as numbers of the table, for a few patients."""
     found = _behind(evaluation, table, who, criteria)
-    said = table.rows(found.fact)
-    lists: list[list[dict[str, Any]]] = [[] for _ in range(len(who))]
+    lists: list[list[int]] = [[] for _ in range(len(who))]
     for place, fact in zip(found.fact_of.tolist(), found.fact.tolist(), strict=True):
-        lists[place].append(said[fact])
+        lists[place].append(fact)
     return lists
 
 

@@ -189,12 +189,12 @@ class Account:
 
     def close(self, batch: Batch, tables: FhirTables | None) -> None:
         """Write the account into the batch. ``tables``: where to look up the lines of files that DuckDB read in parallel."""
-        direct = pl.DataFrame(self._direct, schema=REJECT_SCHEMA)
-        batch.rejects = pl.concat([direct, *self._resolved(tables), *self._overflow()])
-        batch.unmapped = pl.DataFrame(
-            [(*key, rows) for key, rows in sorted(self._unmapped.items(), key=lambda item: (-item[1], [part or "" for part in item[0]]))],
-            schema=UNMAPPED_SCHEMA, orient="row",
-        )  # fmt: skip
+        if self._direct or self._pending:
+            direct = pl.DataFrame(self._direct, schema=REJECT_SCHEMA)
+            batch.rejects = pl.concat([direct, *self._resolved(tables), *self._overflow()])
+        if self._unmapped:
+            ordered = sorted(self._unmapped.items(), key=lambda item: (-item[1], [part or "" for part in item[0]]))
+            batch.unmapped = pl.DataFrame([(*key, rows) for key, rows in ordered], schema=UNMAPPED_SCHEMA, orient="row")
         batch.not_read = dict(self._not_read)
         batch.records_read, batch.records_ignored, batch.records_rejected = self.read, self.ignored, self.rejected
         batch.records_used = self.read - self.ignored - self.rejected
