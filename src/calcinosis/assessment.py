@@ -193,7 +193,7 @@ def _in_lines(rows: list[dict[str, Any]]) -> list[str]:
 
 def _warnings(facts: Facts, rejects: pl.DataFrame | None) -> dict[str, list[str]]:
     """Per patient, the measurements whose unit could not be used; of a lone patient also what the reader could not use."""
-    rows = facts.rejects.sort("record", "reason").to_dicts()
+    rows = facts.rejects.sort("record", "reason").to_dicts() if facts.rejects.height else []
     if rejects is not None and facts.subjects.height == 1:
         rows += [row | {"subject_id": facts.subjects["subject_id"][0]} for row in rejects.to_dicts()]
     warnings: dict[str, list[str]] = {}

@@ -112,7 +112,7 @@ class OptionWriter:
         self._plan, self._words = evaluation.plan, told.words
         self._types = types
         self._labels = _labels_of_questions(self._plan, told.words)
-        self._places = [evaluation.columns.names[f"criterion:{id_}"] for id_ in range(self._plan.criteria.height)]
+        self._places = _places_of_criteria(self._plan)
         matrix = evaluation.columns.matrix
         self._columns = [matrix[:, row].tobytes() if types[row] else b"" for row in range(evaluation.subjects.height)]  # truths: 0, 1, 2
         shown = [(row, c.id) for row in range(evaluation.subjects.height) for c in self._shown(row)]
@@ -383,6 +383,16 @@ def _labels_of_questions(plan: Plan, words: Words) -> dict[int, tuple[tuple[int,
             id_: tuple((leaf, words.label(concept)) for leaf, concept in questions) for id_, questions in plan.open_questions.items()
         }
     return _labels[plan.knowledge.version]
+
+
+_criteria: dict[str, list[int]] = {}
+
+
+def _places_of_criteria(plan: Plan) -> list[int]:
+    """Row of the matrix of each criterion; built once per knowledge version."""
+    if plan.knowledge.version not in _criteria:
+        _criteria[plan.knowledge.version] = [plan.program.names[f"criterion:{id_}"] for id_ in range(plan.criteria.height)]
+    return _criteria[plan.knowledge.version]
 
 
 def _names(rule: SafetyRule) -> tuple[str, str, str, str]:

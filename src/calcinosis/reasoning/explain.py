@@ -396,8 +396,8 @@ def facts_by_number_behind(evaluation: Evaluation, table: FactTable, who: Ints, 
 
 
 def _behind(evaluation: Evaluation, table: FactTable, who: Ints, criteria: Ints) -> Reasons:
-    subjects = evaluation.subjects["subject_id"].gather(who).to_list()
-    rows, true = look_up(table.facts.row_of, subjects, -1), np.zeros(len(who), dtype=np.bool_)
+    people = look_up(table.facts.row_of, evaluation.subjects["subject_id"].to_list(), -1)
+    rows, true = people[who], np.zeros(len(who), dtype=np.bool_)
     return _with_facts(rows, who, criteria, true, evaluation.columns.matrix, table, reason_texts(evaluation.plan))
 
 

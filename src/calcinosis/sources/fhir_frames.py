@@ -73,9 +73,9 @@ def events_frame(rows: pl.DataFrame, drafts: pl.DataFrame, paths: list[str]) -> 
     counts = np.searchsorted(meant, said, side="right") - first
     of_row = np.repeat(np.arange(len(said)), counts)
     draft = np.arange(len(of_row)) + (first - (np.cumsum(counts) - counts))[of_row]
+    rows = rows if (counts == 1).all() else rows[of_row]
     return (
-        rows[of_row]
-        .hstack(drafts[draft].drop("mid").get_columns())
+        rows.hstack(drafts[draft].drop("mid").get_columns())
         .filter(_SAYS_SOMETHING)
         .select_seq(*_AS_EVENTS, _file_names(paths).alias("source_file"))
         .select(list(EVENT_SCHEMA))
