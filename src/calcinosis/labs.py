@@ -272,7 +272,7 @@ def _deciding(measured: Measured, people: People, knowledge: Knowledge) -> pl.Da
     seen = np.bitwise_or.reduceat(_FLAG_BIT[measured.flag], starts)
     first_time = np.minimum.reduceat(np.where(measured.time == NO_TIME, LAST_TIME, measured.time), starts)
     columns += [
-        pl.Series("ever", [_FLAGS_SEEN[bits] for bits in seen.tolist()], dtype=pl.List(pl.String)),
+        _FLAGS_SEEN.gather(seen).alias("ever"),
         pl.Series("n", np.diff(np.append(starts, len(key))).astype(np.uint32)),
         moments("first_time", np.where(first_time == LAST_TIME, NO_TIME, first_time)),
         moments("last_time", np.maximum.reduceat(measured.time, starts)),
@@ -308,4 +308,6 @@ def _text_column(name: str, texts: Texts, rows: Ints) -> pl.Series:
 _FLAG_TEXTS: Final = texts_of([*FLAGS, None])  # −1 finds the last
 _FLAG_FROM_TEXTS: Final = texts_of([*_FLAG_FROM, None])
 _FLAG_BIT: Final = np.array([*(1 << place for place in range(len(FLAGS))), 0], dtype=np.uint8)
-_FLAGS_SEEN: Final = [sorted(flag for place, flag in enumerate(FLAGS) if bits >> place & 1) for bits in range(1 << len(FLAGS))]
+_FLAGS_SEEN: Final = pl.Series(
+    [sorted(flag for place, flag in enumerate(FLAGS) if bits >> place & 1) for bits in range(1 << len(FLAGS))], dtype=pl.List(pl.String)
+)

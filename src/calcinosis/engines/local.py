@@ -6,7 +6,8 @@ Every batch holds whole patients, so batches are independent and their size chan
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +38,17 @@ class _Table:
 
     def close(self) -> None:
         self.writer.close()
+
+
+def _one_ahead(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches, the next one being read while the last one is assessed."""
+    stream = iter(batches)
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        coming = reader.submit(next, stream, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, stream, None)
+            yield batch
+            del batch
 
 
 def screen_batches(
@@ -72,7 +84,7 @@ def screen_batches(
     clock = {"read": 0.0, "assess": 0.0}
     mark = time.perf_counter()
     try:
-        for batch in batches:
+        for batch in _one_ahead(batches):
             clock["read"] += time.perf_counter() - mark
             mark = time.perf_counter()
             part = assessed(batch, knowledge, as_of=as_of, closed_world=closed_world)
