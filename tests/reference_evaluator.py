@@ -446,7 +446,10 @@ class Case:
             case FindingRef():
                 return self.finding(criterion.finding)
             case HypothesisAtLeast():
-                return STATUSES.index(self.status(criterion.hypothesis)[0]) >= STATUSES.index(criterion.at_least)
+                status = self.status(criterion.hypothesis)[0]
+                if now and status is Status.NOT_ASSESSED:
+                    return None
+                return STATUSES.index(status) >= STATUSES.index(criterion.at_least)
             case All():
                 return kleene_and([self.truth(part, now) for part in criterion.all_])
             case AnyOf():

@@ -80,3 +80,14 @@ def test_there_and_back_is_one(unit: str, other: str) -> None:
     there = conversion_factor(unit, other, 40.078, 2)
     back = conversion_factor(other, "mmol/L", 40.078, 2)
     assert there * back == pytest.approx(conversion_factor(unit, "mmol/L", 40.078, 2))
+
+
+@pytest.mark.parametrize("unit", [None, "", "1", "{INR}", "{ratio}"])
+def test_a_mere_number_needs_no_unit(unit: str | None) -> None:
+    assert canonical_factor(unit, Lab(unit="{INR}")) == 1.0
+
+
+@pytest.mark.parametrize("unit", ["%", "s", "mg/dL"])
+def test_a_mere_number_has_no_other_unit(unit: str) -> None:
+    with pytest.raises(UnknownUnit):
+        canonical_factor(unit, Lab(unit="{INR}"))

@@ -75,14 +75,20 @@ def _parse(spelled: str, as_written: str) -> Any:
     return quantity
 
 
+def _is_annotation(unit: str) -> bool:
+    return unit.startswith("{") and unit.endswith("}")
+
+
 def canonical_factor(unit: str | None, lab: Lab) -> float:
     """Factor from the unit as sent to the canonical unit of a lab concept.
 
     Raises:
-        UnknownUnit: also when the number came without any unit.
+        UnknownUnit: also when the number came without any unit, unless the quantity is a mere number.
     """
     if lab.unit is None:
         return 1.0
+    if _is_annotation(lab.unit) and (not unit or unit.strip() == "1" or _is_annotation(_aliases().get(unit.strip(), unit.strip()))):
+        return 1.0  # UCUM: an annotation alone stands for 1, and the INR is sent without any unit more often than with one
     if not unit:
         raise UnknownUnit("a number without a unit")
     return conversion_factor(unit, lab.unit, lab.molar_mass, lab.valence)

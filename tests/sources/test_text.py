@@ -400,3 +400,38 @@ def test_rules_with_an_unknown_key_or_a_bare_yes_are_refused() -> None:
         ContextRules.model_validate({**rules, "negatoin": {}})
     with pytest.raises(ValueError, match="quotes"):
         ContextRules.model_validate({**rules, "openers": [True]})
+
+
+# --- drugs that are named and not taken -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "allergy to warfarin", "warfarin allergy", "intolerant of warfarin", "warfarin planned", "to start warfarin", "consider warfarin",
+        "patient declined warfarin", "warfarin is contraindicated", "avoid warfarin",
+    ],
+)  # fmt: skip
+def test_a_drug_that_is_named_and_not_taken_is_no_mention(text: str) -> None:
+    assert not [mention for mention in READER.read(text, Context.NOTE).mentions if mention.concept == "warfarin"]
+
+
+@pytest.mark.parametrize(
+    ("text", "ended"),
+    [
+        ("warfarin stopped", True), ("warfarin was discontinued", True), ("no longer on warfarin", True), ("off warfarin", True),
+        ("previously treated with warfarin", True), ("ulcers after stopping warfarin", True), ("warfarin not tolerated", True),
+        ("warfarin", False), ("on warfarin", False), ("started on warfarin", False), ("warfarin was not stopped", False),
+        ("ulcers stopped healing on warfarin", False),
+    ],
+)  # fmt: skip
+def test_a_drug_that_was_stopped_was_taken_and_has_ended(text: str, ended: bool) -> None:
+    found = [mention for mention in READER.read(text, Context.NOTE).mentions if mention.concept == "warfarin"]
+    assert [(mention.certainty, mention.ended) for mention in found] == [("affirmed", ended)]
+
+
+def test_words_about_drugs_change_no_finding() -> None:
+    said = READER.read("pain stopped, avoid ulcers, calcification planned for excision", Context.NOTE).mentions
+    assert {(mention.concept, mention.certainty, mention.ended) for mention in said} == {
+        ("pain", "affirmed", False), ("skin_ulcer", "affirmed", False), ("calcification", "affirmed", False),
+    }  # fmt: skip

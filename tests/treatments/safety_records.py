@@ -73,10 +73,13 @@ class Person:
 
 @dataclass(frozen=True)
 class Picture:
-    """A clinical picture that makes a hypothesis stand."""
+    """A clinical picture that makes a hypothesis stand, or that lets it be judged and fall."""
 
     hypothesis: str
+    stands: bool = True
 
+
+EXPLAINED_BY = {"calciphylaxis": "dystrophic"}  # a calcified lesion of systemic sclerosis without anything ischaemic
 
 Atom = Says | Measured | Person | Picture
 Way = tuple[Atom, ...]
@@ -120,7 +123,7 @@ def ways(criterion: Criterion, truth: bool, knowledge: Knowledge) -> list[Way]:
         case AgeIs() | SexIs():
             return [(Person(criterion, truth),)]
         case HypothesisAtLeast():
-            return [(Picture(criterion.hypothesis),)] if truth else [()]
+            return [(Picture(criterion.hypothesis, stands=truth),)] if truth or criterion.hypothesis in EXPLAINED_BY else [()]
     return []  # same_site: no safety rule asks it directly
 
 
@@ -158,7 +161,7 @@ def _one_fails(parts: Sequence[Criterion], knowledge: Knowledge) -> list[Way]:
     speaking = [place for place, part in enumerate(parts) if not isinstance(part, HypothesisAtLeast)]
     for place, part in enumerate(parts):
         if speaking and place not in speaking:
-            continue  # only silence makes a hypothesis fall
+            continue  # the other parts (an eschar) may themselves make the hypothesis stand
         others = [ways(other, True, knowledge)[:1] for at, other in enumerate(parts) if at != place]
         for way in ways(part, False, knowledge):
             found.append(tuple(dict.fromkeys([*way, *(atom for each in others for chosen in each for atom in chosen)])))
@@ -215,21 +218,21 @@ def record(atoms: Sequence[Atom], age: float | None, sex: str | None, knowledge:
         if isinstance(atom, Says):
             yield from said(atom, knowledge)
         elif isinstance(atom, Picture):
-            yield from picture(atom.hypothesis, knowledge)
+            yield from picture(atom, knowledge)
         elif isinstance(atom, Measured):
             measured.setdefault(atom.leaf.lab if isinstance(atom.leaf, LabIs) else atom.leaf.value, []).append(atom)
     for lab, wanted in measured.items():
         yield measurement(lab, wanted, age, sex, knowledge)
 
 
-def picture(hypothesis: str, knowledge: Knowledge) -> Iterator[Resource]:
-    """The fixed clinical pictures in which a type stands at "possible" or more."""
+def picture(atom: Picture, knowledge: Knowledge) -> Iterator[Resource]:
+    """The fixed clinical pictures in which a type stands at "possible" or more, or is judged and falls below."""
     said_as = {
         "calciphylaxis": [("calciphylaxis", "suspected")],
         "metastatic": [("hyperphosphataemia", "present"), ("calcinosis_cutis", "present")],
         "dystrophic": [("systemic_sclerosis", "present"), ("calcinosis_cutis", "present")],
         "iatrogenic": [("calcium_infusion", "present"), ("calcinosis_cutis", "present")],
-    }[hypothesis]
+    }[atom.hypothesis if atom.stands else EXPLAINED_BY[atom.hypothesis]]
     for concept, how in said_as:
         yield from said(Says(concept, how, days_ago=0), knowledge)
 

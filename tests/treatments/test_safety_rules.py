@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import pytest
-from safety_records import AS_OF, Measured, Patients, Person, Picture, Way, ends_by_itself, inside, limits_of, measures, ways
+from safety_records import AS_OF, Measured, Patients, Person, Way, ends_by_itself, inside, limits_of, measures, ways
 
 from calcinosis.api import make_readers
 from calcinosis.assessment import Evaluated, evaluate_batch
@@ -28,13 +28,6 @@ from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment, 
 from calcinosis.sources.fhir import read_resources
 from calcinosis.truth import FALSE, TRUE, UNKNOWN
 
-# Rules that are never unknown, because a hypothesis always has a status, and one below "possible" is an answer.
-NEVER_UNKNOWN = {
-    "corticosteroid_systemic/calciphylaxis", "denosumab/supplements_in_calciphylaxis", "needle_aspiration/calciphylaxis_suspected",
-    "observation/calciphylaxis_suspected", "surgical_debulking/calciphylaxis_suspected", "surgical_excision/calciphylaxis_suspected",
-    "warfarin_low_dose/calciphylaxis", "wound_debridement/poor_healing",
-    "wound_debridement/dry_eschar",  # only with possible calciphylaxis: without it the rest is not asked
-}  # fmt: skip
 # Rules that no record can clear: they ask whether a test was ever positive, or for a site that nobody denies.
 NEVER_CLEARED = {
     "baricitinib/thrombosis", "immunoglobulin_iv/thrombosis_rate", "jak_inhibitor/thrombosis", "lenalidomide/thromboembolism",
@@ -125,7 +118,6 @@ def examine() -> Examined:
             incomplete += [
                 made(name, tuple(other for other in way if other is not atom), born=False, without=str(atom))
                 for atom in way
-                if not isinstance(atom, Picture)  # without it the hypothesis does not stand, which is an answer
             ]
             for atom in measures(way):
                 for value in around(atom, knowledge):
@@ -228,7 +220,7 @@ def test_a_cleared_rule_is_neither_shown_nor_called_unchecked(examined: Examined
 
 def test_every_rule_is_unknown_for_a_patient_of_whom_nothing_is_recorded(examined: Examined) -> None:
     unknown = {name for name, _, _, criterion in rules_of(examined.plan) if examined.truth(criterion, examined.nobody) == UNKNOWN}
-    assert {name for name, *_ in rules_of(examined.plan)} - unknown == NEVER_UNKNOWN
+    assert {name for name, *_ in rules_of(examined.plan)} == unknown
 
 
 def test_an_unknown_rule_is_listed_as_not_checked_with_what_is_missing(examined: Examined) -> None:
@@ -241,7 +233,7 @@ def test_an_unknown_rule_is_listed_as_not_checked_with_what_is_missing(examined:
             for rule in option.not_checked:
                 if rule.because is None:
                     listed.setdefault(case.owner + rule.rule, []).append(rule.missing)
-    assert set(listed) == set(names) - NEVER_UNKNOWN
+    assert set(listed) == set(names)
     silent = [name for name, missing in listed.items() if not all(missing)]
     assert not silent, report(silent)
 
@@ -251,7 +243,7 @@ def test_taking_one_fact_away_never_clears_a_rule(examined: Examined) -> None:
     wrong = [
         f"{case.owner}: cleared without {case.without}"
         for case in examined.incomplete
-        if case.owner not in NEVER_UNKNOWN and examined.truth(criteria[case.owner], case.row) == FALSE
+        if examined.truth(criteria[case.owner], case.row) == FALSE
     ]
     assert not wrong, report(wrong)
 

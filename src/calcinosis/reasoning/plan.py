@@ -255,9 +255,15 @@ def _any_current(concepts: tuple[str, ...]) -> Criterion:
 
 
 def _open_questions(criterion: Criterion, now: bool, knowledge: Knowledge, program: Program) -> Iterator[tuple[int, str]]:
-    """The leaves that could leave a criterion unknown; what stands in ``known`` cannot."""
+    """The leaves that could leave a criterion unknown; what stands in ``known`` cannot.
+
+    Of a hypothesis that could not be judged, its own name is asked for: all that would judge it is listed with its type.
+    """
     criterion = expand(criterion)
-    if isinstance(criterion, FindingRef):
+    if isinstance(criterion, HypothesisAtLeast):
+        named = leaf_id(Has(has=criterion.hypothesis), now=False)
+        yield from [(program.names[named], criterion.hypothesis)] if named in program.names else []
+    elif isinstance(criterion, FindingRef):
         yield from _open_questions(knowledge.findings[criterion.finding].when, False, knowledge, program)
     elif isinstance(criterion, Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
         name = leaf_id(criterion, now=now)

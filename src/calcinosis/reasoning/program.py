@@ -44,7 +44,7 @@ class _Operation:
     ``numbers`` what else each needs.
     """
 
-    kind: str  # "all", "any", "not", "known", "reaches", "at_least", "status"
+    kind: str  # "all", "any", "not", "known", "reaches", "reaches_if_judged", "at_least", "status"
     first: int
     reads: _Rows
     starts: _Rows
@@ -65,6 +65,8 @@ class _Operation:
                 np.bitwise_and(read, TRUE, out=writes)
             case "reaches":
                 writes[:] = from_bool(read >= self.numbers[:, None])
+            case "reaches_if_judged":
+                writes[:] = np.where(read == Status.NOT_ASSESSED.rank, UNKNOWN, from_bool(read >= self.numbers[:, None]))
             case "at_least":
                 wanted = self.numbers[:, None].astype(np.int16)
                 true = np.add.reduceat((read == TRUE).astype(np.int16), self.starts, axis=0)
@@ -118,7 +120,9 @@ class Compiler:
         self._parts: dict[int, list[tuple[str, int, Sequence[int], Sequence[int]]]] = {}  # level -> (kind, row, reads, numbers)
 
     def add(self, name: str, criterion: Criterion, *, now: bool = False) -> None:
-        """``now``: the criterion's own measurements are the latest, not those at the index date."""
+        """``now``: what speaks for alarm or against a treatment today. The criterion's own measurements are the latest, not those at the
+        index date, and a hypothesis that nobody could judge is unknown, not denied.
+        """
         self._named[name] = self._node(criterion, now)
 
     def add_status(self, hypothesis: str, rules: Sequence[tuple[str, StatusRule]]) -> None:
@@ -155,7 +159,8 @@ class Compiler:
             case FindingRef():
                 return self._named[f"finding:{criterion.finding}"]
             case HypothesisAtLeast():
-                return self._once("reaches", [self._named[f"rank:{criterion.hypothesis}"]], [criterion.at_least.rank])
+                kind = "reaches_if_judged" if now else "reaches"
+                return self._once(kind, [self._named[f"rank:{criterion.hypothesis}"]], [criterion.at_least.rank])
             case All() | AnyOf():
                 parts = list(dict.fromkeys(self._node(part, now) for part in children(criterion)))
                 return parts[0] if len(parts) == 1 else self._once("all" if isinstance(criterion, All) else "any", sorted(parts))

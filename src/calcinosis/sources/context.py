@@ -23,7 +23,7 @@ from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, ENDS, MARKS, OPE
 
 Direction = Literal["before", "after", "before_or_after", "after_or_before", "list", "around"]
 DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around")
-Effect = Literal["negated", "spared", "uncertain", "family", "silent", "none"]
+Effect = Literal["negated", "spared", "uncertain", "family", "silent", "not_taken", "taken_no_more", "none"]
 AND: Final = frozenset({"and", "plus"})
 OR: Final = frozenset({"or", "nor", "versus", "vs"})
 COPULAS: Final = frozenset({"is", "are", "was", "were"})
@@ -93,6 +93,8 @@ class ContextRules(_Closed):
     pseudo_family: Phrases
     historical: Phrases
     silent: Cues
+    not_taken: Cues
+    taken_no_more: Cues
     clause_breaks: Phrases
     terminators: Phrases
     family_terminators: Phrases
@@ -127,6 +129,7 @@ def _cues(rules: ContextRules, reporting_affirms: bool) -> Iterator[tuple[str, C
     effects: tuple[tuple[Cues, Effect], ...] = (
         (rules.negation, "negated"), (rules.spared, "spared"), (rules.uncertainty, "uncertain"), (rules.hypothetical, "uncertain"),
         (rules.reporting, "none" if reporting_affirms else "uncertain"), (rules.family, "family"), (rules.silent, "silent"),
+        (rules.not_taken, "not_taken"), (rules.taken_no_more, "taken_no_more"),
     )  # fmt: skip
     for cues, effect in effects:
         for direction in DIRECTIONS:

@@ -100,7 +100,8 @@ class FhirMapper:
             return meaning
         shown = fields.code("clinicalStatus") or status
         shown = ENDED if shown in _ENDED.get(kind, ()) else shown
-        meaning.drafts = merged(replace(draft, status=shown) for draft in meaning.drafts)
+        # a text may say of one drug alone that it was stopped
+        meaning.drafts = merged(replace(draft, status=draft.status or shown) for draft in meaning.drafts)
         return meaning
 
     # --- one method per resource type ----------------------------------------------------------------

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from calcinosis.events import ENDED
 from calcinosis.knowledge.model import Context
 from calcinosis.sources.coding import ConceptIndex, system_name
 from calcinosis.sources.fhir_columns import MAX_TEXT
@@ -164,7 +165,8 @@ class Interpreter:
 
     def _said(self, mention: Mention, text: str) -> Draft:
         phrase = text if len(text) <= len(mention.phrase) + 1 else mention.phrase
-        return self._lab(Draft(mention.concept, mention.certainty, mention.sites, code=f"text/{phrase}"))
+        status = ENDED if mention.ended else None
+        return self._lab(Draft(mention.concept, mention.certainty, mention.sites, code=f"text/{phrase}", status=status))
 
     def _lab(self, draft: Draft) -> Draft:
         return replace(draft, needs_value=True) if self.index.kind(draft.concept) == "lab" else draft

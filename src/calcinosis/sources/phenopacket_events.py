@@ -131,7 +131,7 @@ class PhenopacketMapper:
         drafts = _labelled(self.read.coded(coded, Context.CONDITION, meaning).drafts, coded)
         solved = interpretation.progress_status in _SOLVED
         status = str(interpretation.progress_status).lower() or None
-        meaning.drafts = [replace(draft, status=status) for draft in (drafts if solved else _unsure(drafts))]
+        meaning.drafts = [replace(draft, status=draft.status or status) for draft in (drafts if solved else _unsure(drafts))]
         return Span()
 
     def _action(self, action: MedicalAction, meaning: Meaning) -> Span:
@@ -151,7 +151,7 @@ class PhenopacketMapper:
         status = str(regimen.regimen_status).lower() or None
         status = ENDED if status in ("completed", "discontinued") else status
         said = self.read.coded(coded, Context.PROCEDURE, meaning)
-        meaning.drafts = [replace(draft, status=status) for draft in _labelled(said.drafts, coded)]
+        meaning.drafts = [replace(draft, status=draft.status or status) for draft in _labelled(said.drafts, coded)]
         return Span((regimen.start_time,), (regimen.end_time,))
 
     def _treatment(self, treatment: Treatment, meaning: Meaning) -> Span:

@@ -41,6 +41,7 @@ class Mention:
     phrase: str
     start: int
     end: int
+    ended: bool = False  # a drug that the text says was stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ class TextReader:
             Mention(
                 match.concept.key, certainty, sites_of(match, certainty),
                 text[tokens.starts[match.start] : tokens.ends[match.end - 1]], tokens.starts[match.start], tokens.ends[match.end - 1],
+                match.concept.kind == "drug" and any(scope.effect == "taken_no_more" for scope in _over(match, scopes, begins)),
             )
             for match, certainty in said
             if match.concept.kind != "site"
@@ -231,18 +233,13 @@ def _certainty(match: _Match, matches: Sequence[_Match], scopes: Sequence[Scope]
 
     ``begins`` are the (ascending) starts of ``scopes``, so that a long note need not look at all of them.
     """
-    if not scopes:
-        return "affirmed"
-    near = scopes[bisect_left(begins, match.start - LONGEST_CLAUSE) : bisect_left(begins, match.end)]
-    over = [
-        scope for scope in near if _any_within(match, scope.start, scope.end) and not _any_within(match, scope.cue_start, scope.cue_end)
-    ]
+    over = _over(match, scopes, begins)
     if not over:
         return "affirmed"
     spares = match.concept.kind == "site" or not match.is_phrase
     denials = [scope for scope in over if scope.effect == "negated" or (scope.effect == "spared" and spares)]
     effects = {scope.effect for scope in over}
-    if "silent" in effects or ("family" in effects and denials):
+    if "silent" in effects or ("family" in effects and denials) or ("not_taken" in effects and match.concept.kind == "drug"):
         return None
     if "family" in effects:
         return "family"
@@ -252,6 +249,16 @@ def _certainty(match: _Match, matches: Sequence[_Match], scopes: Sequence[Scope]
             return None
         return "negated"
     return "uncertain" if "uncertain" in effects else "affirmed"
+
+
+def _over(match: _Match, scopes: Sequence[Scope], begins: Sequence[int]) -> list[Scope]:
+    """The scopes that a match stands in."""
+    if not scopes:
+        return []
+    near = scopes[bisect_left(begins, match.start - LONGEST_CLAUSE) : bisect_left(begins, match.end)]
+    return [
+        scope for scope in near if _any_within(match, scope.start, scope.end) and not _any_within(match, scope.cue_start, scope.cue_end)
+    ]
 
 
 def _any_within(match: _Match, start: int, end: int) -> bool:
