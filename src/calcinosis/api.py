@@ -26,6 +26,7 @@ from calcinosis.sources.phenopacket import is_phenopacket, read_phenopacket, rea
 from calcinosis.sources.text import TextReader
 
 FORMATS = ("auto", "fhir", "phenopacket")
+ENGINES = ("local", "spark")
 _PROBE_BYTES = 16_000_000  # a larger JSON file is never a phenopacket
 
 
@@ -149,6 +150,8 @@ def screen(
     readers: Readers | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     on_patients: Callable[[int], None] | None = None,
+    engine: str = "local",
+    master: str | None = None,
 ) -> Cohort:
     """Assess a whole population and write the results to ``out``.
 
@@ -158,14 +161,24 @@ def screen(
     Args:
         source: a folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets.
         memory_limit: for the tables of the FHIR reader, e.g. "2GB"; default: a few hundred MB.
+        engine: "local" (this machine, memory bounded) or "spark" (the session that is running, or a new one; docs/spark.md). Spark
+            reports no progress and sets its own memory.
+        master: of a new Spark session, e.g. "local[4]" or "spark://host:7077".
+
+    Raises:
+        ValueError: an unknown engine or format, or Spark could not finish.
 
     Returns:
         The folder, the summary and accessors to the tables.
     """
-    from calcinosis.report.population import render_population_html
-
+    if engine not in ENGINES:
+        raise ValueError(f"unknown engine {engine!r}; the engines are {', '.join(ENGINES)}")
     readers = readers or make_readers()
-    paths = [Path(p) for p in ([source] if isinstance(source, str | Path) else source)]
+    sources = [source] if isinstance(source, str | Path) else list(source)
+    if engine == "spark":
+        asked = {"as_of": as_of, "closed_world": closed_world}
+        return _reported(_screen_on_spark([str(each) for each in sources], Path(out), source_format, readers, master, **asked))
+    paths = [Path(each) for each in sources]
     batches = read_batches(paths, readers, source_format=source_format, memory_limit=memory_limit, on_progress=on_progress)
     cohort = screen_batches(
         batches,
@@ -176,8 +189,32 @@ def screen(
         closed_world=closed_world,
         on_patients=on_patients,
     )
+    return _reported(cohort)
+
+
+def _reported(cohort: Cohort) -> Cohort:
+    """Write the report of the population."""
+    from calcinosis.report.population import render_population_html
+
     start = time.perf_counter()
     (cohort.folder / "report.html").write_text(render_population_html(cohort.folder), encoding="utf-8")
     cohort.summary.seconds["report"] = round(time.perf_counter() - start, 3)
     write_summary(cohort.summary, cohort.folder)
     return cohort
+
+
+def _screen_on_spark(
+    sources: Sequence[str], out: Path, source_format: str, readers: Readers, master: str | None, **asked: Any
+) -> Cohort:
+    from calcinosis.engines.spark import ROWS_PER_BUCKET, STAGING, screen_rows, spark_session
+    from calcinosis.sources.fhir_many import ManyPatients
+    from calcinosis.sources.spark_fhir import SparkFhir
+
+    if source_format not in FORMATS:
+        raise ValueError(f"unknown format {source_format!r}; the formats are {', '.join(FORMATS)}")
+    if source_format == "phenopacket" or (source_format == "auto" and any(_holds_phenopackets(Path(each)) for each in sources)):
+        raise ValueError("the Spark engine does not read phenopackets; use the local engine")
+    with spark_session(master) as spark:
+        rows = SparkFhir(spark, sources, str((out / STAGING / "fhir").absolute()), ROWS_PER_BUCKET)
+        reader = ManyPatients(readers.index, readers.knowledge.concepts.values())
+        return screen_rows(spark, rows, reader, out, readers.knowledge, source=", ".join(sources), **asked)

@@ -137,7 +137,7 @@ def _print_rejects(rejects: list[dict[str, Any]], most: int = 50) -> None:
 
 @app.command()
 def screen(
-    source: Annotated[list[Path], typer.Argument(help="Folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets.")],
+    source: Annotated[list[str], typer.Argument(help="Folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets.")],
     out: Annotated[Path, typer.Option(help="Folder for the results; made if absent.")],
     as_of: AsOf = None,
     closed_world: ClosedWorld = None,
@@ -146,6 +146,8 @@ def screen(
     rxterms: RxTerms = None,
     source_format: Format = "auto",
     quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
+    engine: Annotated[str, typer.Option(help="local, or spark (needs the extra of that name).")] = "local",
+    master: Annotated[str | None, typer.Option(help="Spark master, e.g. local[4] or spark://host:7077.")] = None,
 ) -> None:
     """Screen a whole population: who has it, who is at risk, what is urgent, what is missing."""
     from rich.console import Console
@@ -156,7 +158,8 @@ def screen(
     closed = _closed(closed_world)
     readers = _readers(code_map, rxterms)
     console = Console(stderr=True)
-    paths = _existing(source)
+    remote = [each for each in source if "://" in each] if engine == "spark" else []
+    paths = remote or _existing([Path(each) for each in source])
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -170,7 +173,7 @@ def screen(
             cohort = run(
                 paths, out, source_format=source_format, as_of=as_of, closed_world=closed, memory_limit=limit_memory, readers=readers,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total),
-                on_patients=lambda n: progress.update(task, patients=n),
+                on_patients=lambda n: progress.update(task, patients=n), engine=engine, master=master,
             )  # fmt: skip
         except ValueError as error:
             raise _fail(str(error)) from None

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import orjson
 import polars as pl
 
-from calcinosis.engines.rows import Assessed
-from calcinosis.events import UNMAPPED_SCHEMA
+from calcinosis.engines.rows import COUNTS, Assessed, assessment_schema
+from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Schema
+from calcinosis.knowledge import Knowledge
+from calcinosis.options import REVIEW_SCHEMA
+from calcinosis.reasoning.explain import REASON_SCHEMA
+
+
+def result_tables(knowledge: Knowledge) -> dict[str, tuple[str, Schema]]:
+    """Table of :class:`Assessed` -> its file and columns. Local: one file each; Spark: a folder of that name."""
+    return {
+        "assessments": ("assessments.parquet", assessment_schema(knowledge)),
+        "reasons": ("reasons.parquet", REASON_SCHEMA),
+        "reviews": ("treatment_reviews.parquet", REVIEW_SCHEMA),
+        "rejects": ("rejects.parquet", REJECT_SCHEMA),
+    }
 
 
 @dataclass(slots=True)
@@ -47,6 +62,17 @@ class Summary:
             self.lab_coverage[lab] = {"patients_with": self.lab_coverage.get(lab, {}).get("patients_with", 0) + n}
 
 
+def new_summary(source: str, knowledge: Knowledge, as_of: datetime | None, closed_world: frozenset[str]) -> Summary:
+    """What was asked and what answers; nothing counted yet."""
+    return Summary(
+        source=source,
+        knowledge_version=knowledge.version,
+        calcinosis_version=version("calcinosis"),
+        closed_world=sorted(closed_world),
+        as_of=as_of.isoformat() if as_of else None,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Cohort:
     """The result of :func:`screen`: where it was written, and the tables to go on with."""
@@ -56,15 +82,16 @@ class Cohort:
 
     @property
     def assessments(self) -> pl.DataFrame:
-        return pl.read_parquet(self.folder / "assessments.parquet")
+        people = pl.read_parquet(self.folder / "assessments.parquet")
+        return people.cast(COUNTS)  # Spark has no unsigned numbers
 
     @property
     def reasons(self) -> pl.DataFrame:
-        return pl.read_parquet(self.folder / "reasons.parquet")
+        return pl.read_parquet(self.folder / "reasons.parquet").cast(REASON_SCHEMA)
 
     @property
     def treatment_reviews(self) -> pl.DataFrame:
-        return pl.read_parquet(self.folder / "treatment_reviews.parquet")
+        return pl.read_parquet(self.folder / "treatment_reviews.parquet").cast(REVIEW_SCHEMA)
 
     @property
     def rejects(self) -> pl.DataFrame:

@@ -9,19 +9,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import polars as pl
 import pyarrow.compute  # noqa: F401  (PyArrow would import it with the first table that is written)
 import pyarrow.parquet as pq
 
-from calcinosis.engines.cohort import Cohort, Summary, write_summary, write_unmapped
-from calcinosis.engines.rows import assessed, assessment_schema
-from calcinosis.events import REJECT_SCHEMA, Batch, Schema
+from calcinosis.engines.cohort import Cohort, new_summary, result_tables, write_summary, write_unmapped
+from calcinosis.engines.rows import assessed
+from calcinosis.events import Batch, Schema
 from calcinosis.knowledge import Knowledge
-from calcinosis.options import REVIEW_SCHEMA
-from calcinosis.reasoning.explain import REASON_SCHEMA
 
 
 class _Table:
@@ -67,19 +64,8 @@ def screen_batches(
     risk of calciphylaxis is high; for all others there is nothing to explain but what nobody recorded.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    summary = Summary(
-        source=source,
-        knowledge_version=knowledge.version,
-        calcinosis_version=version("calcinosis"),
-        closed_world=sorted(closed_world),
-        as_of=as_of.isoformat() if as_of else None,
-    )
-    tables = {
-        "assessments": _Table(folder / "assessments.parquet", assessment_schema(knowledge)),
-        "reasons": _Table(folder / "reasons.parquet", REASON_SCHEMA),
-        "reviews": _Table(folder / "treatment_reviews.parquet", REVIEW_SCHEMA),
-        "rejects": _Table(folder / "rejects.parquet", REJECT_SCHEMA),
-    }
+    summary = new_summary(source, knowledge, as_of, closed_world)
+    tables = {name: _Table(folder / file, schema) for name, (file, schema) in result_tables(knowledge).items()}
     unmapped: list[pl.DataFrame] = []
     clock = {"read": 0.0, "assess": 0.0}
     mark = time.perf_counter()

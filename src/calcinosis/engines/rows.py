@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from calcinosis.reasoning.explain import REASON_SCHEMA, explain
 from calcinosis.reasoning.workup import missing_tests
 from calcinosis.truth import TRUE, Truth
 
+COUNTS: Final[dict[str, type[pl.DataType]]] = {"calciphylaxis_major": pl.UInt8, "calciphylaxis_minor": pl.UInt8, "n_warnings": pl.UInt32}
 _URGENCIES = ("immediate", "same_day", "urgent")
 
 
@@ -76,8 +78,8 @@ def assessment_schema(knowledge: Knowledge) -> Schema:
         **{f"status_{key}": pl.String for key in knowledge.types}, **{f"subtype_{key}": pl.String for key in knowledge.types},
         "mimics": pl.List(pl.String), "diseases": pl.List(pl.String), "diseases_suspected": pl.List(pl.String),
         "alarms": pl.List(pl.String), "alarm_urgency": pl.String,
-        "calciphylaxis_major": pl.UInt8, "calciphylaxis_minor": pl.UInt8, "calciphylaxis_at_risk": pl.Boolean,
-        "missing_tests": pl.List(pl.String), "n_warnings": pl.UInt32, "knowledge_version": pl.String,
+        "calciphylaxis_major": COUNTS["calciphylaxis_major"], "calciphylaxis_minor": COUNTS["calciphylaxis_minor"],
+        "calciphylaxis_at_risk": pl.Boolean, "missing_tests": pl.List(pl.String), "n_warnings": COUNTS["n_warnings"], "knowledge_version": pl.String,
     }  # fmt: skip
 
 

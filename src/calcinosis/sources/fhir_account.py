@@ -100,22 +100,22 @@ class Account:
         read = [row for row in counts if row[0] in READ_TYPES]
         unknown = [kind for kind, *_ in counts if kind not in RESOURCE_TYPES]
         if None in unknown:  # a spooled line that DuckDB could not parse
-            self._reject(tables.take("rt IS NULL"), "malformed_json")
+            self.reject_rows(tables.take("rt IS NULL"), "malformed_json")
         if any(unknown):
             condition = "rt IN (" + ", ".join(quoted(kind) for kind in unknown if kind is not None) + ")"
             self._number(tables, condition)
-            self._reject(tables.take(condition), "unknown_resource_type")
+            self.reject_rows(tables.take(condition), "unknown_resource_type")
         self.ignored += sum(rows for kind, rows, *_ in counts if kind not in READ_TYPES and kind not in unknown)
         if any(rows > ids for _, rows, ids, *_ in read):
             self._number(tables, WITHOUT_ID)
         if tables.may_have_duplicates():
             tables.find_duplicates()
             self._number(tables, "(rt, id) IN (FROM duplicate)")
-            self._reject(tables.take_duplicates(), "duplicate_id")
+            self.reject_rows(tables.take_duplicates(), "duplicate_id")
         if any(missing for kind, _, _, missing, _ in read if kind not in NEEDS_NO_SUBJECT):
-            self._reject(tables.take("rt = 'Patient' AND sid IS NULL"), "no_id")
+            self.reject_rows(tables.take("rt = 'Patient' AND sid IS NULL"), "no_id")
             kinds = ", ".join(quoted(kind) for kind in READ_TYPES if kind not in NEEDS_NO_SUBJECT)
-            self._reject(tables.take(f"sid IS NULL AND rt IN ({kinds})"), "no_subject")
+            self.reject_rows(tables.take(f"sid IS NULL AND rt IN ({kinds})"), "no_subject")
         if any(missing for kind, _, _, missing, _ in read if kind == "Device"):
             self.ignored += tables.take("sid IS NULL AND rt = 'Device'").height  # a device on the shelf
         if any(components for *_, components in read):
@@ -129,7 +129,8 @@ class Account:
             if file.numbering is Numbering.ORDINAL:
                 tables.number_rows(number, file.path, file.gzipped, condition)
 
-    def _reject(self, rows: pl.DataFrame, category: str) -> None:
+    def reject_rows(self, rows: pl.DataFrame, category: str) -> None:
+        """Rows (``file``, ``pos``, ``rt``, ``id``) that cannot be used; they were counted as read."""
         self.rejected += rows.height
         self._wait(rows, "error", category, pl.lit(_REASONS[category]))
 

@@ -104,9 +104,9 @@ def settle(rows: Iterable[Row], account: Account, file: int) -> list[Row]:
     drugs = {row.id: row.parts["code"] for row in kept if row.kind == "Medication" and row.id and row.parts.get("code") is not None}
     for row in list(kept):
         if drugs and row.kind in MEDICATION_TYPES and "medicationCodeableConcept" not in row.parts:
-            drug = drugs.get(_reference_id(row.parts.get("medicationReference")) or "")
+            drug = drugs.get(reference_id(row.parts.get("medicationReference")) or "")
             row.parts.update({} if drug is None else {"medicationCodeableConcept": drug})
-        kept += [_component(row, component) for component in row.components or ()]
+        kept += [component_row(row, component) for component in row.components or ()]
     return kept
 
 
@@ -127,13 +127,17 @@ def typed_rows(rows: list[Row], remembered: Remembered, account: Account, file: 
                 kept[key] = len(seen)
                 drafts.add(len(seen), meaning)
         if key in kept:
-            time, end = read_moment(row.start), read_moment(row.end)
-            values.append((
-                file, row.place, row.kind, row.id, row.subject, time, end, *_quantity(row.quantity),
-                row.start is not None and time is None, row.end is not None and end is None,
-                row.quantity is not None and _number(row.quantity) is None, kept[key],
-            ))  # fmt: skip
+            values.append((file, row.place, row.kind, row.id, row.subject, *typed_values(row), kept[key]))
     return pl.DataFrame(values, schema=ROWS, orient="row"), drafts
+
+
+def typed_values(row: Row) -> tuple[Any, ...]:
+    """The columns of ``ROWS`` from ``time`` to ``bad_value``."""
+    time, end = read_moment(row.start), read_moment(row.end)
+    return (
+        time, end, *_quantity(row.quantity), row.start is not None and time is None, row.end is not None and end is None,
+        row.quantity is not None and _number(row.quantity) is None,
+    )  # fmt: skip
 
 
 def patient_rows(rows: list[Row], file: int) -> pl.DataFrame:
@@ -219,7 +223,8 @@ def _subject(kind: str, key: str | None, reference: str | None) -> str | None:
     return reference.rsplit("/", 1)[-1] or None
 
 
-def _reference_id(reference: Any) -> str | None:
+def reference_id(reference: Any) -> str | None:
+    """The last part of what a reference names."""
     target = _inside(reference, "reference")
     found = _LAST_PART.search(target) if isinstance(target, str) else None
     return found[1] if found else None
@@ -249,7 +254,8 @@ def _attachments(value: Any, inner: str | None) -> list[dict[str, Any]] | None:
     return found
 
 
-def _component(row: Row, component: Any) -> Row:
+def component_row(row: Row, component: Any) -> Row:
+    """A part of an Observation that has a result of its own."""
     parts = {"status": row.parts["status"]} if "status" in row.parts else {}
     if isinstance(component, dict):
         parts |= {name: component[name] for name in RESULT if component.get(name) is not None}

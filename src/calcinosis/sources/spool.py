@@ -20,11 +20,11 @@ from calcinosis.sources.fhir_columns import COLUMNS
 
 MAX_LINE: Final = 100 * 1024 * 1024  # bytes of one resource
 MAX_DOCUMENT: Final = 512 * 1024 * 1024  # bytes of one Bundle; larger ones belong into NDJSON
-_HEAD: Final = 256 * 1024
+HEAD: Final = 256 * 1024
 _JSON_NAME: Final = re.compile(r"\.(?:json|ndjson|jsonl)(?:\.gz)?$", re.IGNORECASE)
 _BUNDLE: Final = re.compile(rb'"resourceType"\s*:\s*"Bundle"')
 _KIND: Final = re.compile(rb'"resourceType"\s*:\s*"([A-Za-z]+)"')
-_GZIP: Final = b"\x1f\x8b"
+GZIP: Final = b"\x1f\x8b"
 _BOMS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _DEEPEST_BUNDLE: Final = 5
 READ_ERRORS: Final = (OSError, EOFError, zlib.error)
@@ -62,7 +62,7 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
 
 def is_gzip(path: Path) -> bool:
     with path.open("rb") as stream:
-        return stream.read(2) == _GZIP
+        return stream.read(2) == GZIP
 
 
 def open_file(path: Path, gzipped: bool) -> IO[bytes]:
@@ -75,12 +75,13 @@ def shape_of(path: Path, gzipped: bool) -> tuple[Shape, str | None]:
     "other" is a file that is not JSON, and not named as such.
     """
     with open_file(path, gzipped) as stream:
-        text = stream.read(_HEAD).lstrip()
+        text = stream.read(HEAD).lstrip()
     kind = _KIND.search(text.partition(b"\n")[0])
-    return _shape(text, path.name), kind[1].decode() if kind else None
+    return shape_of_head(text, path.name), kind[1].decode() if kind else None
 
 
-def _shape(text: bytes, name: str) -> Shape:
+def shape_of_head(text: bytes, name: str) -> Shape:
+    """The shape of a file that begins like this (``HEAD`` bytes, without the white space before them)."""
     if not text:
         return "empty"
     if text[:3] in _BOMS or text[:2] in _BOMS:
@@ -100,7 +101,11 @@ def _shape(text: bytes, name: str) -> Shape:
 def document_entries(path: Path, gzipped: bool) -> Iterator[Entry | Reject]:
     """The resources of a Bundle, of a list, or of a single-resource file."""
     with open_file(path, gzipped) as stream:
-        data = stream.read(MAX_DOCUMENT + 1)
+        yield from entries_of(stream.read(MAX_DOCUMENT + 1))
+
+
+def entries_of(data: bytes) -> Iterator[Entry | Reject]:
+    """The resources of a document in memory."""
     if len(data) > MAX_DOCUMENT:
         yield Reject("too_large", f"one JSON document of more than {MAX_DOCUMENT // 2**20} MB; use NDJSON")
         return

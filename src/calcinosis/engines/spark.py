@@ -1,0 +1,275 @@
+"""The Spark engine: a cluster of workers, each assessing whole patients with the functions of every other engine.
+
+Rows come as a DataFrame with a column ``bucket``; all rows of a patient are in one bucket, and a bucket holds many patients. Only
+public, DataFrame-level calls are used, so that it runs over Spark Connect too. No event ever reaches the driver.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import polars as pl
+import pyarrow as pa
+
+from calcinosis.engines.cohort import Cohort, Summary, new_summary, result_tables, write_summary, write_unmapped
+from calcinosis.engines.rows import Assessed, assessed
+from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch, Schema
+from calcinosis.knowledge import Knowledge
+from calcinosis.reasoning.plan import make_plan
+from calcinosis.spark_types import arrow_table, ddl, decoded, uri
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+BUCKET: Final = "bucket"
+ROWS_PER_BUCKET: Final = 50_000  # rows of the source that one call assesses together: enough to work in columns, little memory
+STAGING: Final = "_calcinosis_staging"
+_RESULT: Final = "name string, part binary"
+_ACCOUNT: Final = "account"
+_UNREADABLE: Final = re.compile(r"Encountered error while reading file (\S+?)\.?(?:\s|$)")
+_MOST_UNREADABLE: Final = 50  # files taken out one by one; more, and the source itself is broken
+
+
+class SparkError(ValueError):
+    """Spark could not finish the run; says why in one line."""
+
+
+@contextmanager
+def spark_session(master: str | None = None) -> Iterator[SparkSession]:
+    """The session that is running, or a new one, which ends with the block.
+
+    Args:
+        master: "local[4]", "spark://host:7077", "yarn" ...; default: what Spark's own configuration says.
+
+    Raises:
+        SparkError: PySpark or Java is missing, or the master cannot be reached.
+    """
+    try:
+        from pyspark.errors import PySparkException
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise SparkError("the Spark engine needs PySpark: pip install 'calcinosis[spark]'") from None
+    running = SparkSession.getActiveSession()
+    if running is not None:
+        yield running
+        return
+    builder = SparkSession.builder.appName("calcinosis").config("spark.executorEnv.POLARS_MAX_THREADS", "1")
+    builder = builder.config("spark.log.level", "ERROR").config("spark.ui.showConsoleProgress", "false")
+    if master is not None:
+        builder = builder.master(master)
+    try:
+        session = builder.getOrCreate()
+    except (PySparkException, OSError) as error:
+        raise SparkError(f"no Spark session: {one_line(error)}") from None
+    try:
+        yield session
+    finally:
+        session.stop()
+
+
+def screen_rows(
+    spark: SparkSession,
+    read: Callable[[Sequence[str]], DataFrame],
+    to_batch: Callable[[pa.Table], Batch],
+    folder: Path,
+    knowledge: Knowledge,
+    *,
+    source: str,
+    as_of: datetime | None = None,
+    closed_world: frozenset[str] = frozenset(),
+) -> Cohort:
+    """Assess the rows of a source on a cluster, and write the tables that every engine writes.
+
+    Args:
+        read: gives the rows, without the files named; called again when Spark finds a file that it cannot read. The rows have a
+            column ``bucket``.
+        to_batch: from the rows of one bucket to a batch; travels to the workers.
+        folder: seen by the driver and by all workers.
+
+    Raises:
+        SparkError: the run failed for another reason than a file that cannot be read.
+    """
+    folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    task = _Task(pickle.dumps((to_batch, knowledge), pickle.HIGHEST_PROTOCOL), as_of, closed_world)
+    summary = new_summary(source, knowledge, as_of, closed_world)
+    staging = folder / STAGING
+    start = time.perf_counter()
+    try:
+        parts, unreadable = _assessed_parts(spark, read, task, staging)
+        summary.seconds["assess"] = round(time.perf_counter() - start, 3)
+        start = time.perf_counter()
+        for name, (file, schema) in result_tables(knowledge).items():
+            _write_table(spark, parts, name, folder / file, schema, unreadable if name == "rejects" else [])
+        for row in parts.where(parts.name == _ACCOUNT).select("part").toLocalIterator():
+            _count(summary, orjson.loads(bytes(row["part"])))
+        summary.records_read += len(unreadable)
+        summary.records_rejected += len(unreadable)
+        write_unmapped([_unmapped(parts)], folder / "unmapped.csv")
+    except Exception as error:
+        raise _explained(error) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    summary.seconds["write"] = round(time.perf_counter() - start, 3)
+    write_summary(summary, folder)
+    return Cohort(folder=folder, summary=summary)
+
+
+def _assessed_parts(
+    spark: SparkSession, read: Callable[[Sequence[str]], DataFrame], task: _Task, staging: Path
+) -> tuple[DataFrame, list[tuple[str, str]]]:
+    """Assess every bucket once, and keep what comes of it on disk; files that Spark cannot read are left out and named.
+
+    Returns:
+        name of a table and a part of it in Arrow's format; and (file, reason).
+    """
+
+    def assess_bucket(table: pa.Table) -> pa.Table:  # a plain function: Spark counts arguments, and would count ``self``
+        return task(table)
+
+    unreadable: list[tuple[str, str]] = []
+    kept = str(staging / "parts")
+    while True:
+        try:
+            rows = read([file for file, _ in unreadable])
+            rows.groupBy(BUCKET).applyInArrow(assess_bucket, _RESULT).write.mode("overwrite").partitionBy("name").parquet(uri(kept))
+            break
+        except Exception as error:
+            found = unreadable_file(error)
+            if found is None or found[0] in dict(unreadable) or len(unreadable) >= _MOST_UNREADABLE:
+                raise
+            unreadable.append(found)
+    return spark.read.schema("part binary, name string").parquet(uri(kept)), unreadable
+
+
+def unreadable_file(error: Exception) -> tuple[str, str] | None:
+    """(file, reason) when Spark failed because of a file that it could not read."""
+    text = str(error)
+    named = _UNREADABLE.search(text)
+    if named is None:
+        return None
+    causes = re.findall(r"Caused by: \S+?(?:Exception|Error): ([^\n]+)", text[named.end() :])
+    reason = next((cause for cause in reversed(causes) if named[1] not in cause), "damaged")
+    return named[1], f"the file cannot be read: {reason[:200]}"
+
+
+def one_line(error: Exception) -> str:
+    """What Spark says, without its stack."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+
+
+def _explained(error: Exception) -> SparkError:
+    if isinstance(error, SparkError):
+        return error
+    file = unreadable_file(error)
+    text = str(error)
+    own = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception): .+)$", text, re.MULTILINE)
+    return SparkError(f"Spark could not finish: {f'{file[0]}: {file[1]}' if file else (own[-1][:300] if own else one_line(error))}")
+
+
+# --- in the workers ----------------------------------------------------------------------------------------
+
+
+_loaded: dict[str, tuple[Callable[[pa.Table], Batch], Knowledge]] = {}
+
+
+@dataclass
+class _Task:
+    """What a worker does with a bucket. The payload is unpacked once per Python process."""
+
+    payload: bytes
+    as_of: datetime | None
+    closed_world: frozenset[str]
+
+    def __post_init__(self) -> None:
+        self.key = sha256(self.payload).hexdigest()
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        to_batch, knowledge = self._ready()
+        part = assessed(to_batch(table), knowledge, as_of=self.as_of, closed_world=self.closed_world)
+        frames = {field.name: getattr(part, field.name) for field in fields(part)}
+        named = {name: _packed(frame) for name, frame in frames.items() if isinstance(frame, pl.DataFrame) and frame.height}
+        named[_ACCOUNT] = orjson.dumps(_account(part))
+        return pa.table({"name": pa.array(list(named), pa.string()), "part": pa.array(list(named.values()), pa.binary())})
+
+    def _ready(self) -> tuple[Callable[[pa.Table], Batch], Knowledge]:
+        if self.key not in _loaded:
+            os.environ.setdefault("POLARS_MAX_THREADS", "1")  # one Python process per core already
+            _loaded.clear()
+            _loaded[self.key] = pickle.loads(self.payload)
+            make_plan(_loaded[self.key][1])
+            gc.collect()
+            gc.freeze()
+        return _loaded[self.key]
+
+
+def _packed(frame: pl.DataFrame) -> bytes:
+    return frame.write_ipc_stream(None, compression="zstd", compat_level=pl.CompatLevel.oldest()).getvalue()
+
+
+def _account(part: Assessed) -> dict[str, Any]:
+    tables = {field.name for field in fields(part) if isinstance(getattr(part, field.name), pl.DataFrame)}
+    return {
+        **{field.name: getattr(part, field.name) for field in fields(part) if field.name not in tables},
+        "patients_assessed": part.assessments.height,
+    }
+
+
+@dataclass
+class _Unpack:
+    """From parts to the rows of one table."""
+
+    schema: Schema
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for part in batch.column("part"):
+                yield from arrow_table(pl.read_ipc_stream(part.as_py()), self.schema).to_batches()
+
+
+# --- back on the driver ------------------------------------------------------------------------------------
+
+
+def _write_table(
+    spark: SparkSession, parts: DataFrame, name: str, path: Path, schema: Schema, more: Sequence[tuple[str, str]]
+) -> None:
+    rows = parts.where(parts.name == name).select("part").mapInArrow(_Unpack(schema), ddl(schema))
+    if more:
+        named = [(decoded(file), None, None, "error", "unreadable", reason) for file, reason in more]
+        rows = rows.union(spark.createDataFrame(named, ddl(REJECT_SCHEMA)))
+    if path.is_file():
+        path.unlink()
+    rows.write.mode("overwrite").option("compression", "zstd").parquet(uri(str(path)))
+    for beside in path.iterdir():  # Spark's marks and checksums: readers of Parquet folders stumble over them
+        if beside.suffix != ".parquet":
+            beside.unlink()
+
+
+def _unmapped(parts: DataFrame) -> pl.DataFrame:
+    """Codes that nobody knows, added up by Spark."""
+    rows = parts.where(parts.name == "unmapped").select("part").mapInArrow(_Unpack(UNMAPPED_SCHEMA), ddl(UNMAPPED_SCHEMA))
+    keys = [name for name in UNMAPPED_SCHEMA if name != "n"]
+    counted = rows.groupBy(*keys).sum("n").collect()
+    return pl.DataFrame([tuple(row) for row in counted], schema=UNMAPPED_SCHEMA, orient="row")
+
+
+def _count(summary: Summary, account: dict[str, Any]) -> None:
+    for name in ("records_read", "records_used", "records_ignored", "records_rejected", "patients_read", "patients_assessed"):
+        setattr(summary, name, getattr(summary, name) + account[name])
+    for what, n in account["not_read"].items():
+        summary.not_read[what] = summary.not_read.get(what, 0) + n
+    for lab, n in account["patients_with_lab"].items():
+        summary.lab_coverage[lab] = {"patients_with": summary.lab_coverage.get(lab, {}).get("patients_with", 0) + n}
