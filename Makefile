@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types check docs pooled fuzz schemathesis bench load clean
+.PHONY: demo test lint types check docs pooled fuzz schemathesis spark bench load clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +44,10 @@ fuzz: $(STAMP)  ## at least 20,000 mutated resources: no traceback, no lost reco
 
 schemathesis: $(STAMP)  ## at least 5,000 requests made from the OpenAPI document: no 5xx, every response as declared
 	SCHEMATHESIS_EXAMPLES=600 $(BIN)/python -m pytest tests/service/test_schema.py -s
+
+spark: $(STAMP)  ## the Spark engine on a standalone cluster with two workers, one of which is killed
+	$(BIN)/python -m pip install --quiet --editable '.[spark]'
+	CALCINOSIS_SPARK_CLUSTER=1 $(BIN)/python -m pytest tests/spark -s
 
 load: $(STAMP)  ## the CDS service under load, side by side with an echo of the same body
 	$(BIN)/python benchmarks/service_load.py

@@ -23,7 +23,8 @@ _DDL: Final = {
 
 def arrow_schema(schema: Schema) -> pa.Schema:
     """A schema of ours with the types that Spark has: numbers without a sign take the next larger type."""
-    return pa.schema([pa.field(field.name, _signed(field.type)) for field in pl.DataFrame(schema=schema).to_arrow(compat_level=_OLD).schema])
+    ours = pl.DataFrame(schema=schema).to_arrow(compat_level=_OLD).schema
+    return pa.schema([pa.field(field.name, _signed(field.type)) for field in ours])
 
 
 def arrow_table(frame: pl.DataFrame, schema: Schema) -> pa.Table:

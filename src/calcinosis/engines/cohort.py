@@ -82,20 +82,23 @@ class Cohort:
 
     @property
     def assessments(self) -> pl.DataFrame:
-        people = pl.read_parquet(self.folder / "assessments.parquet")
-        return people.cast(COUNTS)  # Spark has no unsigned numbers
+        return self._read("assessments.parquet", COUNTS)
 
     @property
     def reasons(self) -> pl.DataFrame:
-        return pl.read_parquet(self.folder / "reasons.parquet").cast(REASON_SCHEMA)
+        return self._read("reasons.parquet", REASON_SCHEMA)
 
     @property
     def treatment_reviews(self) -> pl.DataFrame:
-        return pl.read_parquet(self.folder / "treatment_reviews.parquet").cast(REVIEW_SCHEMA)
+        return self._read("treatment_reviews.parquet", REVIEW_SCHEMA)
 
     @property
     def rejects(self) -> pl.DataFrame:
-        return pl.read_parquet(self.folder / "rejects.parquet")
+        return self._read("rejects.parquet", {})
+
+    def _read(self, name: str, types: Schema) -> pl.DataFrame:
+        """A table, which is a file or a folder of them. ``types``: of columns that Spark writes wider, having no unsigned numbers."""
+        return pl.read_parquet(self.folder / name).with_columns(pl.col(column).cast(kind) for column, kind in types.items())
 
 
 def write_summary(summary: Summary, folder: Path) -> None:

@@ -20,7 +20,7 @@ from calcinosis.reasoning.explain import REASON_SCHEMA, explain
 from calcinosis.reasoning.workup import missing_tests
 from calcinosis.truth import TRUE, Truth
 
-COUNTS: Final[dict[str, type[pl.DataType]]] = {"calciphylaxis_major": pl.UInt8, "calciphylaxis_minor": pl.UInt8, "n_warnings": pl.UInt32}
+COUNTS: Final[Schema] = {"calciphylaxis_major": pl.UInt8, "calciphylaxis_minor": pl.UInt8, "n_warnings": pl.UInt32}
 _URGENCIES = ("immediate", "same_day", "urgent")
 
 
@@ -79,7 +79,8 @@ def assessment_schema(knowledge: Knowledge) -> Schema:
         "mimics": pl.List(pl.String), "diseases": pl.List(pl.String), "diseases_suspected": pl.List(pl.String),
         "alarms": pl.List(pl.String), "alarm_urgency": pl.String,
         "calciphylaxis_major": COUNTS["calciphylaxis_major"], "calciphylaxis_minor": COUNTS["calciphylaxis_minor"],
-        "calciphylaxis_at_risk": pl.Boolean, "missing_tests": pl.List(pl.String), "n_warnings": COUNTS["n_warnings"], "knowledge_version": pl.String,
+        "calciphylaxis_at_risk": pl.Boolean, "missing_tests": pl.List(pl.String), "n_warnings": COUNTS["n_warnings"],
+        "knowledge_version": pl.String,
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -40,6 +41,7 @@ STAGING: Final = "_calcinosis_staging"
 _RESULT: Final = "name string, part binary"
 _ACCOUNT: Final = "account"
 _UNREADABLE: Final = re.compile(r"Encountered error while reading file (\S+?)\.?(?:\s|$)")
+_AT_ONCE: Final = 4  # jobs that write tables
 _MOST_UNREADABLE: Final = 50  # files taken out one by one; more, and the source itself is broken
 
 
@@ -112,13 +114,20 @@ def screen_rows(
         parts, unreadable = _assessed_parts(spark, read, task, staging)
         summary.seconds["assess"] = round(time.perf_counter() - start, 3)
         start = time.perf_counter()
-        for name, (file, schema) in result_tables(knowledge).items():
-            _write_table(spark, parts, name, folder / file, schema, unreadable if name == "rejects" else [])
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as jobs:  # small jobs: one after the other they would wait for the driver
+            tables = result_tables(knowledge).items()
+            writing = [
+                jobs.submit(_write_table, spark, parts, name, folder / file, schema, unreadable if name == "rejects" else [])
+                for name, (file, schema) in tables
+            ]
+            counting = jobs.submit(_unmapped, parts)
+        for job in writing:
+            job.result()
         for row in parts.where(parts.name == _ACCOUNT).select("part").toLocalIterator():
             _count(summary, orjson.loads(bytes(row["part"])))
         summary.records_read += len(unreadable)
         summary.records_rejected += len(unreadable)
-        write_unmapped([_unmapped(parts)], folder / "unmapped.csv")
+        write_unmapped([counting.result()], folder / "unmapped.csv")
     except Exception as error:
         raise _explained(error) from error
     finally:

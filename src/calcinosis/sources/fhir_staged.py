@@ -76,8 +76,8 @@ def stage_file(file: str, data: bytes, *, named: bool) -> Iterator[pl.DataFrame]
         named: the user asked for this very file, so that it is an error when it is not JSON.
     """
     page = _Page()
-    stream = gzip.open(io.BytesIO(data), "rb") if data[:2] == GZIP else io.BytesIO(data)
     part = _Part(file, 0, by_line=True)
+    stream = gzip.GzipFile(fileobj=io.BytesIO(data)) if data[:2] == GZIP else io.BytesIO(data)
     try:
         head = stream.read(HEAD)
         shape = shape_of_head(head.lstrip(), PurePath(file).name)

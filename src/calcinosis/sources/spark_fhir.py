@@ -18,7 +18,6 @@ import pyarrow as pa
 from calcinosis.events import Schema
 from calcinosis.sources.fhir_columns import READ_TYPES
 from calcinosis.sources.fhir_staged import LINES, REJECT, ROW, STAGED, stage_file, stage_lines
-from calcinosis.sources.spool import MAX_DOCUMENT
 from calcinosis.spark_types import arrow_table, ddl, decoded, globbed, shown
 
 if TYPE_CHECKING:

@@ -1,0 +1,138 @@
+"""Spark on this machine gives what the local engine gives, file by file and line by line."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+import pytest
+from hand_made import CASES
+from same import assert_adds_up, assert_same
+from small_cluster import session
+
+from calcinosis.api import Readers, make_readers, screen
+from calcinosis.engines.cohort import Cohort
+from calcinosis.engines.spark import STAGING, SparkError, screen_rows, unreadable_file
+from calcinosis.report.population import render_population_html
+from calcinosis.sources.fhir_many import ManyPatients
+from calcinosis.sources.spark_fhir import SparkFhir
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+@pytest.fixture(scope="module")
+def readers() -> Readers:
+    return make_readers()
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[Any]:
+    made = session("local[2]", **{"spark.sql.files.maxPartitionBytes": "100k", "spark.sql.files.openCostInBytes": "1k"})
+    yield made
+    made.stop()
+
+
+def in_parts(spark: Any, sources: Sequence[str], out: Path, readers: Readers) -> Cohort:
+    """Every plain NDJSON file in parts, and many buckets."""
+    rows = SparkFhir(spark, sources, str(out / STAGING / "fhir"), rows_per_bucket=500, read_whole=0)
+    reader = ManyPatients(readers.index, readers.knowledge.concepts.values())
+    return screen_rows(spark, rows, reader, out, readers.knowledge, source=", ".join(sources))
+
+
+@pytest.mark.parametrize("folder", [CASES / "bundles", DATA / "fhir-pathling-9"], ids=lambda path: path.name)
+def test_the_same_assessments_as_the_local_engine(folder: Path, spark: Any, readers: Readers, tmp_path: Path) -> None:
+    if not folder.exists():
+        pytest.skip(f"{folder} is absent")
+    ours = screen(folder, tmp_path / "spark", engine="spark", readers=readers)
+    theirs = screen(folder, tmp_path / "local", readers=readers)
+    assert_same(ours, theirs)
+    assert spark.range(1).count() == 1, "the session of the caller still runs"
+    assert not (tmp_path / "spark" / STAGING).exists()
+    assert "<html" in (tmp_path / "spark" / "report.html").read_text()
+    assert render_population_html(tmp_path / "spark").count("<td") == render_population_html(tmp_path / "local").count("<td")
+
+
+def test_lines_in_parts_twice_and_by_reference(spark: Any, readers: Readers, tmp_path: Path) -> None:
+    """A Bulk export as hospitals make it: a file per type, Medications apart, an id twice, lines that are no resource."""
+    source = tmp_path / "export"
+    source.mkdir()
+    people = [{"resourceType": "Patient", "id": f"p{n}", "birthDate": "1960-02-03", "gender": "female"} for n in range(2000)]
+    drugs = [
+        {"resourceType": "Medication", "id": f"m{n}", "code": {"text": text}}
+        for n, text in enumerate(("warfarin", "calcium carbonate", "no such drug"))
+    ]
+    orders = [
+        {"resourceType": "MedicationRequest", "id": f"r{n}", "status": "active", "intent": "order", "authoredOn": "2020-01-01",
+         "subject": {"reference": f"Patient/p{n % 2000}"}, "medicationReference": {"reference": f"Medication/m{n % 3}"}}
+        for n in range(4000)
+    ]  # fmt: skip
+    said = [
+        {"resourceType": "Condition", "id": f"c{n % 2900}", "subject": {"reference": f"Patient/p{n % 2000}"},
+         "code": {"text": ("calcinosis cutis", "systemic sclerosis", "end-stage renal disease")[n % 3]}, "onsetDateTime": "2019-05-01"}
+        for n in range(3000)
+    ]  # fmt: skip
+    visits = [{"resourceType": "Encounter", "id": f"e{n}", "subject": {"reference": "Patient/p1"}} for n in range(500)]
+    lines = [orjson.dumps(each) for each in said]
+    lines[1500:1500] = [b"", b"not JSON", b'{"resourceType": "Condition", "id": "lost", "code": {"text": "x"}}', b"\r"]
+    for name, rows in (("Patient", people), ("Medication", drugs), ("MedicationRequest", orders), ("Encounter", visits)):
+        (source / f"{name}.ndjson").write_bytes(b"\n".join(map(orjson.dumps, rows)) + b"\n")
+    (source / "Condition.ndjson").write_bytes(b"\n".join(lines))
+    packed = gzip.compress(b"\n".join(orjson.dumps({**each, "id": f"z{n}"}) for n, each in enumerate(said)))
+    (source / "more.ndjson.gz").write_bytes(packed[: len(packed) * 2 // 3])
+
+    ours = in_parts(spark, [str(source)], tmp_path / "spark", readers)
+    theirs = screen(source, tmp_path / "local", readers=readers)
+    assert_same(ours, theirs)
+    found = ours.rejects.filter(pl.col("level") == "error")
+    assert set(found["category"]) == {"malformed_json", "no_subject", "duplicate_id", "unreadable"}
+    assert found.filter(pl.col("category") == "malformed_json").select("file", "line").rows() == [(str(source / "Condition.ndjson"), 1502)]
+    assert found.filter(pl.col("category") == "duplicate_id").height == 100
+    assert (source / "more.ndjson.gz").as_posix() in found.filter(pl.col("category") == "unreadable")["file"].to_list()
+
+
+def test_a_file_that_spark_cannot_read_is_rejected_by_name(spark: Any, readers: Readers, tmp_path: Path) -> None:
+    """The rows come from Parquet here; one file of it is cut."""
+    from pyspark.sql import functions as f
+
+    source, staged = tmp_path / "export", tmp_path / "staged"
+    source.mkdir()
+    lines = [orjson.dumps({"resourceType": "Patient", "id": f"p{n}", "birthDate": "1960-02-03"}) for n in range(300)]
+    for part in range(3):
+        (source / f"part{part}.ndjson").write_bytes(b"\n".join(lines[part * 100 : part * 100 + 100]))
+    rows = SparkFhir(spark, [str(source)], str(tmp_path / "first"), rows_per_bucket=1000)(())
+    rows.repartition(3).write.parquet(f"file:{staged}")
+    files = sorted(staged.glob("*.parquet"))
+    damaged = bytearray(files[1].read_bytes())
+    damaged[4 : len(damaged) // 2] = bytes(len(damaged) // 2 - 4)  # the pages; the footer still says what should be there
+    files[1].write_bytes(damaged)
+    (staged / f".{files[1].name}.crc").unlink(missing_ok=True)
+
+    def read(without: Sequence[str]) -> Any:
+        names = {Path(each.removeprefix("file:")).name for each in without}
+        return spark.read.parquet(*(f"file:{file}" for file in files if file.name not in names)).withColumn("bucket", f.col("bucket").cast("int"))
+
+    reader = ManyPatients(readers.index, readers.knowledge.concepts.values())
+    cohort = screen_rows(spark, read, reader, tmp_path / "out", readers.knowledge, source=str(staged))
+    assert_adds_up(cohort)
+    (row,) = cohort.rejects.filter(pl.col("category") == "unreadable").to_dicts()
+    assert row["file"] == str(files[1])
+    assert 0 < cohort.summary.patients_assessed < 300
+
+
+def test_another_failure_stops_the_run_with_one_line(spark: Any, readers: Readers, tmp_path: Path) -> None:
+    rows = SparkFhir(spark, [str(CASES / "bundles" / "b090.json")], str(tmp_path / "staged"), rows_per_bucket=1000)
+    with pytest.raises(SparkError, match="the mapper is broken") as caught:
+        screen_rows(spark, rows, _Broken(), tmp_path / "out", readers.knowledge, source="")
+    assert len(str(caught.value).splitlines()) == 1
+    assert unreadable_file(RuntimeError("something else")) is None
+
+
+class _Broken:
+    """Fails in the worker."""
+
+    def __call__(self, _: Any) -> Any:
+        raise RuntimeError("the mapper is broken")
