@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import duckdb
@@ -50,9 +51,8 @@ def _omop(source: Path, target: Path, copies: int) -> None:
         moved = ["person_id::BIGINT + n * 100000 AS person_id"]
         if key in columns and key != "person_id":
             moved.append(f"{key}::BIGINT + n * 10000000 AS {key}")
-        connection.execute(
-            f"COPY (SELECT * REPLACE ({', '.join(moved)}) FROM '{path}', range({copies}) AS copy(n)) TO '{target / path.name}' (FORMAT parquet)"
-        )
+        rows = f"SELECT * REPLACE ({', '.join(moved)}) FROM '{path}', range({copies}) AS copy(n)"
+        connection.execute(f"COPY ({rows}) TO '{target / path.name}' (FORMAT parquet)")
 
 
 def _meds(source: Path, target: Path, copies: int) -> None:
@@ -61,3 +61,7 @@ def _meds(source: Path, target: Path, copies: int) -> None:
     moved = [events.with_columns(pl.col("subject_id") + number * 100_000_000) for number in range(copies)]
     pl.concat(moved).sort("subject_id", maintain_order=True).write_parquet(target / "data" / "0.parquet")
     shutil.copytree(source / "metadata", target / "metadata")
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
