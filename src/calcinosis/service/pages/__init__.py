@@ -1,0 +1,7 @@
+"""The web pages. A page is a module with a ``router`` (:func:`~calcinosis.service.pages.shell.page_router`), listed here."""
+
+from calcinosis.service.pages import files, home
+
+routers = [files.router, home.router]
+
+__all__ = ["routers"]
