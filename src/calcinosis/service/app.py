@@ -11,7 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 
 from calcinosis.knowledge import load_knowledge
-from calcinosis.service import cds_hooks, operation, pages, rest
+from calcinosis.service import cds_hooks, evidence_files, operation, pages, rest
 from calcinosis.service.assessors import Assessors
 from calcinosis.service.audit import AuditLog, silence_libraries
 from calcinosis.service.cds_models import Feedback, OrderSelectCall, OrderSignCall, PatientViewCall
@@ -59,7 +59,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings, app.state.metrics, app.state.audit = settings, metrics, audit
     app.state.knowledge = load_knowledge()
     app.state.shown = cds_hooks.ShownRules.empty()
-    for router in (cds_hooks.router, rest.router, operation.router, *pages.routers):
+    for router in (cds_hooks.router, rest.router, evidence_files.router, operation.router, *pages.routers):
         app.include_router(router)
     handle_problems(app, error_page)
     if settings.cors_origins:

@@ -102,7 +102,9 @@ def environment() -> Environment:
     env = reports.overlay(auto_reload=False)
     env.loader = ChoiceLoader([PackageLoader("calcinosis.service.pages"), *([reports.loader] if reports.loader else [])])
     env.filters, env.globals = dict(reports.filters), dict(reports.globals)  # an overlay shares them with the reports
-    env.globals.update(static=address)
+    env.globals.update(
+        static=address, source_href=lambda key: f"/knowledge/sources/{key}", treatment_href=lambda key: f"/evidence?treatment={key}"
+    )
     return env
 
 
