@@ -13,7 +13,7 @@ from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Concept, Source, Statement
 from calcinosis.knowledge.treatments import Treatment
 from calcinosis.knowledge.wording import citation, walk
-from calcinosis.service.pages.links import TABLES, label
+from calcinosis.service.pages.links import TABLES, title
 from calcinosis.sources.words import fold
 
 _WORD: Final = re.compile(r"[^\W_]+(?:[.'’][^\W_]+)*")  # "E83.59" is one word
@@ -42,7 +42,7 @@ class Finder:
         for table in TABLES:
             for key, record in getattr(knowledge, table).items():
                 number = len(self._entries)
-                shown = record.title or key if isinstance(record, Source) else label(knowledge, table, key)
+                shown = title(knowledge, table, key)
                 self._entries.append(Found(table, key, shown))
                 names = [shown, key.replace("_", " "), *_other_names(record), *(codes.get(key, ()) if table == "concepts" else ())]
                 self._names.append({tuple(words_of(name)) for name in names})

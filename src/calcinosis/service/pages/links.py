@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Criterion, Source
 from calcinosis.knowledge.wording import Namer, Outline, label_of, outline, setting_value
+from calcinosis.report.evidence_summary import study_name
 
 # table -> its name, and what one sentence says of it; the order of the pages
 TABLES: Final[dict[str, tuple[str, str]]] = {
@@ -22,7 +23,10 @@ TABLES: Final[dict[str, tuple[str, str]]] = {
     "reviews": ("Current drugs to review", "Drugs to stop or review when they are being taken."),
     "forms": ("Clinical forms", "Clinical patterns of calcification."),
     "findings": ("Findings", "Named criteria: each is true, false or unknown for every patient."),
-    "concepts": ("Findings, tests, drugs and sites as recorded", "Everything the rules can ask about, with codes, units and intervals."),
+    "concepts": (
+        "Concepts",
+        "What a record may hold and the rules ask about: diseases, findings, laboratory tests, drugs, sites; with codes, units, intervals.",
+    ),
     "settings": ("Settings", "Numbers on which sources disagree, and engineering choices; the other values are kept."),
     "sources": ("Sources", "Every reference, once."),
 }
@@ -35,8 +39,14 @@ def href(table: str, key: str) -> str:
     return f"/knowledge/{table}/{key}"
 
 
+def title(knowledge: Knowledge, table: str, key: str) -> str:
+    """The heading of an entry's page; a source without a title is called by its author and year."""
+    source = knowledge.sources.get(key) if table == "sources" else None
+    return (source.title or study_name(source)) if source else label(knowledge, table, key)
+
+
 def label(knowledge: Knowledge, table: str, key: str) -> str:
-    """How a reader calls an entry."""
+    """How other entries name it."""
     return key if table == "sources" else label_of(knowledge, table, key)
 
 
@@ -75,7 +85,7 @@ def byline(table: str, record: Any) -> str:
     """What is said of an entry beside its label, in a few words."""
     match table:
         case "types":
-            return f"urgency {record.urgency}"
+            return f"urgency {record.urgency} (1 is the most urgent)"
         case "alarms":
             return f"{record.urgency.replace('_', ' ')}, {record.id}"
         case "reviews":

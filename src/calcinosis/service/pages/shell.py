@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,12 +13,14 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader
+from markupsafe import Markup
 
 from calcinosis.contract import DISCLAIMER
 from calcinosis.report import patient_page
 from calcinosis.service.guard import api_client
 from calcinosis.service.pages.files import address
 
+_SECTION: Final = re.compile(r'<section id="([\w-]+)"[^>]*>\s*<h2[^>]*>(.*?)</h2>')
 _MACHINES: Final = ("/api/", "/cds-services", "/health/", "/metrics", "/static/")  # what programs ask for gets problem+json
 
 
@@ -102,10 +105,16 @@ def environment() -> Environment:
     env = reports.overlay(auto_reload=False)
     env.loader = ChoiceLoader([PackageLoader("calcinosis.service.pages"), *([reports.loader] if reports.loader else [])])
     env.filters, env.globals = dict(reports.filters), dict(reports.globals)  # an overlay shares them with the reports
+    env.filters["sections"] = sections
     env.globals.update(
         static=address, source_href=lambda key: f"/knowledge/sources/{key}", treatment_href=lambda key: f"/evidence?treatment={key}"
     )
     return env
+
+
+def sections(body: str) -> list[tuple[str, Markup]]:
+    """Id and heading of every section of a page, for a list of its contents."""
+    return [(key, Markup(heading)) for key, heading in _SECTION.findall(body)]  # already escaped: it comes out of a template
 
 
 def _under(path: str, door: str) -> bool:
