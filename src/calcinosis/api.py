@@ -22,10 +22,11 @@ from calcinosis.reasoning.explain import reason_texts
 from calcinosis.reasoning.plan import make_plan
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir import read_fhir, read_resources
+from calcinosis.sources.omop import is_omop, read_omop
 from calcinosis.sources.phenopacket import is_phenopacket, read_phenopacket, read_phenopackets
 from calcinosis.sources.text import TextReader
 
-FORMATS = ("auto", "fhir", "phenopacket")
+FORMATS = ("auto", "fhir", "phenopacket", "omop")
 ENGINES = ("local", "spark")
 _PROBE_BYTES = 16_000_000  # a larger JSON file is never a phenopacket
 
@@ -102,7 +103,7 @@ def batch_of(record: Mapping[str, Any] | Sequence[Mapping[str, Any]], readers: R
 
 
 def read_batches(
-    paths: Sequence[Path],
+    paths: Sequence[Path | str],
     readers: Readers,
     *,
     source_format: str = "auto",
@@ -112,14 +113,20 @@ def read_batches(
     """Read files or folders of any supported format, whole patients at a time.
 
     Args:
-        source_format: "auto" tells phenopackets from FHIR file by file; a folder is judged by its first JSON file.
+        paths: files and folders; of an OMOP CDM also the address of its database (``postgresql://...``).
+        source_format: "auto" knows an OMOP CDM by its tables, and tells phenopackets from FHIR file by file; a folder of JSON is judged
+            by its first file.
         on_progress: called with bytes read and bytes in total.
     """
     if source_format not in FORMATS:
         raise ValueError(f"unknown format {source_format!r}; the formats are {', '.join(FORMATS)}")
     fhir: list[Path] = []
     phenopackets: list[Path] = []
-    for path in paths:
+    for source in paths:
+        if source_format == "omop" or (source_format == "auto" and is_omop(source)):
+            yield from read_omop(source, readers.index, readers.text, memory_limit=memory_limit, on_progress=on_progress)
+            continue
+        path = Path(source)
         is_pheno = source_format == "phenopacket" or (source_format == "auto" and _holds_phenopackets(path))
         (phenopackets if is_pheno else fhir).append(path)
     if phenopackets:
@@ -159,7 +166,8 @@ def screen(
     ``summary.json`` and ``report.html``.
 
     Args:
-        source: a folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets.
+        source: a folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets; an OMOP CDM (folder, DuckDB file or
+            address of a PostgreSQL database).
         memory_limit: for the tables of the FHIR reader, e.g. "2GB"; default: a few hundred MB.
         engine: "local" (this machine, memory bounded) or "spark" (the session that is running, or a new one; docs/spark.md). Spark
             reports no progress and sets its own memory.
@@ -174,11 +182,10 @@ def screen(
     if engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; the engines are {', '.join(ENGINES)}")
     readers = readers or make_readers()
-    sources = [source] if isinstance(source, str | Path) else list(source)
+    paths = [source] if isinstance(source, str | Path) else list(source)
     if engine == "spark":
         asked = {"as_of": as_of, "closed_world": closed_world}
-        return _reported(_screen_on_spark([str(each) for each in sources], Path(out), source_format, readers, master, **asked))
-    paths = [Path(each) for each in sources]
+        return _reported(_screen_on_spark([str(each) for each in paths], Path(out), source_format, readers, master, **asked))
     batches = read_batches(paths, readers, source_format=source_format, memory_limit=memory_limit, on_progress=on_progress)
     cohort = screen_batches(
         batches,

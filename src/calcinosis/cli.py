@@ -35,7 +35,7 @@ CodeMap = Annotated[
 RxTerms = Annotated[
     Path | None, typer.Option(exists=True, dir_okay=False, help="NLM RxTermsIngredients file; rolls clinical drugs up to ingredients.")
 ]
-Format = Annotated[str, typer.Option("--format", help="auto, fhir or phenopacket.")]
+Format = Annotated[str, typer.Option("--format", help="auto, fhir, phenopacket or omop.")]
 
 _CLOSABLE = ("disease", "drug", "procedure", "finding", "exposure", "device", "allergy")
 
@@ -60,6 +60,12 @@ def _readers(code_map: Path | None, rxterms: Path | None) -> Readers:
         return make_readers(None, code_map, rxterms)
     except (KnowledgeError, ValueError) as error:
         raise _fail(str(error)) from None
+
+
+def _sources(names: list[str]) -> list[Path | str]:
+    """What to read: addresses of databases as they are, and the paths that exist."""
+    paths = [Path(name) for name in names if "://" not in name]
+    return [*(name for name in names if "://" in name), *(_existing(paths) if paths else ())]
 
 
 def _existing(paths: list[Path]) -> list[Path]:
@@ -137,7 +143,13 @@ def _print_rejects(rejects: list[dict[str, Any]], most: int = 50) -> None:
 
 @app.command()
 def screen(
-    source: Annotated[list[str], typer.Argument(help="Folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets.")],
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets; an OMOP CDM as a folder of Parquet or "
+            "CSV, a DuckDB file, or postgresql://…"
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the results; made if absent.")],
     as_of: AsOf = None,
     closed_world: ClosedWorld = None,
@@ -158,8 +170,7 @@ def screen(
     closed = _closed(closed_world)
     readers = _readers(code_map, rxterms)
     console = Console(stderr=True)
-    remote = [each for each in source if "://" in each] if engine == "spark" else []
-    paths = remote or _existing([Path(each) for each in source])
+    paths = source if engine == "spark" and any("://" in each for each in source) else _sources(source)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -58,7 +58,7 @@ def run(spark: Any, source: Path, out: Path, readers: Readers) -> Cohort:
 
 
 def test_two_workers_and_the_death_of_one(cluster: Cluster, population: Path, expected: Cohort, readers: Readers, tmp_path: Path) -> None:
-    spark = session(cluster.url, **{"spark.sql.shuffle.partitions": "40", "spark.network.timeout": "30s", "spark.executor.heartbeatInterval": "5s"})
+    spark = session(cluster.url, **{"spark.sql.shuffle.partitions": "40"})
     try:
         hosts = spark.range(100).repartition(2).mapInArrow(_who, "pid int").distinct().collect()
         assert len(hosts) == 2, "both workers work"

@@ -126,7 +126,7 @@ def test_a_file_that_spark_cannot_read_is_rejected_by_name(spark: Any, readers: 
 
 def test_another_failure_stops_the_run_with_one_line(spark: Any, readers: Readers, tmp_path: Path) -> None:
     rows = SparkFhir(spark, [str(CASES / "bundles" / "b090.json")], str(tmp_path / "staged"), rows_per_bucket=1000)
-    with pytest.raises(SparkError, match="KeyError.*no such column") as caught:
+    with pytest.raises(SparkError, match=r"KeyError.*no such column") as caught:
         screen_rows(spark, rows, itemgetter("no such column"), tmp_path / "out", readers.knowledge, source="")
     assert len(str(caught.value).splitlines()) == 1
     assert unreadable_file(RuntimeError("something else")) is None

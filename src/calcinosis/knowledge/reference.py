@@ -18,7 +18,6 @@ from calcinosis.knowledge.model import (
     Finding,
     Hypothesis,
     Mimic,
-    ReferenceInterval,
     RiskFactor,
     Setting,
     Source,
@@ -27,7 +26,8 @@ from calcinosis.knowledge.model import (
 )
 from calcinosis.knowledge.studies import Study
 from calcinosis.knowledge.treatments import CurrentDrugReview, SafetyRule, Treatment, Use
-from calcinosis.knowledge.wording import Outline, citation, cited, label_of, outline, reads, setting_value
+from calcinosis.knowledge.usage import usage_of
+from calcinosis.knowledge.wording import Outline, citation, interval_in_words, label_of, outline, setting_value
 
 # table of Knowledge -> (page, prefix of its anchors: two tables of one page may share keys)
 PAGES = {
@@ -73,21 +73,7 @@ def reference_pages(knowledge: Knowledge) -> dict[str, str]:
 class _Reference:
     def __init__(self, knowledge: Knowledge) -> None:
         self.knowledge = knowledge
-        self.cited_by: dict[str, list[str]] = {}
-        self.read_by: dict[tuple[str, str], list[str]] = {}
-        self.codes: dict[str, list[Code]] = {}
-        self.children: dict[str, list[str]] = {}
-        for table in PAGES:
-            for key, record in getattr(knowledge, table).items():
-                for source in cited(record):
-                    self.cited_by.setdefault(source, []).append(self.link(table, key))
-                for target in reads(record, knowledge):
-                    self.read_by.setdefault(target, []).append(self.link(table, key))
-        for code in knowledge.codes:
-            self.codes.setdefault(code.concept_key, []).append(code)
-        for key, concept in knowledge.concepts.items():
-            for parent in concept.parents:
-                self.children.setdefault(parent, []).append(key)
+        self.usage = usage_of(knowledge, PAGES)
 
     def pages(self) -> dict[str, str]:
         writers: dict[str, Callable[[Any], Iterator[str]]] = {
@@ -258,14 +244,14 @@ class _Reference:
         yield from self.notes(finding)
 
     def used(self, table: str, key: str) -> Iterator[str]:
-        users = list(dict.fromkeys(self.read_by.get((table, key), ())))
+        users = self.usage.read_by.get((table, key))
         if users:
-            yield from (f"Read by: {', '.join(users)}.", "")
+            yield from (f"Read by: {', '.join(self.link(*each) for each in users)}.", "")
 
     def concept(self, concept: Concept) -> Iterator[str]:
         yield from self.used("concepts", concept.key)
         lines = []
-        for title, keys in (("Shows also", concept.parents), ("Shown by", self.children.get(concept.key, ()))):
+        for title, keys in (("Shows also", concept.parents), ("Shown by", self.usage.children.get(concept.key, ()))):
             if keys:
                 lines.append(f"- {title}: {', '.join(self.link('concepts', key) for key in keys)}")
         for title, words in (("Synonyms", concept.synonyms), ("Patterns", concept.patterns)):
@@ -276,9 +262,10 @@ class _Reference:
         if concept.lab is not None and concept.lab.unit:
             mass = f"; molar mass {concept.lab.molar_mass:g} g/mol" if concept.lab.molar_mass else ""
             lines.append(f"- Unit: `{concept.lab.unit}`{mass}" + (f"; valence {concept.lab.valence}" if concept.lab.valence else ""))
-        lines += [f"- Interval: {_interval(each)} {self.cite(each.sources)}" for each in (concept.lab.intervals if concept.lab else ())]
-        if concept.key in self.codes:
-            lines.append("- Codes: " + ", ".join(_code(code) for code in self.codes[concept.key]))
+        for each in concept.lab.intervals if concept.lab else ():
+            lines.append(f"- Interval: {interval_in_words(each)} {self.cite(each.sources)}")
+        if concept.key in self.usage.codes:
+            lines.append("- Codes: " + ", ".join(_code(code) for code in self.usage.codes[concept.key]))
         if concept.sources:
             lines.append(f"- Sources: {self.cite(concept.sources)}")
         yield from (*lines, *([""] if lines else []))
@@ -369,8 +356,8 @@ class _Reference:
             ("page", source.url, source.url),
         )
         yield "- Read at: " + ", ".join(f"[{name} {value}](<{url}>)" for name, value, url in places if value)
-        users = list(dict.fromkeys(self.cited_by.get(source.key, ())))
-        yield f"- Cited by: {', '.join(users) or 'nothing yet'}"
+        users = self.usage.cited_by.get(source.key, ())
+        yield f"- Cited by: {', '.join(self.link(*each) for each in users) or 'nothing yet'}"
         if source.note:
             yield f"- Note: {_safe(source.note)}"
         yield ""
@@ -380,14 +367,6 @@ def _bullets(part: Outline, depth: int) -> Iterator[str]:
     yield f"{'  ' * depth}- {part[0]}"
     for each in part[1]:
         yield from _bullets(each, depth + 1)
-
-
-def _interval(interval: ReferenceInterval) -> str:
-    low, high = (f"{limit:g}" if limit is not None else None for limit in (interval.low, interval.high))
-    span = f"{low} to {high}" if low and high else f"from {low}" if low else f"up to {high}"
-    ages = [f"from {interval.age_from_years:g} years"] if interval.age_from_years else []
-    ages += [f"below {interval.age_below_years:g} years"] if interval.age_below_years < 200 else []
-    return ", ".join(part for part in (f"{span} {interval.unit}", *ages, interval.sex, interval.note) if part)
 
 
 def _code(code: Code) -> str:

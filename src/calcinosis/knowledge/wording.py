@@ -25,6 +25,7 @@ from calcinosis.knowledge.model import (
     LabValue,
     Not,
     Outcome,
+    ReferenceInterval,
     SameSite,
     SexIs,
     Source,
@@ -224,3 +225,11 @@ def citation(source: Source) -> tuple[str, str]:
         else source.url or ""
     )  # fmt: skip
     return ", ".join(part for part in parts if part) or source.key, url
+
+
+def interval_in_words(interval: ReferenceInterval) -> str:
+    low, high = (f"{limit:g}" if limit is not None else None for limit in (interval.low, interval.high))
+    span = f"{low} to {high}" if low and high else f"from {low}" if low else f"up to {high}"
+    ages = [f"from {interval.age_from_years:g} years"] if interval.age_from_years else []
+    ages += [f"below {interval.age_below_years:g} years"] if interval.age_below_years < 200 else []
+    return ", ".join(part for part in (f"{span} {interval.unit}", *ages, interval.sex, interval.note) if part)

@@ -44,7 +44,7 @@ def render_evidence_html(knowledge: Knowledge, treatment: str | None = None, typ
         ]
     )
     chapters = [
-        _chapter(knowledge, knowledge.treatments[key], [line for line in lines if line.treatment.key == key], compared, type_, disease)
+        chapter_of(knowledge, knowledge.treatments[key], [line for line in lines if line.treatment.key == key], compared, type_, disease)
         for key in keys
     ]
     found = evidence_map(knowledge, lines, disease)
@@ -71,7 +71,7 @@ def render_evidence_html(knowledge: Knowledge, treatment: str | None = None, typ
     )
 
 
-def _chapter(
+def chapter_of(
     knowledge: Knowledge,
     treatment: Treatment,
     lines: list[words.Line],
@@ -79,9 +79,10 @@ def _chapter(
     type_: str | None,
     disease: str | None,
 ) -> Chapter:
+    """One treatment with its plots, studies and safety."""
     rows = words.rows_of(knowledge, treatment.key, type_, disease)
     plots = [
-        (forest, Markup(forest_figure(forest)) if _worth_a_plot(forest) else None)
+        (forest, Markup(forest_figure(forest)) if worth_a_plot(forest) else None)
         for forest in forests(knowledge, treatment, rows, disease)
     ]
     return Chapter(
@@ -95,6 +96,6 @@ def _chapter(
     )
 
 
-def _worth_a_plot(forest: Forest) -> bool:
+def worth_a_plot(forest: Forest) -> bool:
     """One study is a row of the table, with its interval; a picture would say no more."""
     return len(forest.rows) > 1

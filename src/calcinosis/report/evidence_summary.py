@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from calcinosis.evidence.cells import EVENTS, Compared, Evidence, PooledCell, counted, evidence_for, load_pooled
 from calcinosis.knowledge import Knowledge
@@ -376,12 +376,17 @@ SOURCE_COLUMNS: Final = ("source_authors", "source_year", "source_title", "sourc
 
 def write_csv(rows: Iterable[Study], knowledge: Knowledge, path: Path) -> int:
     """The rows with the columns of the content, and the reference of each. Returns how many."""
-    count = 0
     with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow([*Study.model_fields, *SOURCE_COLUMNS])
-        for count, row in enumerate(rows, 1):  # noqa: B007
-            writer.writerow([*_cells(row), *_source_cells(knowledge.sources[row.study])])
+        return write_rows(rows, knowledge, stream)
+
+
+def write_rows(rows: Iterable[Study], knowledge: Knowledge, stream: TextIO) -> int:
+    """The same to an open stream."""
+    count = 0
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([*Study.model_fields, *SOURCE_COLUMNS])
+    for count, row in enumerate(rows, 1):  # noqa: B007
+        writer.writerow([*_cells(row), *_source_cells(knowledge.sources[row.study])])
     return count
 
 

@@ -11,13 +11,14 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 
 from calcinosis.knowledge import load_knowledge
-from calcinosis.service import cds_hooks, operation, rest
+from calcinosis.service import cds_hooks, evidence_files, operation, pages, rest
 from calcinosis.service.assessors import Assessors
 from calcinosis.service.audit import AuditLog, silence_libraries
 from calcinosis.service.cds_models import Feedback, OrderSelectCall, OrderSignCall, PatientViewCall
 from calcinosis.service.fhir_client import FhirClient
 from calcinosis.service.guard import Guard
 from calcinosis.service.metrics import Metrics
+from calcinosis.service.pages.shell import error_page
 from calcinosis.service.problems import Problem, handle_problems
 from calcinosis.service.settings import Settings
 from calcinosis.service.shield import Shield
@@ -58,15 +59,15 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings, app.state.metrics, app.state.audit = settings, metrics, audit
     app.state.knowledge = load_knowledge()
     app.state.shown = cds_hooks.ShownRules.empty()
-    for router in (cds_hooks.router, rest.router, operation.router):
+    for router in (cds_hooks.router, rest.router, evidence_files.router, operation.router, *pages.routers):
         app.include_router(router)
-    handle_problems(app)
+    handle_problems(app, error_page)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(settings.cors_origins), allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
         )  # fmt: skip
-    app.add_middleware(Shield, audit=audit, metrics=metrics)
+    app.add_middleware(Shield, audit=audit, metrics=metrics, page=error_page)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 MEDIA_TYPE: Final = "application/problem+json"
+ErrorPage = Callable[[Request, int, str | None, Mapping[str, str] | None], Response | None]  # None: a program asked
 
 
 class Problem(BaseModel):
@@ -56,15 +57,22 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
 
 
-def handle_problems(app: FastAPI) -> None:
+def handle_problems(app: FastAPI, page: ErrorPage) -> None:
+    """``page`` answers where somebody sits at a browser."""
+
+    def answer(
+        request: Request, status: int, detail: str | None, headers: Mapping[str, str] | None = None, errors: list[str] | None = None
+    ) -> Response:
+        return page(request, status, detail, headers) or problem(status, detail, headers, errors)
+
     @app.exception_handler(ProblemError)
-    async def _problem(_: Request, error: ProblemError) -> Response:
-        return problem(error.status, error.detail, error.headers, error.errors)
+    async def _problem(request: Request, error: ProblemError) -> Response:
+        return answer(request, error.status, error.detail, error.headers, error.errors)
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, str(error.detail), error.headers)
+    async def _http(request: Request, error: HTTPException) -> Response:
+        return answer(request, error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def _validation(_: Request, error: RequestValidationError) -> Response:
-        return problem(422, "a parameter does not fit the schema", errors=places(list(error.errors())))
+    async def _validation(request: Request, error: RequestValidationError) -> Response:
+        return answer(request, 422, "a parameter does not fit the schema", errors=places(list(error.errors())))

@@ -246,7 +246,7 @@ Type = Annotated[str | None, Query(alias="type", description="key of a type", ma
 Disease = Annotated[str | None, Query(description="key of a disease", max_length=100)]
 
 
-def _known(knowledge: Knowledge, **keys: str | None) -> None:
+def known(knowledge: Knowledge, **keys: str | None) -> None:
     for table, key in keys.items():
         if key is not None and key not in getattr(knowledge, table):
             raise ProblemError(404, f"no such entry in {table}")
@@ -258,7 +258,7 @@ async def studies(
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0, limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Page:  # fmt: skip
     knowledge = _knowledge(request)
-    _known(knowledge, treatments=treatment, types=type_, diseases=disease)
+    known(knowledge, treatments=treatment, types=type_, diseases=disease)
     rows = select(knowledge, treatment, type_, disease)
     return Page(total=len(rows), offset=offset, items=list(rows[offset : offset + limit]))
 
@@ -266,7 +266,7 @@ async def studies(
 @router.get("/evidence/cells", tags=["Evidence"], responses=_LOOKED_UP, summary="What is known of each treatment in each type")
 async def cells(request: Request, treatment: Treatment = None, type_: Type = None) -> list[Cell]:
     knowledge = _knowledge(request)
-    _known(knowledge, treatments=treatment, types=type_)
+    known(knowledge, treatments=treatment, types=type_)
     pairs = [
         (one, kind)
         for one in ([treatment] if treatment else knowledge.treatments)

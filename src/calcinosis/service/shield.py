@@ -7,11 +7,13 @@ import time
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from calcinosis.service.audit import AuditLog, where
 from calcinosis.service.metrics import Metrics
-from calcinosis.service.problems import problem
+from calcinosis.service.problems import ErrorPage, problem
 
 _log = logging.getLogger("calcinosis.service")
 
@@ -26,12 +28,12 @@ _HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-_UNAUDITED: Final = ("health", "metrics")
+_UNAUDITED: Final = ("health", "metrics", "static/{name}")
 
 
 class Shield:
-    def __init__(self, app: ASGIApp, *, audit: AuditLog, metrics: Metrics) -> None:
-        self._app, self._audit, self._metrics = app, audit, metrics
+    def __init__(self, app: ASGIApp, *, audit: AuditLog, metrics: Metrics, page: ErrorPage) -> None:
+        self._app, self._audit, self._metrics, self._page = app, audit, metrics, page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,7 +58,7 @@ class Shield:
         except Exception as error:
             _log.error("unhandled: %s", where(error))
             if status == 0:
-                await problem(500, "internal error")(scope, receive, answered)
+                await self._broken(scope)(scope, receive, answered)
         finally:
             seconds = time.perf_counter() - start
             service = _service(scope)
@@ -65,6 +67,15 @@ class Shield:
             if service not in _UNAUDITED:
                 who = str(scope["state"].get("client", "unauthenticated"))
                 self._audit.write(who=who, service=service, method=scope["method"], status=status, milliseconds=seconds * 1000)
+
+    def _broken(self, scope: Scope) -> Response:
+        """Says that something broke, and never breaks itself."""
+        try:
+            found = self._page(Request(scope), 500, None, None)
+        except Exception as error:
+            _log.error("no page for an error: %s", where(error))
+            found = None
+        return found or problem(500, "internal error")
 
 
 def _service(scope: Scope) -> str:

@@ -337,9 +337,14 @@ def _study(fields: Fields, coded: Coded | None) -> Context:
             if code and code.upper() in _SECTIONS:
                 return _SECTIONS[code.upper()]
     words = " ; ".join(word for concept in everything for word in (concept.text, *(display for *_, display in concept.codings)) if word)
+    return study_context(words) or Context.OBSERVATION
+
+
+def study_context(words: str) -> Context | None:
+    """Histology or imaging, by the name of a report; None for any other."""
     if _HISTOLOGY.search(words):
         return Context.HISTOLOGY
-    return Context.IMAGING if _IMAGING.search(words) else Context.OBSERVATION
+    return Context.IMAGING if _IMAGING.search(words) else None
 
 
 def _referenced_medication(fields: Fields) -> Coded | None:

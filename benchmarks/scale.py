@@ -1,0 +1,188 @@
+"""How `screen` grows: FHIR, OMOP and MEDS at several sizes of one simulated population, against the read limit.
+
+    python benchmarks/scale.py [--patients 10000 100000] [--formats fhir omop meds] [--spark] [--cache /var/tmp/calcinosis-scale]
+                               [--out benchmarks/results]
+
+The read limit is the time DuckDB needs to parse and count the columns that we read, of the same files. Every figure is taken in a
+process of its own, limit and screen in turn; imports and loading are not counted. Writes ``scale.md``, ``scale.csv`` and ``scale.svg``.
+The population is made by `calcinosis simulate` and kept in the cache; it says nothing about medical accuracy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+FORMATS = ("fhir", "omop", "meds")
+
+
+def columns_of_omop(folder: Path) -> dict[str, list[str]]:
+    """Table -> the columns that the reader looks at."""
+    import duckdb
+
+    from calcinosis.sources.omop_database import tables_in
+    from calcinosis.sources.omop_tables import TABLES
+
+    read: dict[str, list[str]] = {}
+    for name, path in tables_in(folder).items():
+        if name in TABLES:
+            table = TABLES[name]
+            shown = str(path / "*.parquet") if path.is_dir() else str(path)
+            there = {row[0].lower(): row[0] for row in duckdb.sql(f"DESCRIBE SELECT * FROM '{shown}'").fetchall()}
+            wanted = (
+                table.id, "person_id", table.concept, table.source_concept, table.source_value, *table.start, *table.end,
+                *table.told.values(), table.number, table.operator,
+            )  # fmt: skip
+            read[shown] = [there[column] for column in dict.fromkeys(wanted) if column in there]
+    return read
+
+
+def read_limit(kind: str, folder: Path) -> float:
+    """Seconds in which DuckDB counts every column that we read."""
+    import duckdb
+
+    con = duckdb.connect()
+    if kind == "fhir":
+        sys.path.insert(0, str(HERE))
+        from read_fhir import count_columns
+
+        return count_columns(folder)["seconds"]
+    if kind == "omop":
+        scans = [(f"'{path}'", columns) for path, columns in columns_of_omop(folder).items()]
+    else:
+        path = str(folder / "data" / "**" / "*.parquet")
+        there = [row[0] for row in con.execute(f"DESCRIBE SELECT * FROM '{path}'").fetchall()]
+        scans = [(f"'{path}'", there)]
+    start = time.perf_counter()
+    for source, columns in scans:
+        counts = ", ".join(f'count("{column}")' for column in columns)
+        con.execute(f"SELECT {counts} FROM {source}").fetchall()
+    return time.perf_counter() - start
+
+
+def run_screen(folder: Path, engine: str) -> dict[str, Any]:
+    from calcinosis.api import make_readers, screen
+
+    readers = make_readers()
+    more = {} if engine == "local" else {"engine": engine}
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as out:
+        start = time.perf_counter()
+        cohort = screen(folder, out, readers=readers, **more)
+        seconds = time.perf_counter() - start
+    summary = cohort.summary
+    return {
+        "seconds": seconds,
+        "patients": summary.patients_assessed,
+        "records": summary.records_read,
+        "rejected": summary.records_rejected,
+    }
+
+
+def child(mode: str, kind: str, folder: Path) -> dict[str, Any]:
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    result = {"seconds": read_limit(kind, folder)} if mode == "limit" else run_screen(folder, mode)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    peak = int(next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))) / 1024
+    return {**result, "cpu": cpu, "peak_mib": peak}
+
+
+def in_a_process(mode: str, kind: str, folder: Path) -> dict[str, Any]:
+    run = subprocess.run([sys.executable, __file__, "--child", mode, kind, str(folder)], capture_output=True, text=True)
+    if run.returncode:
+        sys.exit(f"{mode} {kind} {folder} failed:\n{run.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return found
+
+
+def population(cache: Path, kind: str, patients: int) -> Path:
+    folder = cache / f"{kind}-{patients}"
+    if not (cache / f"{kind}-{patients}.complete").exists():
+        command = [sys.executable, "-m", "calcinosis.cli", "simulate", "--patients", str(patients), "--format", kind, "--seed", "7"]
+        subprocess.run([*command, "--out", str(folder)], check=True)
+        (cache / f"{kind}-{patients}.complete").touch()
+    return folder
+
+
+def measure(cache: Path, kind: str, patients: int, engines: list[str], repeat: int) -> list[dict[str, Any]]:
+    folder = population(cache, kind, patients)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    best: dict[str, dict[str, Any]] = {}
+    for _ in range(repeat):
+        for mode in ("limit", *engines):
+            found = in_a_process(mode, kind, folder)
+            if mode not in best or found["seconds"] < best[mode]["seconds"]:
+                best[mode] = found
+    rows = []
+    for engine in engines:
+        ours, limit = best[engine], best["limit"]
+        rows.append({
+            "format": kind, "engine": engine, "patients": patients, "records": ours["records"], "megabytes": round(size / 1e6),
+            "limit_seconds": round(limit["seconds"], 2), "seconds": round(ours["seconds"], 2),
+            "ratio": round(ours["seconds"] / limit["seconds"], 2), "microseconds_per_patient": round(ours["seconds"] / patients * 1e6, 1),
+            "patients_per_second": round(patients / ours["seconds"]), "cpu_seconds": round(ours["cpu"], 1),
+            "peak_mib": round(ours["peak_mib"]), "rejected": ours["rejected"],
+        })  # fmt: skip
+        print(rows[-1], flush=True)
+    return rows
+
+
+def write(rows: list[dict[str, Any]], out: Path) -> None:
+    import altair as alt
+    import polars as pl
+
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "scale.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    head = "| " + " | ".join(name.replace("_", " ") for name in rows[0]) + " |\n|" + "---|" * len(rows[0])
+    lines = ["| " + " | ".join(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()) + " |" for row in rows]
+    (out / "scale.md").write_text("\n".join([head, *lines, ""]), encoding="utf-8")
+    chart = (
+        alt.Chart(pl.DataFrame(rows))
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("patients:Q", scale=alt.Scale(type="log"), title="patients"),
+            y=alt.Y("microseconds_per_patient:Q", title="microseconds per patient", scale=alt.Scale(zero=True)),
+            color=alt.Color("format:N", title="format"),
+            strokeDash=alt.StrokeDash("engine:N", title="engine"),
+        )
+        .properties(title="The cost of a patient does not grow with the population", width=420, height=260)
+    )
+    chart.save(out / "scale.svg")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--patients", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
+    parser.add_argument("--spark", action="store_true", help="also --engine spark, local[2]")
+    parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--cache", type=Path, default=Path("/var/tmp/calcinosis-scale"))
+    parser.add_argument("--out", type=Path, default=HERE / "results")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        mode, kind, folder = given.child
+        print(json.dumps(child(mode, kind, Path(folder))))
+        return
+    given.cache.mkdir(parents=True, exist_ok=True)
+    engines = ["local", *(["spark"] if given.spark else [])]
+    rows = [
+        row for kind in given.formats for patients in given.patients for row in measure(given.cache, kind, patients, engines, given.repeat)
+    ]
+    write(rows, given.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""The start page: what this is, for whom, and the ways in."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+
+from calcinosis.service.pages.shell import page, page_router
+
+router = page_router()
+
+
+@router.get("/")
+async def home(request: Request) -> HTMLResponse:
+    knowledge = request.app.state.knowledge
+    return page(request, "home.html.j2", knowledge=knowledge, papers=len({row.study for row in knowledge.studies}))

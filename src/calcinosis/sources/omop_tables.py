@@ -1,0 +1,163 @@
+"""Which tables and columns of an OMOP CDM (5.3.1, 5.4) are read, and the SQL that brings them into one shape.
+
+The SQL is plain enough for DuckDB and PostgreSQL. OMOP CDM 5.4: https://ohdsi.github.io/CommonDataModel/cdm54.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of clinical events.
+
+    Attributes:
+        kind: the FHIR resource type whose meaning its rows have.
+        concept, source_concept, source_value: columns that say what was recorded.
+        start, end: columns with dates, the best first.
+        told: columns beside the concept that take few distinct values and decide what a row means; our name -> column.
+        number, operator: the measured value.
+    """
+
+    name: str
+    kind: str
+    concept: str
+    source_concept: str
+    source_value: str
+    start: tuple[str, ...]
+    end: tuple[str, ...] = ()
+    told: Mapping[str, str] = field(default_factory=dict)
+    number: str | None = None
+    operator: str | None = None
+    key: str = ""  # primary key; default: <name>_id
+
+    @property
+    def id(self) -> str:
+        return self.key or f"{self.name}_id"
+
+
+def _usual(name: str, kind: str, stem: str, **more: object) -> Table:
+    start = more.pop("start", (f"{stem}_start_datetime", f"{stem}_start_date"))
+    end = more.pop("end", (f"{stem}_end_datetime", f"{stem}_end_date"))
+    return Table(name, kind, f"{stem}_concept_id", f"{stem}_source_concept_id", f"{stem}_source_value", start, end, **more)  # type: ignore[arg-type]
+
+
+_VALUE: Final = {"value_concept_id": "value_as_concept_id", "unit_concept_id": "unit_concept_id", "unit_text": "unit_source_value"}
+TABLES: Final[dict[str, Table]] = {
+    table.name: table
+    for table in (
+        _usual("condition_occurrence", "Condition", "condition"),
+        _usual("drug_exposure", "MedicationStatement", "drug", start=("drug_exposure_start_datetime", "drug_exposure_start_date"),
+               end=("drug_exposure_end_datetime", "drug_exposure_end_date", "verbatim_end_date")),
+        _usual("drug_era", "MedicationStatement", "drug", start=("drug_era_start_date",), end=("drug_era_end_date",)),
+        _usual("procedure_occurrence", "Procedure", "procedure", start=("procedure_datetime", "procedure_date"),
+               end=("procedure_end_datetime", "procedure_end_date")),
+        _usual("measurement", "Observation", "measurement", start=("measurement_datetime", "measurement_date"), end=(),
+               told={**_VALUE, "value_text": "value_source_value", "range_low": "range_low", "range_high": "range_high"},
+               number="value_as_number", operator="operator_concept_id"),
+        _usual("observation", "Observation", "observation", start=("observation_datetime", "observation_date"), end=(),
+               told={**_VALUE, "value_text": "value_as_string"}, number="value_as_number"),
+        _usual("device_exposure", "Device", "device", start=("device_exposure_start_datetime", "device_exposure_start_date"),
+               end=("device_exposure_end_datetime", "device_exposure_end_date")),
+        Table("death", "Condition", "cause_concept_id", "cause_source_concept_id", "cause_source_value", ("death_datetime", "death_date"),
+              key="person_id"),
+        Table("note", "DocumentReference", "note_class_concept_id", "note_class_source_concept_id", "note_title",
+              ("note_datetime", "note_date"), told={"value_text": "note_text"}),
+    )
+}  # fmt: skip
+COUNTED: Final = ("observation_period",)  # read by no rule; its rows are counted as ignored
+VOCABULARY: Final = ("concept", "concept_relationship", "concept_ancestor")
+
+# The standard concepts of the operator and gender domains (Athena; OMOP CDM 5.4, MEASUREMENT and PERSON).
+OPERATORS: Final[dict[int, str]] = {4171756: "<", 4171754: "<=", 4171755: ">=", 4172704: ">"}
+GENDERS: Final[dict[int, str]] = {8532: "female", 8507: "male"}
+
+Columns = Mapping[str, str]  # lower-case name of a column -> its name as the database spells it
+
+_TEXTS: Final = ("source_value", "value_text", "unit_text")
+_WHOLE: Final = ("concept_id", "source_concept_id", "value_concept_id", "unit_concept_id")
+RAW: Final[dict[str, pl.DataType | type[pl.DataType]]] = {  # one shape for the rows of all tables
+    "id": pl.Int64, "person_id": pl.Int64, "start": pl.Datetime("us"), "end": pl.Datetime("us"), "bad_start": pl.Boolean,
+    "bad_end": pl.Boolean, "number": pl.Float64, "bad_number": pl.Boolean, "operator_id": pl.Int64, "concept_id": pl.Int64,
+    "source_concept_id": pl.Int64, "source_value": pl.String, "value_concept_id": pl.Int64, "value_text": pl.String,
+    "unit_concept_id": pl.Int64, "unit_text": pl.String, "range_low": pl.Float64, "range_high": pl.Float64,
+}  # fmt: skip
+SAID: Final = (
+    "concept_id", "source_concept_id", "source_value", "value_concept_id", "value_text", "unit_concept_id", "unit_text", "range_low",
+    "range_high",
+)  # fmt: skip
+"""The columns of ``RAW`` that decide what a row means."""
+
+
+class Dialect:
+    """How a database casts what it cannot be sure of."""
+
+    def __init__(self, *, tries: bool) -> None:
+        self._cast = "TRY_CAST" if tries else "CAST"  # a CSV holds texts, and a text may be no number; a server's columns have types
+        self._tries = tries
+
+    def cast(self, column: str, kind: str) -> str:
+        return f"{self._cast}({column} AS {kind})"
+
+    def whole(self, column: str) -> str:
+        """An id: some exports write 7.0."""
+        return f"CAST({self.cast(column, 'DOUBLE PRECISION')} AS BIGINT)" if self._tries else f"CAST({column} AS BIGINT)"
+
+
+def columns_of(table: Table, there: Columns, dialect: Dialect) -> dict[str, str]:
+    """``RAW`` name -> SQL expression; what a table or an older CDM lacks is NULL."""
+    told = {**table.told, "concept_id": table.concept, "source_concept_id": table.source_concept, "source_value": table.source_value}
+    found = {name: there[column] for name, column in told.items() if column in there}
+    start, end = (_first(columns, there, dialect) for columns in (table.start, table.end))
+    number = there.get(table.number or "")
+    written = {
+        "id": dialect.whole(there[table.id]) if table.id in there else "NULL",
+        "person_id": dialect.whole(there["person_id"]),
+        "start": start,
+        "end": end,
+        "bad_start": _bad(table.start, there, start),
+        "bad_end": _bad(table.end, there, end),
+        "number": dialect.cast(number, "DOUBLE PRECISION") if number else "NULL",
+        "bad_number": f"({number} IS NOT NULL AND {dialect.cast(number, 'DOUBLE PRECISION')} IS NULL)" if number else "false",
+        "operator_id": dialect.whole(there[table.operator]) if table.operator and table.operator in there else "NULL",
+    }
+    for name, column in found.items():
+        written[name] = (
+            f"nullif({dialect.whole(column)}, 0)" if name in _WHOLE
+            else f"nullif(trim(CAST({column} AS VARCHAR)), '')" if name in _TEXTS
+            else dialect.cast(column, "DOUBLE PRECISION")
+        )  # fmt: skip
+    if number and "value_text" in written:  # a number is often written as text beside it
+        written["value_text"] = f"CASE WHEN {number} IS NULL THEN {written['value_text']} END"
+    return {name: written.get(name, "NULL") for name in RAW}
+
+
+def projection(expressions: Mapping[str, str]) -> str:
+    """The SELECT list that gives ``RAW``."""
+    return ", ".join(f"CAST({sql} AS {_SQL_TYPES[str(RAW[name])]}) AS {_quoted(name)}" for name, sql in expressions.items())
+
+
+_SQL_TYPES: Final = {
+    str(pl.Int64()): "BIGINT", str(pl.Float64()): "DOUBLE PRECISION", str(pl.String()): "VARCHAR", str(pl.Boolean()): "BOOLEAN",
+    str(pl.Datetime("us")): "TIMESTAMP",
+}  # fmt: skip
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _first(columns: Iterable[str], there: Columns, dialect: Dialect) -> str:
+    found = [dialect.cast(there[column], "TIMESTAMP") for column in columns if column in there]
+    return f"coalesce({', '.join(found)})" if found else "CAST(NULL AS TIMESTAMP)"
+
+
+def _bad(columns: Iterable[str], there: Columns, read: str) -> str:
+    """Something stands there, and it is no date."""
+    found = [f"{there[column]} IS NOT NULL" for column in columns if column in there]
+    return f"(({' OR '.join(found)}) AND {read} IS NULL)" if found else "false"
