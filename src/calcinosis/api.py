@@ -216,12 +216,21 @@ def _screen_on_spark(
     from calcinosis.engines.spark import ROWS_PER_BUCKET, STAGING, screen_rows, spark_session
     from calcinosis.sources.fhir_many import ManyPatients
     from calcinosis.sources.spark_fhir import SparkFhir
+    from calcinosis.sources.spark_omop import SparkOmop
 
     if source_format not in FORMATS:
         raise ValueError(f"unknown format {source_format!r}; the formats are {', '.join(FORMATS)}")
     if source_format == "phenopacket" or (source_format == "auto" and any(_holds_phenopackets(Path(each)) for each in sources)):
         raise ValueError("the Spark engine does not read phenopackets; use the local engine")
+    omop = [each for each in sources if source_format == "omop" or (source_format == "auto" and is_omop(each))]
+    if omop and len(sources) > 1:
+        raise ValueError("the Spark engine screens one OMOP CDM at a time")
+    reader = ManyPatients(readers.index, readers.knowledge.concepts.values())
     with spark_session(master) as spark:
-        rows = SparkFhir(spark, sources, str((out / STAGING / "fhir").absolute()), ROWS_PER_BUCKET)
-        reader = ManyPatients(readers.index, readers.knowledge.concepts.values())
-        return screen_rows(spark, rows, reader, out, readers.knowledge, source=", ".join(sources), **asked)
+        staging = str((out / STAGING / "fhir").absolute())
+        rows = (
+            SparkOmop(spark, sources[0], readers.index, readers.text, ROWS_PER_BUCKET)
+            if omop
+            else SparkFhir(spark, sources, reader, staging, ROWS_PER_BUCKET)
+        )
+        return screen_rows(spark, rows, out, readers.knowledge, source=", ".join(sources), **asked)

@@ -52,9 +52,9 @@ def expected(population: Path, readers: Readers, tmp_path_factory: pytest.TempPa
 
 
 def run(spark: Any, source: Path, out: Path, readers: Readers) -> Cohort:
-    rows = SparkFhir(spark, [str(source)], str(out / STAGING / "fhir"), rows_per_bucket=1000)
     reader = ManyPatients(readers.index, readers.knowledge.concepts.values())
-    return screen_rows(spark, rows, reader, out, readers.knowledge, source=str(source))
+    rows = SparkFhir(spark, [str(source)], reader, str(out / STAGING / "fhir"), rows_per_bucket=1000)
+    return screen_rows(spark, rows, out, readers.knowledge, source=str(source))
 
 
 def test_two_workers_and_the_death_of_one(cluster: Cluster, population: Path, expected: Cohort, readers: Readers, tmp_path: Path) -> None:

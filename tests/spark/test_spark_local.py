@@ -39,9 +39,9 @@ def spark() -> Iterator[Any]:
 
 def in_parts(spark: Any, sources: Sequence[str], out: Path, readers: Readers) -> Cohort:
     """Every plain NDJSON file in parts, and many buckets."""
-    rows = SparkFhir(spark, sources, str(out / STAGING / "fhir"), rows_per_bucket=500, read_whole=0)
     reader = ManyPatients(readers.index, readers.knowledge.concepts.values())
-    return screen_rows(spark, rows, reader, out, readers.knowledge, source=", ".join(sources))
+    rows = SparkFhir(spark, sources, reader, str(out / STAGING / "fhir"), rows_per_bucket=500, read_whole=0)
+    return screen_rows(spark, rows, out, readers.knowledge, source=", ".join(sources))
 
 
 @pytest.mark.parametrize("folder", [CASES / "bundles", DATA / "fhir-pathling-9"], ids=lambda path: path.name)
@@ -55,6 +55,15 @@ def test_the_same_assessments_as_the_local_engine(folder: Path, spark: Any, read
     assert not (tmp_path / "spark" / STAGING).exists()
     assert "<html" in (tmp_path / "spark" / "report.html").read_text()
     assert render_population_html(tmp_path / "spark").count("<td") == render_population_html(tmp_path / "local").count("<td")
+
+
+@pytest.mark.parametrize("name", ["omop-synthea27nj", "omop-gibleed"])
+def test_an_omop_cdm_gives_the_same(name: str, spark: Any, readers: Readers, tmp_path: Path) -> None:
+    if not (DATA / name).exists():
+        pytest.skip(f"{DATA / name} is absent")
+    ours = screen(DATA / name, tmp_path / "spark", engine="spark", readers=readers)
+    assert_same(ours, screen(DATA / name, tmp_path / "local", readers=readers))
+    assert spark.range(1).count() == 1, "the session of the caller still runs"
 
 
 def test_lines_in_parts_twice_and_by_reference(spark: Any, readers: Readers, tmp_path: Path) -> None:
@@ -97,14 +106,13 @@ def test_lines_in_parts_twice_and_by_reference(spark: Any, readers: Readers, tmp
 
 def test_a_file_that_spark_cannot_read_is_rejected_by_name(spark: Any, readers: Readers, tmp_path: Path) -> None:
     """The rows come from Parquet here; one file of it is cut."""
-    from pyspark.sql import functions as f
-
     source, staged = tmp_path / "export", tmp_path / "staged"
     source.mkdir()
     lines = [orjson.dumps({"resourceType": "Patient", "id": f"p{n}", "birthDate": "1960-02-03"}) for n in range(300)]
     for part in range(3):
         (source / f"part{part}.ndjson").write_bytes(b"\n".join(lines[part * 100 : part * 100 + 100]))
-    rows = SparkFhir(spark, [str(source)], str(tmp_path / "first"), rows_per_bucket=1000)(())
+    reader = ManyPatients(readers.index, readers.knowledge.concepts.values())
+    rows, _, _ = SparkFhir(spark, [str(source)], reader, str(tmp_path / "first"), rows_per_bucket=1000)(())
     rows.repartition(3).write.parquet(f"file:{staged}")
     files = sorted(staged.glob("*.parquet"))
     damaged = bytearray(files[1].read_bytes())
@@ -114,10 +122,9 @@ def test_a_file_that_spark_cannot_read_is_rejected_by_name(spark: Any, readers: 
 
     def read(without: Sequence[str]) -> Any:
         names = {Path(each.removeprefix("file:")).name for each in without}
-        return spark.read.parquet(*(f"file:{file}" for file in files if file.name not in names)).withColumn("bucket", f.col("bucket").cast("int"))
+        return spark.read.parquet(*(f"file:{file}" for file in files if file.name not in names)), reader, None
 
-    reader = ManyPatients(readers.index, readers.knowledge.concepts.values())
-    cohort = screen_rows(spark, read, reader, tmp_path / "out", readers.knowledge, source=str(staged))
+    cohort = screen_rows(spark, read, tmp_path / "out", readers.knowledge, source=str(staged))
     assert_adds_up(cohort)
     (row,) = cohort.rejects.filter(pl.col("category") == "unreadable").to_dicts()
     assert row["file"] == str(files[1])
@@ -125,8 +132,9 @@ def test_a_file_that_spark_cannot_read_is_rejected_by_name(spark: Any, readers: 
 
 
 def test_another_failure_stops_the_run_with_one_line(spark: Any, readers: Readers, tmp_path: Path) -> None:
-    rows = SparkFhir(spark, [str(CASES / "bundles" / "b090.json")], str(tmp_path / "staged"), rows_per_bucket=1000)
+    broken: Any = itemgetter("no such column")
+    rows = SparkFhir(spark, [str(CASES / "bundles" / "b090.json")], broken, str(tmp_path / "staged"), rows_per_bucket=1000)
     with pytest.raises(SparkError, match=r"KeyError.*no such column") as caught:
-        screen_rows(spark, rows, itemgetter("no such column"), tmp_path / "out", readers.knowledge, source="")
+        screen_rows(spark, rows, tmp_path / "out", readers.knowledge, source="")
     assert len(str(caught.value).splitlines()) == 1
     assert unreadable_file(RuntimeError("something else")) is None

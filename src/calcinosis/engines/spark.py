@@ -40,9 +40,24 @@ ROWS_PER_BUCKET: Final = 50_000  # rows of the source that one call assesses tog
 STAGING: Final = "_calcinosis_staging"
 _RESULT: Final = "name string, part binary"
 _ACCOUNT: Final = "account"
-_UNREADABLE: Final = re.compile(r"Encountered error while reading file (\S+?)\.?(?:\s|$)")
+_UNREADABLE: Final = re.compile(
+    r"(?:Encountered error while reading file|Could not read footer for file:?) (\S+?)\.?(?:\s|$)", re.IGNORECASE
+)
 _AT_ONCE: Final = 4  # jobs that write tables
 _MOST_UNREADABLE: Final = 50  # files taken out one by one; more, and the source itself is broken
+
+
+Read = Callable[[Sequence[str]], "tuple[DataFrame, Callable[[pa.Table], Batch], Batch | None]"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    knowledge: Knowledge
+    as_of: datetime | None
+    closed_world: frozenset[str]
+
+    def payload(self, to_batch: Callable[[pa.Table], Batch]) -> bytes:
+        return pickle.dumps((to_batch, self.knowledge), pickle.HIGHEST_PROTOCOL)
 
 
 class SparkError(ValueError):
@@ -84,8 +99,7 @@ def spark_session(master: str | None = None) -> Iterator[SparkSession]:
 
 def screen_rows(
     spark: SparkSession,
-    read: Callable[[Sequence[str]], DataFrame],
-    to_batch: Callable[[pa.Table], Batch],
+    read: Read,
     folder: Path,
     knowledge: Knowledge,
     *,
@@ -96,9 +110,9 @@ def screen_rows(
     """Assess the rows of a source on a cluster, and write the tables that every engine writes.
 
     Args:
-        read: gives the rows, without the files named; called again when Spark finds a file that it cannot read. The rows have a
-            column ``bucket``.
-        to_batch: from the rows of one bucket to a batch; travels to the workers.
+        read: gives the rows, with a column ``bucket``; what makes a batch of the rows of one bucket, which travels to the workers;
+            and a batch with the account of what is in no bucket, or None. Called again, with the names of the files to leave out, when
+            Spark finds one that it cannot read.
         folder: seen by the driver and by all workers.
 
     Raises:
@@ -106,18 +120,21 @@ def screen_rows(
     """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    task = _Task(pickle.dumps((to_batch, knowledge), pickle.HIGHEST_PROTOCOL), as_of, closed_world)
+    asked = _Asked(knowledge, as_of, closed_world)
     summary = new_summary(source, knowledge, as_of, closed_world)
     staging = folder / STAGING
     start = time.perf_counter()
     try:
-        parts, unreadable = _assessed_parts(spark, read, task, staging)
+        parts, rest, unreadable = _assessed_parts(spark, read, asked, staging)
         summary.seconds["assess"] = round(time.perf_counter() - start, 3)
         start = time.perf_counter()
+        beside = assessed(rest, knowledge) if rest is not None else None
+        extra = [(decoded(file), None, None, "error", "unreadable", reason) for file, reason in unreadable]
+        extra += beside.rejects.rows() if beside is not None else []
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as jobs:  # small jobs: one after the other they would wait for the driver
             tables = result_tables(knowledge).items()
             writing = [
-                jobs.submit(_write_table, spark, parts, name, folder / file, schema, unreadable if name == "rejects" else [])
+                jobs.submit(_write_table, spark, parts, name, folder / file, schema, extra if name == "rejects" else [])
                 for name, (file, schema) in tables
             ]
             counting = jobs.submit(_unmapped, parts)
@@ -125,9 +142,11 @@ def screen_rows(
             job.result()
         for row in parts.where(parts.name == _ACCOUNT).select("part").toLocalIterator():
             _count(summary, orjson.loads(bytes(row["part"])))
+        if beside is not None:
+            summary.add(beside)
         summary.records_read += len(unreadable)
         summary.records_rejected += len(unreadable)
-        write_unmapped([counting.result()], folder / "unmapped.csv")
+        write_unmapped([counting.result(), *([] if beside is None else [beside.unmapped])], folder / "unmapped.csv")
     except Exception as error:
         raise _explained(error) from error
     finally:
@@ -138,22 +157,19 @@ def screen_rows(
 
 
 def _assessed_parts(
-    spark: SparkSession, read: Callable[[Sequence[str]], DataFrame], task: _Task, staging: Path
-) -> tuple[DataFrame, list[tuple[str, str]]]:
+    spark: SparkSession, read: Read, asked: _Asked, staging: Path
+) -> tuple[DataFrame, Batch | None, list[tuple[str, str]]]:
     """Assess every bucket once, and keep what comes of it on disk; files that Spark cannot read are left out and named.
 
     Returns:
-        name of a table and a part of it in Arrow's format; and (file, reason).
+        name of a table and a part of it in Arrow's format; the account of what is in no bucket; (file, reason).
     """
-
-    def assess_bucket(table: pa.Table) -> pa.Table:  # a plain function: Spark counts arguments, and would count ``self``
-        return task(table)
-
     unreadable: list[tuple[str, str]] = []
     kept = str(staging / "parts")
     while True:
         try:
-            rows = read([file for file, _ in unreadable])
+            rows, to_batch, rest = read([file for file, _ in unreadable])
+            assess_bucket = _function(_Task(asked.payload(to_batch), asked.as_of, asked.closed_world))
             rows.groupBy(BUCKET).applyInArrow(assess_bucket, _RESULT).write.mode("overwrite").partitionBy("name").parquet(uri(kept))
             break
         except Exception as error:
@@ -161,7 +177,16 @@ def _assessed_parts(
             if found is None or found[0] in dict(unreadable) or len(unreadable) >= _MOST_UNREADABLE:
                 raise
             unreadable.append(found)
-    return spark.read.schema("part binary, name string").parquet(uri(kept)), unreadable
+    return spark.read.schema("part binary, name string").parquet(uri(kept)), rest, unreadable
+
+
+def _function(task: _Task) -> Callable[[pa.Table], pa.Table]:
+    """A plain function: Spark counts arguments, and would count ``self``."""
+
+    def assess_bucket(table: pa.Table) -> pa.Table:
+        return task(table)
+
+    return assess_bucket
 
 
 def unreadable_file(error: Exception) -> tuple[str, str] | None:
@@ -253,12 +278,11 @@ class _Unpack:
 
 
 def _write_table(
-    spark: SparkSession, parts: DataFrame, name: str, path: Path, schema: Schema, more: Sequence[tuple[str, str]]
+    spark: SparkSession, parts: DataFrame, name: str, path: Path, schema: Schema, more: Sequence[tuple[Any, ...]]
 ) -> None:
     rows = parts.where(parts.name == name).select("part").mapInArrow(_Unpack(schema), ddl(schema))
     if more:
-        named = [(decoded(file), None, None, "error", "unreadable", reason) for file, reason in more]
-        rows = rows.union(spark.createDataFrame(named, ddl(REJECT_SCHEMA)))
+        rows = rows.union(spark.createDataFrame(list(more), ddl(REJECT_SCHEMA)))
     if path.is_file():
         path.unlink()
     rows.write.mode("overwrite").option("compression", "zstd").parquet(uri(str(path)))

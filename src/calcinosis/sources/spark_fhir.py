@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from calcinosis.events import Schema
 from calcinosis.sources.fhir_columns import READ_TYPES
+from calcinosis.sources.fhir_many import ManyPatients
 from calcinosis.sources.fhir_staged import LINES, REJECT, ROW, STAGED, stage_file, stage_lines
 from calcinosis.spark_types import arrow_table, ddl, decoded, globbed, shown
 
@@ -49,16 +50,17 @@ class SparkFhir:
 
     spark: SparkSession
     sources: Sequence[str]
+    reader: ManyPatients
     staging: str
     rows_per_bucket: int
     read_whole: int = READ_WHOLE
 
-    def __call__(self, without: Sequence[str]) -> DataFrame:
+    def __call__(self, without: Sequence[str]) -> tuple[DataFrame, ManyPatients, None]:
         """Read each file once, those in ``without`` not at all; the columns are ``fhir_many.GATHERED`` and "bucket"."""
         gone = {decoded(path) for path in without}
         files = [file for file in list_files(self.spark, self.sources) if shown(file.path) not in gone]
         self._stage(files)
-        return self._gathered(files)
+        return self._gathered(files), self.reader, None
 
     def _stage(self, files: Sequence[SparkFile]) -> None:
         nothing = self.spark.createDataFrame([], ddl(STAGED))
