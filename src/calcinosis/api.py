@@ -22,11 +22,12 @@ from calcinosis.reasoning.explain import reason_texts
 from calcinosis.reasoning.plan import make_plan
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir import read_fhir, read_resources
+from calcinosis.sources.meds import is_meds, read_meds
 from calcinosis.sources.omop import is_omop, read_omop
 from calcinosis.sources.phenopacket import is_phenopacket, read_phenopacket, read_phenopackets
 from calcinosis.sources.text import TextReader
 
-FORMATS = ("auto", "fhir", "phenopacket", "omop")
+FORMATS = ("auto", "fhir", "phenopacket", "omop", "meds")
 _PROBE_BYTES = 16_000_000  # a larger JSON file is never a phenopacket
 
 
@@ -113,8 +114,8 @@ def read_batches(
 
     Args:
         paths: files and folders; of an OMOP CDM also the address of its database (``postgresql://...``).
-        source_format: "auto" knows an OMOP CDM by its tables, and tells phenopackets from FHIR file by file; a folder of JSON is judged
-            by its first file.
+        source_format: "auto" knows an OMOP CDM by its tables and MEDS by its columns, and tells phenopackets from FHIR file by file; a folder of
+            JSON is judged by its first file.
         on_progress: called with bytes read and bytes in total.
     """
     if source_format not in FORMATS:
@@ -126,6 +127,9 @@ def read_batches(
             yield from read_omop(source, readers.index, readers.text, memory_limit=memory_limit, on_progress=on_progress)
             continue
         path = Path(source)
+        if source_format == "meds" or (source_format == "auto" and is_meds(path)):
+            yield from read_meds(path, readers.index, readers.text, memory_limit=memory_limit, on_progress=on_progress)
+            continue
         is_pheno = source_format == "phenopacket" or (source_format == "auto" and _holds_phenopackets(path))
         (phenopackets if is_pheno else fhir).append(path)
     if phenopackets:
