@@ -114,8 +114,8 @@ def read_batches(
 
     Args:
         paths: files and folders; of an OMOP CDM also the address of its database (``postgresql://...``).
-        source_format: "auto" knows an OMOP CDM by its tables and MEDS by its columns, and tells phenopackets from FHIR file by file; a folder of
-            JSON is judged by its first file.
+        source_format: "auto" knows an OMOP CDM by its tables and MEDS by its columns, and tells phenopackets from FHIR file by file;
+            a folder of JSON is judged by its first file.
         on_progress: called with bytes read and bytes in total.
     """
     if source_format not in FORMATS:

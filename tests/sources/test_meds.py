@@ -14,9 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from typer.testing import CliRunner
 
 from calcinosis.api import Readers, make_readers, read_batches, screen
 from calcinosis.assessment import assess_batch
+from calcinosis.cli import app
 from calcinosis.events import CERTAINTIES, ENDED, EVENT_SCHEMA, FLAGS, PATIENT_SCHEMA, Batch
 from calcinosis.sources import meds as reading
 from calcinosis.sources.meds import is_meds, read_codes, read_meds
@@ -309,3 +311,16 @@ def test_integer_ids_stay_and_a_filled_folder_is_refused(tmp_path: Path, readers
     assert not (tmp_path / "out" / "metadata" / "subject_ids.parquet").exists()
     with pytest.raises(ValueError, match="not empty"):
         write_meds([batch], tmp_path / "out", readers.knowledge.concepts, name="x")
+
+
+def test_convert_accounts_for_what_it_read(tmp_path: Path) -> None:
+    source = dataset(tmp_path / "d", [row("LOINC/2777-1", 1.0, unit="mmol/L"), row("RACE//X"), row("LOINC/2777-1", 1.0, subject=None)])
+    done = CliRunner().invoke(app, ["convert", str(source), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0
+    assert "wrote 1 events of 1 patients" in done.output
+    assert "records read 3 = used 1 + of types no rule reads 1 + rejected 1" in done.output
+    assert pl.read_parquet(tmp_path / "out" / "metadata" / "rejects.parquet")["line"].to_list() == [3]
+    valid(tmp_path / "out")
+    again = CliRunner().invoke(app, ["convert", str(source), "--out", str(tmp_path / "out")])
+    assert again.exit_code == 2
+    assert "is not empty" in again.output
