@@ -22,11 +22,12 @@ from calcinosis.reasoning.explain import reason_texts
 from calcinosis.reasoning.plan import make_plan
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir import read_fhir, read_resources
+from calcinosis.sources.meds import is_meds, read_meds
 from calcinosis.sources.omop import is_omop, read_omop
 from calcinosis.sources.phenopacket import is_phenopacket, read_phenopacket, read_phenopackets
 from calcinosis.sources.text import TextReader
 
-FORMATS = ("auto", "fhir", "phenopacket", "omop")
+FORMATS = ("auto", "fhir", "phenopacket", "omop", "meds")
 ENGINES = ("local", "spark")
 _PROBE_BYTES = 16_000_000  # a larger JSON file is never a phenopacket
 
@@ -114,8 +115,8 @@ def read_batches(
 
     Args:
         paths: files and folders; of an OMOP CDM also the address of its database (``postgresql://...``).
-        source_format: "auto" knows an OMOP CDM by its tables, and tells phenopackets from FHIR file by file; a folder of JSON is judged
-            by its first file.
+        source_format: "auto" knows an OMOP CDM by its tables and MEDS by its columns, and tells phenopackets from FHIR file by file;
+            a folder of JSON is judged by its first file.
         on_progress: called with bytes read and bytes in total.
     """
     if source_format not in FORMATS:
@@ -127,6 +128,9 @@ def read_batches(
             yield from read_omop(source, readers.index, readers.text, memory_limit=memory_limit, on_progress=on_progress)
             continue
         path = Path(source)
+        if source_format == "meds" or (source_format == "auto" and is_meds(path)):
+            yield from read_meds(path, readers.index, readers.text, memory_limit=memory_limit, on_progress=on_progress)
+            continue
         is_pheno = source_format == "phenopacket" or (source_format == "auto" and _holds_phenopackets(path))
         (phenopackets if is_pheno else fhir).append(path)
     if phenopackets:
@@ -216,21 +220,32 @@ def _screen_on_spark(
     from calcinosis.engines.spark import ROWS_PER_BUCKET, STAGING, screen_rows, spark_session
     from calcinosis.sources.fhir_many import ManyPatients
     from calcinosis.sources.spark_fhir import SparkFhir
+    from calcinosis.sources.spark_meds import SparkMeds
     from calcinosis.sources.spark_omop import SparkOmop
 
     if source_format not in FORMATS:
         raise ValueError(f"unknown format {source_format!r}; the formats are {', '.join(FORMATS)}")
     if source_format == "phenopacket" or (source_format == "auto" and any(_holds_phenopackets(Path(each)) for each in sources)):
         raise ValueError("the Spark engine does not read phenopackets; use the local engine")
-    omop = [each for each in sources if source_format == "omop" or (source_format == "auto" and is_omop(each))]
-    if omop and len(sources) > 1:
-        raise ValueError("the Spark engine screens one OMOP CDM at a time")
+    kinds = [_table_format(each, source_format) for each in sources]
+    if len(sources) > 1 and any(kinds):
+        raise ValueError("the Spark engine screens one OMOP CDM or MEDS dataset at a time")
     reader = ManyPatients(readers.index, readers.knowledge.concepts.values())
     with spark_session(master) as spark:
         staging = str((out / STAGING / "fhir").absolute())
-        rows = (
-            SparkOmop(spark, sources[0], readers.index, readers.text, ROWS_PER_BUCKET)
-            if omop
-            else SparkFhir(spark, sources, reader, staging, ROWS_PER_BUCKET)
-        )
+        rows: SparkFhir | SparkMeds | SparkOmop
+        match kinds[0]:
+            case "omop":
+                rows = SparkOmop(spark, sources[0], readers.index, readers.text, ROWS_PER_BUCKET)
+            case "meds":
+                rows = SparkMeds(spark, sources[0], readers.index, readers.text, ROWS_PER_BUCKET)
+            case _:
+                rows = SparkFhir(spark, sources, reader, staging, ROWS_PER_BUCKET)
         return screen_rows(spark, rows, out, readers.knowledge, source=", ".join(sources), **asked)
+
+
+def _table_format(source: str, source_format: str) -> str | None:
+    """ "omop" or "meds" for what is kept in tables."""
+    if source_format != "auto":
+        return source_format if source_format in ("omop", "meds") else None
+    return "omop" if is_omop(source) else "meds" if is_meds(Path(source)) else None

@@ -35,7 +35,7 @@ CodeMap = Annotated[
 RxTerms = Annotated[
     Path | None, typer.Option(exists=True, dir_okay=False, help="NLM RxTermsIngredients file; rolls clinical drugs up to ingredients.")
 ]
-Format = Annotated[str, typer.Option("--format", help="auto, fhir, phenopacket or omop.")]
+Format = Annotated[str, typer.Option("--format", help="auto, fhir, phenopacket, omop or meds.")]
 
 _CLOSABLE = ("disease", "drug", "procedure", "finding", "exposure", "device", "allergy")
 
@@ -147,7 +147,7 @@ def screen(
         list[str],
         typer.Argument(
             help="Folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets; an OMOP CDM as a folder of Parquet or "
-            "CSV, a DuckDB file, or postgresql://…"
+            "CSV, a DuckDB file, or postgresql://…; a MEDS dataset"
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results; made if absent.")],
@@ -192,6 +192,35 @@ def screen(
 
     print_summary(cohort, Console())
     if cohort.summary.records_used + cohort.summary.records_ignored == 0:
+        raise _fail("nothing could be read")
+
+
+@app.command()
+def convert(
+    source: Annotated[list[str], typer.Argument(help="What `screen` reads.")],
+    out: Annotated[Path, typer.Option(help="New folder for the MEDS dataset.")],
+    code_map: CodeMap = None,
+    rxterms: RxTerms = None,
+    source_format: Format = "auto",
+) -> None:
+    """Write what was read as a MEDS dataset, for tools that read MEDS."""
+    from calcinosis.api import read_batches
+    from calcinosis.sources.meds_write import write_meds
+
+    readers = _readers(code_map, rxterms)
+    paths = _sources(source)
+    name = ", ".join(path.name if isinstance(path, Path) else "database" for path in paths)  # an address may hold a password
+    try:
+        batches = read_batches(paths, readers, source_format=source_format)
+        done = write_meds(batches, out, readers.knowledge.concepts, name=name)
+    except (OSError, ValueError) as error:
+        raise _fail(str(error)) from None
+    typer.echo(
+        f"calcinosis: wrote {done.events} events of {done.patients} patients to {out}; records read {done.records_read} = "
+        f"used {done.records_used} + of types no rule reads {done.records_ignored} + rejected {done.records_rejected} "
+        "(metadata/rejects.parquet)", err=True,
+    )  # fmt: skip
+    if done.records_used + done.records_ignored == 0:
         raise _fail("nothing could be read")
 
 

@@ -57,8 +57,8 @@ def test_the_same_assessments_as_the_local_engine(folder: Path, spark: Any, read
     assert render_population_html(tmp_path / "spark").count("<td") == render_population_html(tmp_path / "local").count("<td")
 
 
-@pytest.mark.parametrize("name", ["omop-synthea27nj", "omop-gibleed"])
-def test_an_omop_cdm_gives_the_same(name: str, spark: Any, readers: Readers, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["omop-synthea27nj", "omop-gibleed", "meds-mimic-iv-demo"])
+def test_tables_give_the_same(name: str, spark: Any, readers: Readers, tmp_path: Path) -> None:
     if not (DATA / name).exists():
         pytest.skip(f"{DATA / name} is absent")
     ours = screen(DATA / name, tmp_path / "spark", engine="spark", readers=readers)
