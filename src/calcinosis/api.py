@@ -230,7 +230,7 @@ def _screen_on_spark(
     kinds = [_table_format(each, source_format) for each in sources]
     if len(sources) > 1 and any(kinds):
         raise ValueError("the Spark engine screens one OMOP CDM or MEDS dataset at a time")
-    reader = ManyPatients(readers.index, readers.knowledge.concepts.values())
+    reader = ManyPatients(readers.index, readers.text)
     with spark_session(master) as spark:
         staging = str((out / STAGING / "fhir").absolute())
         rows: SparkFhir | SparkMeds | SparkOmop

@@ -49,7 +49,7 @@ def staged(files: list[Path]) -> pl.DataFrame:
 
 
 def many(files: list[Path], readers: Readers) -> Batch:
-    reader: ManyPatients = pickle.loads(pickle.dumps(ManyPatients(readers.index, readers.knowledge.concepts.values())))
+    reader: ManyPatients = pickle.loads(pickle.dumps(ManyPatients(readers.index, readers.text)))
     return reader(staged(files).to_arrow())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
 import pytest
 from hand_made import CASES
 from same import assert_same
@@ -52,7 +53,7 @@ def expected(population: Path, readers: Readers, tmp_path_factory: pytest.TempPa
 
 
 def run(spark: Any, source: Path, out: Path, readers: Readers) -> Cohort:
-    reader = ManyPatients(readers.index, readers.knowledge.concepts.values())
+    reader = ManyPatients(readers.index, readers.text)
     rows = SparkFhir(spark, [str(source)], reader, str(out / STAGING / "fhir"), rows_per_bucket=1000)
     return screen_rows(spark, rows, out, readers.knowledge, source=str(source))
 
@@ -60,7 +61,12 @@ def run(spark: Any, source: Path, out: Path, readers: Readers) -> Cohort:
 def test_two_workers_and_the_death_of_one(cluster: Cluster, population: Path, expected: Cohort, readers: Readers, tmp_path: Path) -> None:
     spark = session(cluster.url, **{"spark.sql.shuffle.partitions": "40"})
     try:
-        hosts = spark.range(100).repartition(2).mapInArrow(_who, "pid int").distinct().collect()
+        def who(batches: Any) -> Any:  # inside, so that it travels whole: workers do not have this file
+            for _ in batches:
+                time.sleep(0.5)
+                yield pa.RecordBatch.from_pydict({"pid": pa.array([os.getppid()], pa.int32())})
+
+        hosts = spark.range(100).repartition(2).mapInArrow(who, "pid int").distinct().collect()
         assert len(hosts) == 2, "both workers work"
         undisturbed = run(spark, population, tmp_path / "undisturbed", readers)
         assert_same(undisturbed, expected)
@@ -95,14 +101,6 @@ def test_two_workers_and_the_death_of_one(cluster: Cluster, population: Path, ex
         assert "Removing worker" in (cluster.folder / "Master-0.log").read_text() or "Removing executor" in (cluster.folder / "Master-0.log").read_text()
     finally:
         spark.stop()
-
-
-def _who(batches: Any) -> Any:
-    import pyarrow as pa
-
-    for _ in batches:
-        time.sleep(0.5)
-        yield pa.RecordBatch.from_pydict({"pid": pa.array([os.getppid()], pa.int32())})
 
 
 def _alive(pid: int) -> bool:

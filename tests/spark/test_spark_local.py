@@ -39,7 +39,7 @@ def spark() -> Iterator[Any]:
 
 def in_parts(spark: Any, sources: Sequence[str], out: Path, readers: Readers) -> Cohort:
     """Every plain NDJSON file in parts, and many buckets."""
-    reader = ManyPatients(readers.index, readers.knowledge.concepts.values())
+    reader = ManyPatients(readers.index, readers.text)
     rows = SparkFhir(spark, sources, reader, str(out / STAGING / "fhir"), rows_per_bucket=500, read_whole=0)
     return screen_rows(spark, rows, out, readers.knowledge, source=", ".join(sources))
 
@@ -111,7 +111,7 @@ def test_a_file_that_spark_cannot_read_is_rejected_by_name(spark: Any, readers: 
     lines = [orjson.dumps({"resourceType": "Patient", "id": f"p{n}", "birthDate": "1960-02-03"}) for n in range(300)]
     for part in range(3):
         (source / f"part{part}.ndjson").write_bytes(b"\n".join(lines[part * 100 : part * 100 + 100]))
-    reader = ManyPatients(readers.index, readers.knowledge.concepts.values())
+    reader = ManyPatients(readers.index, readers.text)
     rows, _, _ = SparkFhir(spark, [str(source)], reader, str(tmp_path / "first"), rows_per_bucket=1000)(())
     rows.repartition(3).write.parquet(f"file:{staged}")
     files = sorted(staged.glob("*.parquet"))

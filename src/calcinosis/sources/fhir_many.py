@@ -5,7 +5,6 @@ The same meanings, the same account and the same last step; a test holds both to
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +13,6 @@ import polars as pl
 import pyarrow as pa
 
 from calcinosis.events import Batch, Schema
-from calcinosis.knowledge.model import Concept
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir_account import Account, Numbering
 from calcinosis.sources.fhir_columns import MEDICATION_TYPES, NEEDS_NO_SUBJECT, RESOURCE_TYPES
@@ -36,22 +34,13 @@ _NO_SUBJECT: Final = pl.col("sid").is_null()
 
 
 class ManyPatients:
-    """Reads staged rows of whole patients. Can be pickled: the vocabulary travels, what was worked out from it is made again."""
+    """Reads staged rows of whole patients. Can be pickled."""
 
-    def __init__(self, index: ConceptIndex, concepts: Iterable[Concept]) -> None:
-        self._index, self._concepts = index, list(concepts)
-        self._remembered: Remembered | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_index": self._index, "_concepts": self._concepts, "_remembered": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+    def __init__(self, index: ConceptIndex, reader: TextReader) -> None:
+        self._remembered = Remembered(FhirMapper(index, reader))
 
     def __call__(self, table: pa.Table) -> Batch:
         """The batch of a table with the columns ``GATHERED``; ``pos`` counts from the start of the file."""
-        if self._remembered is None:
-            self._remembered = Remembered(FhirMapper(self._index, TextReader(self._concepts)))
         frame = pl.DataFrame(pl.from_arrow(table)).cast({name: kind for name, kind in GATHERED.items() if name in table.column_names})
         account = Account()
         rows = _numbered(frame, account)

@@ -85,6 +85,10 @@ class TextReader:
         self._remembered = lru_cache(maxsize=REMEMBERED_TEXTS)(self._read)
         self._remembered_lab = lru_cache(maxsize=REMEMBERED_TEXTS)(LabNameReader(labs, rules.lab_names).read)
 
+    def __reduce__(self) -> tuple[type[TextReader], tuple[list[Concept]]]:
+        """For engines that send readers to their workers: the vocabulary travels, what was made of it is made again."""
+        return TextReader, (list(self._concepts.values()),)
+
     def read(self, text: str, context: Context) -> Reading:
         """What ``text`` says when it stands in ``context``."""
         return self._remembered(text, context) if len(text) <= LONGEST_REMEMBERED else self._read(text, context)
