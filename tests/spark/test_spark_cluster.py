@@ -21,6 +21,7 @@ from calcinosis.engines.spark import STAGING, screen_rows
 from calcinosis.sources.fhir_many import ManyPatients
 from calcinosis.sources.spark_fhir import SparkFhir
 
+pytestmark = pytest.mark.skipif("CALCINOSIS_SPARK_CLUSTER" not in os.environ, reason="takes minutes: make spark")
 COPIES = 40  # of the published cases, so that tasks are still running when a worker dies
 
 
