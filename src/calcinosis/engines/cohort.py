@@ -67,6 +67,10 @@ class Cohort:
         return pl.read_parquet(self.folder / "treatment_reviews.parquet")
 
     @property
+    def events(self) -> pl.DataFrame:
+        return pl.read_parquet(self.folder / "events.parquet")
+
+    @property
     def rejects(self) -> pl.DataFrame:
         return pl.read_parquet(self.folder / "rejects.parquet")
 

@@ -17,6 +17,7 @@ import pyarrow.compute  # noqa: F401  (PyArrow would import it with the first ta
 import pyarrow.parquet as pq
 
 from calcinosis.engines.cohort import Cohort, Summary, write_summary, write_unmapped
+from calcinosis.engines.course import COURSE_SCHEMA
 from calcinosis.engines.rows import assessed, assessment_schema
 from calcinosis.events import REJECT_SCHEMA, Batch, Schema
 from calcinosis.knowledge import Knowledge
@@ -61,10 +62,10 @@ def screen_batches(
     closed_world: frozenset[str] = frozenset(),
     on_patients: Callable[[int], None] | None = None,
 ) -> Cohort:
-    """Assess a stream of batches and write ``assessments``, ``reasons``, ``treatment_reviews``, ``rejects``, ``unmapped``, ``summary``.
+    """Assess a stream of batches and write the tables and ``summary.json`` (docs/data_contracts.md).
 
-    Reasons and reviews are written for patients in whom a type or mimic is at least possible, calcium is shown, an alarm fires or the
-    risk of calciphylaxis is high; for all others there is nothing to explain but what nobody recorded.
+    Reasons, reviews and events are written for patients in whom a type or mimic is at least possible, calcium is shown, an alarm fires
+    or the risk of calciphylaxis is high; for all others there is nothing to explain but what nobody recorded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     summary = Summary(
@@ -78,6 +79,7 @@ def screen_batches(
         "assessments": _Table(folder / "assessments.parquet", assessment_schema(knowledge)),
         "reasons": _Table(folder / "reasons.parquet", REASON_SCHEMA),
         "reviews": _Table(folder / "treatment_reviews.parquet", REVIEW_SCHEMA),
+        "events": _Table(folder / "events.parquet", COURSE_SCHEMA),
         "rejects": _Table(folder / "rejects.parquet", REJECT_SCHEMA),
     }
     unmapped: list[pl.DataFrame] = []

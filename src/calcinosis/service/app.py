@@ -15,6 +15,7 @@ from calcinosis.service import cds_hooks, evidence_files, operation, pages, rest
 from calcinosis.service.assessors import Assessors
 from calcinosis.service.audit import AuditLog, silence_libraries
 from calcinosis.service.cds_models import Feedback, OrderSelectCall, OrderSignCall, PatientViewCall
+from calcinosis.service.cohorts import Cohorts
 from calcinosis.service.fhir_client import FhirClient
 from calcinosis.service.guard import Guard
 from calcinosis.service.metrics import Metrics
@@ -43,6 +44,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         state = app.state
         state.fhir, state.guard, state.assessors = FhirClient(settings), Guard(settings), Assessors(settings, metrics)
         rest.warm()
+        state.cohorts.warm()
         await state.assessors.start()
         try:
             yield
@@ -58,6 +60,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     )  # fmt: skip
     app.state.settings, app.state.metrics, app.state.audit = settings, metrics, audit
     app.state.knowledge = load_knowledge()
+    app.state.cohorts = Cohorts(settings.cohorts, app.state.knowledge)
     app.state.shown = cds_hooks.ShownRules.empty()
     for router in (cds_hooks.router, rest.router, evidence_files.router, operation.router, *pages.routers):
         app.include_router(router)

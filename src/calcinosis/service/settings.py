@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     code_map: Path | None = None
     rxterms: Path | None = None
     audit_log: Path | None = Field(default=None, description="default: standard error")
+    cohorts: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")], Path] = Field(
+        default={}, description="name -> folder that `screen` wrote; the pages open no other"
+    )
 
     @model_validator(mode="after")
     def is_safe(self) -> Settings:
