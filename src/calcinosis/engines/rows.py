@@ -110,7 +110,7 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         pl.select(pl.when(is_mimic).then(pl.lit("mimic")).otherwise(leading)).to_series().alias("leading"),
         pl.select(pl.when(is_mimic).then(leading)).to_series().alias("leading_mimic"),
         _status_names(leading_rank).alias("leading_status"),
-        pl.Series("provisional", ~evaluation.true("mineral_shown")),
+        pl.Series("provisional", ~evaluation.true("calcium_shown")),
         pl.Series("mixed", np.greater(standing, 1)),
         *(_status_names(evaluation.rank(key)).alias(f"status_{key}") for key in knowledge.types),
         *(_subtype(evaluation, key).alias(f"subtype_{key}") for key in knowledge.types),

@@ -41,7 +41,7 @@ SHIPPABLE_LICENCES = frozenset(
 # LOINC 5895-7 (INR) is a real, deprecated code whose check digit does not compute (research/codes.md, section 1)
 _LOINC_WITHOUT_CHECK_DIGIT = frozenset({"5895-7"})
 # read by the mechanism itself: what makes a patient interesting, what makes an answer provisional, who is at risk
-FINDINGS_READ_BY_CODE = frozenset({"lesion_present", "mineral_shown", "labelled", "calciphylaxis_at_risk"})
+FINDINGS_READ_BY_CODE = frozenset({"lesion_present", "mineral_shown", "calcium_shown", "labelled", "calciphylaxis_at_risk"})
 _CRITERIA = (Has, HasAny, Current, Suspected, SameSite, LabIs, LabValue, AgeIs, SexIs, FindingRef, HypothesisAtLeast)
 
 
