@@ -19,6 +19,7 @@ from calcinosis.service.cohorts import Cohorts
 from calcinosis.service.fhir_client import FhirClient
 from calcinosis.service.guard import Guard
 from calcinosis.service.metrics import Metrics
+from calcinosis.service.pages.form_record import EntryForm
 from calcinosis.service.pages.shell import error_page
 from calcinosis.service.problems import Problem, handle_problems
 from calcinosis.service.settings import Settings
@@ -61,6 +62,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings, app.state.metrics, app.state.audit = settings, metrics, audit
     app.state.knowledge = load_knowledge()
     app.state.cohorts = Cohorts(settings.cohorts, app.state.knowledge)
+    app.state.entry_form = EntryForm(app.state.knowledge)
     app.state.shown = cds_hooks.ShownRules.empty()
     for router in (cds_hooks.router, rest.router, evidence_files.router, operation.router, *pages.routers):
         app.include_router(router)
