@@ -64,6 +64,7 @@ def page(
             here=next((door.path for door in DOORS if _under(request.url.path, door.path)), request.url.path),
             knowledge_version=request.app.state.knowledge.version,
             disclaimer=DISCLAIMER,
+            opened=getattr(request.state, "opened", None),
             **context,
         )
     )
