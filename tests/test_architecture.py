@@ -39,7 +39,10 @@ NAMED_IN_CODE: dict[str, tuple[str, set[str]]] = {
     ),
     "engines/rows.py": ("columns of assessments.parquet", {"calciphylaxis", *COLUMNS}),
     "report/option_words.py": ("outcomes of studies, as the rows of the evidence name them", {"calcification", "pain"}),
-    "report/population.py": ("reads the columns of assessments.parquet", {"calciphylaxis", *COLUMNS}),
+    "report/cohort_folder.py": ("reads the columns of assessments.parquet", {"calciphylaxis_at_risk", "lesion_present"}),
+    "report/cohort_patient.py": ("reads the columns of assessments.parquet", {"calciphylaxis_at_risk"}),
+    "report/people.py": ("reads the columns of assessments.parquet", {"labelled"}),
+    "report/population.py": ("reads the columns of assessments.parquet", {"calciphylaxis", *COLUMNS - {"labelled"}}),
     "report/screen_summary.py": (
         "reads the columns of assessments.parquet, types in the order shown",
         {"calciphylaxis", "dystrophic", "iatrogenic", "idiopathic", "metastatic", *COLUMNS},

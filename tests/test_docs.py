@@ -105,12 +105,13 @@ def test_every_json_field_is_documented() -> None:
 
 
 def test_every_column_is_documented(knowledge: Knowledge) -> None:
+    from calcinosis.engines.course import COURSE_SCHEMA
     from calcinosis.engines.rows import assessment_schema
 
     tables: dict[str, Any] = {
         "Events": EVENT_SCHEMA, "Patients": PATIENT_SCHEMA, "Rejects": REJECT_SCHEMA, "Unmapped": UNMAPPED_SCHEMA,
         "Facts": CONCEPT_FACT_SCHEMA, "Laboratory facts": LAB_FACT_SCHEMA, "Reasons": REASON_SCHEMA, "Treatment reviews": REVIEW_SCHEMA,
-        "Assessments": assessment_schema(knowledge),
+        "Course": COURSE_SCHEMA, "Assessments": assessment_schema(knowledge),
     }  # fmt: skip
     parts = re.split(r"^## ", page("data_contracts.md"), flags=re.MULTILINE)
     sections = {part.splitlines()[0].strip(): part for part in parts}

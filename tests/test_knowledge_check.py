@@ -80,6 +80,12 @@ tests:
       - {label: no ulcer, concepts: {ulcer: false}, meaning: Nothing, sources: [book]}
     sources: [book]
 """,
+    "form.yaml": """\
+groups:
+  - {key: lesion, label: Lesion, kind: choices, concepts: [nodule, ulcer]}
+  - {key: labs, label: Labs, kind: results, concepts: [phosphate]}
+  - {key: place, label: Place, kind: sites, states: skin_lesion, concepts: [hand]}
+""",
     "settings.yaml": """\
 settings:
   - {key: limit, value: 5.0, unit: mg/dL, label: A limit, sources: [book]}
@@ -143,6 +149,12 @@ DEFECTS = [
     ("unit", "findings/all.yaml", "unit: mg/dL, at_least: limit", "unit: furlong, at_least: 5", "findings/all.yaml:6", "furlong"),
     ("unit", "concepts/all.yaml", "[{unit: mmol/L, low", "[{unit: mm, low", "concepts/all.yaml:6", "mm"),
     ("unit", "concepts/codes.csv", "exact,mg/dL", "exact,furlong", "concepts/codes.csv:3", "furlong"),
+    ("unknown_concept", "form.yaml", "[nodule, ulcer]", "[nodul, ulcer]", "form.yaml:2", "nodul"),
+    ("unknown_concept", "form.yaml", "states: skin_lesion", "states: lesion", "form.yaml:4", "lesion"),
+    ("form_kind", "form.yaml", "[nodule, ulcer]", "[nodule, phosphate]", "form.yaml:2", "results"),
+    ("form_kind", "form.yaml", "[phosphate]", "[phosphate, hand]", "form.yaml:3", "sites"),
+    ("duplicate_key", "form.yaml", "[nodule, ulcer]", "[nodule, nodule]", "form.yaml:2", "twice"),
+    ("schema", "form.yaml", ", states: skin_lesion", "", "form.yaml:4", "states"),
     ("no_unit", "types/dystrophic.yaml", "{lab: ana, is: negative}", "{value: ana, unit: g/L, below: 1}", "types/dystrophic.yaml:1", "ana"),
     ("licence", "concepts/codes.csv", "SNOMED-GPS-CC-BY-4.0", "SNOMED-AFFILIATE", "concepts/codes.csv:2", "SNOMED-AFFILIATE"),
     ("checksum", "concepts/codes.csv", "22298006", "22298007", "concepts/codes.csv:2", "Verhoeff"),

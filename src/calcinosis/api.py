@@ -166,8 +166,8 @@ def screen(
 ) -> Cohort:
     """Assess a whole population and write the results to ``out``.
 
-    Writes ``assessments.parquet``, ``reasons.parquet``, ``treatment_reviews.parquet``, ``rejects.parquet``, ``unmapped.csv``,
-    ``summary.json`` and ``report.html``.
+    Writes ``assessments.parquet``, ``reasons.parquet``, ``treatment_reviews.parquet``, ``events.parquet``, ``rejects.parquet``,
+    ``unmapped.csv``, ``summary.json`` and ``report.html``.
 
     Args:
         source: a folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets; an OMOP CDM (folder, DuckDB file or

@@ -117,7 +117,7 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None, *, brief
     changed = changes_by_patient(evaluation)
     warnings = _warnings(facts, rejects)
     people = {row["subject_id"]: row for row in facts.subjects.to_dicts()}
-    shown = evaluation.true("mineral_shown")
+    shown = evaluation.true("calcium_shown")
     ranks = evaluation.columns.matrix[plan.rank_rows]
     reviews = reviews_by_patient(told)
     statuses = [{key: _STATUS[rank] for key, rank in zip(plan.hypotheses, column, strict=True)} for column in ranks.T.tolist()]

@@ -213,10 +213,8 @@ def build_facts(batch: Batch, knowledge: Knowledge, as_of: datetime | None = Non
         as_of: events after this moment are not looked at; also the "now" of the alarms. Default: each patient's last event.
     """
     tree, numbers = _tree(knowledge), concept_numbers(knowledge)
-    events = batch.events
-    if as_of is not None:
-        as_of = as_of.astimezone(UTC).replace(tzinfo=None) if as_of.tzinfo else as_of  # event times are UTC without a zone
-        events = events.filter(pl.col("time").is_null() | (pl.col("time") <= as_of))
+    as_of = in_utc(as_of)
+    events = looked_at(batch.events, as_of)
     people = batch.patients
     ids = people["subject_id"].to_list()
     if len(set(ids)) < len(ids):
@@ -237,6 +235,16 @@ def build_facts(batch: Batch, knowledge: Knowledge, as_of: datetime | None = Non
     )
     mentions = _taken(events, np.flatnonzero(recorded & affirmed), MENTIONED)
     return Facts(subjects, concepts, labs, mentions, rejects, numbers)
+
+
+def in_utc(moment: datetime | None) -> datetime | None:
+    """As the times of events: UTC without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment and moment.tzinfo else moment
+
+
+def looked_at(events: pl.DataFrame, as_of: datetime | None) -> pl.DataFrame:
+    """The events up to a moment, and those without a date."""
+    return events if as_of is None else events.filter(pl.col("time").is_null() | (pl.col("time") <= in_utc(as_of)))
 
 
 def _taken(table: pl.DataFrame, rows: Ints, columns: Sequence[str]) -> pl.DataFrame:

@@ -58,6 +58,15 @@ LAB_FACT_SCHEMA: Final[Schema] = {
     "last_time": pl.Datetime("us"),
 }
 
+JUDGED_SCHEMA: Final[Schema] = {
+    "value": pl.Float64,  # canonical unit
+    "value_unit": pl.String,
+    "value_flag": pl.String,
+    "value_flag_from": pl.String,
+    "value_low": pl.Float64,  # the interval it was read against, in the canonical unit
+    "value_high": pl.Float64,
+}
+
 _LAB_REJECTS: Final[Schema] = {**REJECT_SCHEMA, "subject_id": pl.String, "concept": pl.String}
 _SEX: Final = {"female": 1, "male": 2}
 _FLAG_FROM: Final = ("reported", "reported_interval", "reference_interval")
@@ -71,22 +80,57 @@ def lab_facts(events: pl.DataFrame, subjects: pl.DataFrame, knowledge: Knowledge
     """
     if events.is_empty():
         return pl.DataFrame(schema=LAB_FACT_SCHEMA), pl.DataFrame(schema=_LAB_REJECTS)
-    people = People(
-        ids=subjects["subject_id"].to_list(),
-        birth=subjects["birth_date"].to_numpy(),
-        sex=look_up(_SEX, subjects["sex"].to_list(), 0),
-        index_time=micros(subjects["index_time"]),
-        as_of=micros(subjects["as_of"]),
-    )
+    people = _people(subjects)
     factors, rejects = _conversions(events, knowledge)
     intervals = _intervals(knowledge)
-    measured = _flagged(_canonical(events, factors, people, knowledge), people, intervals)
+    measured = _canonical(events, factors, people, knowledge)
+    usable = (measured.rows >= 0) & (~np.isnan(measured.value) | (measured.flag >= 0))
+    measured = _flagged(measured if usable.all() else measured.take(usable), people, intervals)
     named = Named(measured, knowledge)
     calcium = adjusted_calcium(named, knowledge)
     derived = together([calcium, egfr(named, people), product(calcium, named)])
     derived = derived.take(derived.concepts >= 0)  # a knowledge base need not ask for all of them
     everything = together([measured, _flagged(derived, people, intervals)])
     return _deciding(everything, people, knowledge), rejects
+
+
+def judged_values(events: pl.DataFrame, subjects: pl.DataFrame, knowledge: Knowledge) -> pl.DataFrame:
+    """Each measurement as the rules read it.
+
+    Args:
+        events: of laboratory concepts and of the given patients only.
+
+    Returns:
+        ``JUDGED_SCHEMA``, one row per event in the order given; all null where the unit could not be used and no flag was sent.
+    """
+    if events.is_empty():
+        return pl.DataFrame(schema=JUDGED_SCHEMA)
+    people, intervals = _people(subjects), _intervals(knowledge)
+    measured = _canonical(events, _conversions(events, knowledge)[0], people, knowledge)
+    low, high = _interval_of(measured, people, intervals)
+    measured = _flagged(measured, people, intervals)
+    labs = [knowledge.concepts[concept].lab for concept in events["concept"].to_list()]
+    units = [lab.unit if lab and known else None for lab, known in zip(labs, (~np.isnan(measured.value)).tolist(), strict=True)]
+    return pl.DataFrame(
+        [
+            pl.Series("value", measured.value, nan_to_null=True),
+            pl.Series("value_unit", units, dtype=pl.String),
+            pl.Series("value_flag", _FLAG_TEXTS[measured.flag].tolist(), dtype=pl.String),
+            pl.Series("value_flag_from", _FLAG_FROM_TEXTS[measured.flag_from].tolist(), dtype=pl.String),
+            pl.Series("value_low", low, nan_to_null=True),
+            pl.Series("value_high", high, nan_to_null=True),
+        ]
+    )
+
+
+def _people(subjects: pl.DataFrame) -> People:
+    return People(
+        ids=subjects["subject_id"].to_list(),
+        birth=subjects["birth_date"].to_numpy(),
+        sex=look_up(_SEX, subjects["sex"].to_list(), 0),
+        index_time=micros(subjects["index_time"]),
+        as_of=micros(subjects["as_of"]),
+    )
 
 
 def _conversions(events: pl.DataFrame, knowledge: Knowledge) -> tuple[Floats, pl.DataFrame]:
@@ -133,7 +177,7 @@ _SAID: Final = pl.when(pl.col("numeric_value").is_not_null()).then(_WRITTEN).oth
 
 def _canonical(events: pl.DataFrame, factor: Floats, people: People, knowledge: Knowledge) -> Measured:
     n = events.height
-    measured = Measured(
+    return Measured(
         rows=look_up({subject: row for row, subject in enumerate(people.ids)}, events["subject_id"].to_list(), -1),
         concepts=concept_numbers(knowledge).of(events["concept"].to_list()),
         time=micros(events["time"]),
@@ -147,8 +191,6 @@ def _canonical(events: pl.DataFrame, factor: Floats, people: People, knowledge: 
         said=texts_of(events.select(_SAID).to_series().to_list()),
         rank=np.zeros(n, dtype=np.intp),
     )
-    usable = (measured.rows >= 0) & (~np.isnan(measured.value) | (measured.flag >= 0))
-    return measured if usable.all() else measured.take(usable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +228,11 @@ def _intervals(knowledge: Knowledge) -> _Intervals:
     return _interval_tables[knowledge.version]
 
 
-def _flagged(measured: Measured, people: People, intervals: _Intervals) -> Measured:
-    """Fill ``flag`` and ``flag_from`` (reported > reported interval > interval for age and sex).
+def _interval_of(measured: Measured, people: People, intervals: _Intervals) -> tuple[Floats, Floats]:
+    """The interval that each measurement is read against: the laboratory's own, else that for age and sex; NaN for none.
 
     An interval without an age limit applies at any age, known or not; one for a sex only where the sex is known.
     """
-    if not len(measured):
-        return measured
     which, row = intervals.links.follow(measured.concepts)
     age, age_from, age_below = people.age(measured)[which], intervals.age_from[row], intervals.age_below[row]
     by_age = ((age >= age_from) & (age < age_below)) | ((age_from <= 0) & (age_below >= 200))
@@ -201,7 +241,15 @@ def _flagged(measured: Measured, people: People, intervals: _Intervals) -> Measu
     own = ~np.isnan(measured.low) | ~np.isnan(measured.high)
     low, high = np.full((2, len(measured)), np.nan)
     low[which[fits]], high[which[fits]] = intervals.low[row[fits]], intervals.high[row[fits]]  # the last that fits
-    low, high = np.where(own, measured.low, low), np.where(own, measured.high, high)
+    return np.where(own, measured.low, low), np.where(own, measured.high, high)
+
+
+def _flagged(measured: Measured, people: People, intervals: _Intervals) -> Measured:
+    """Fill ``flag`` and ``flag_from`` (reported > reported interval > interval for age and sex)."""
+    if not len(measured):
+        return measured
+    low, high = _interval_of(measured, people, intervals)
+    own = ~np.isnan(measured.low) | ~np.isnan(measured.high)
     value, comparator = measured.value, measured.comparator
     # "< 5" means anywhere below 5: a flag is given only when the whole range lies on one side
     under, over = comparator == "<", comparator == ">"

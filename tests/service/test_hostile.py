@@ -163,7 +163,7 @@ def test_an_error_inside_is_told_by_type_and_place_only(
     monkeypatch.setattr("calcinosis.service.work.batch_of", fail)
     response = client.post(ASSESS, json=bundle(PATIENT))
     assert (response.status_code, response.headers["content-type"]) == (500, "application/problem+json")
-    monkeypatch.setattr("calcinosis.service.rest.parse", fail)
+    monkeypatch.setattr("calcinosis.service.limits.parse", fail)
     response = client.post(ASSESS, json=bundle(PATIENT))
     assert (response.status_code, response.headers["content-type"]) == (500, "application/problem+json")
     assert "ValueError at" in caplog.text and NAME not in caplog.text + response.text

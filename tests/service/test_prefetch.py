@@ -157,6 +157,26 @@ def test_a_slow_server_does_not_hold_up_the_answer(served: tuple[TestClient, str
     assert time.perf_counter() - start < 3.5
 
 
+def test_one_slow_search_does_not_take_the_others_with_it(served: tuple[TestClient, str, Server]) -> None:
+    import time
+
+    client, url, server = served
+    server.answer = lambda path: time.sleep(4) if "/Procedure" in path else None
+    answer = ask(client, url)
+    assert conditions_known(answer)
+    details = [card["detail"] for card in answer.json()["cards"]]
+    assert details and all("procedures" in each.partition("Not available to this service")[2] for each in details)
+
+
+@pytest.mark.parametrize("severity", ["error", "fatal"])
+def test_a_list_that_the_server_calls_incomplete_is_unknown(served: tuple[TestClient, str, Server], severity: str) -> None:
+    client, url, server = served
+    outcome = {"resourceType": "OperationOutcome", "issue": [{"severity": severity, "code": "incomplete"}]}
+    whole = server.record["conditions"]
+    server.answer = lambda path: (200, whole | {"entry": [*whole["entry"], {"resource": outcome}]}) if "/Condition" in path else None
+    assert not conditions_known(ask(client, url))
+
+
 @pytest.mark.parametrize("token", ["a\r\nX-Evil: 1", "schlüssel", "x\x00"])
 def test_a_token_that_would_break_the_header_is_not_sent(served: tuple[TestClient, str, Server], token: str) -> None:
     client, url, server = served

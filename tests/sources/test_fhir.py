@@ -498,3 +498,13 @@ def test_dates(text: str, expected: datetime | None, tmp_path: Path) -> None:
     for batch in (read(condition), read_paths(write_lines(tmp_path / "a.ndjson", [patient(), condition]))):
         assert batch.events["time"].to_list() == [expected]
         assert [category for _, category, _, _ in problems(batch)] == ([] if expected else ["impossible_date"])
+
+
+@pytest.mark.parametrize("name", ["Neutrophils/100 leukocytes in Blood", "Lymphocytes per 100 white blood cells", "Protein/Creatinine in Urine"])
+def test_a_ratio_is_neither_of_its_parts(name: str) -> None:
+    observation = {
+        "resourceType": "Observation", "id": "o", "status": "final", "subject": {"reference": "Patient/p"}, "code": {"text": name},
+        "valueQuantity": {"value": 40, "unit": "%"},
+    }  # fmt: skip
+    events = read([{"resourceType": "Patient", "id": "p"}, observation]).events
+    assert not [concept for concept in events["concept"].drop_nulls() if concept in {"white_cell_count", "creatinine"}]

@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 import polars as pl
 
+from calcinosis.engines.course import COURSE_SCHEMA
 from calcinosis.engines.rows import COUNTS, Assessed, assessment_schema
 from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Schema
 from calcinosis.knowledge import Knowledge
@@ -24,6 +25,7 @@ def result_tables(knowledge: Knowledge) -> dict[str, tuple[str, Schema]]:
         "assessments": ("assessments.parquet", assessment_schema(knowledge)),
         "reasons": ("reasons.parquet", REASON_SCHEMA),
         "reviews": ("treatment_reviews.parquet", REVIEW_SCHEMA),
+        "events": ("events.parquet", COURSE_SCHEMA),
         "rejects": ("rejects.parquet", REJECT_SCHEMA),
     }
 
@@ -91,6 +93,10 @@ class Cohort:
     @property
     def treatment_reviews(self) -> pl.DataFrame:
         return self._read("treatment_reviews.parquet", REVIEW_SCHEMA)
+
+    @property
+    def events(self) -> pl.DataFrame:
+        return self._read("events.parquet", {})
 
     @property
     def rejects(self) -> pl.DataFrame:

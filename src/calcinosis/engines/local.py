@@ -58,10 +58,10 @@ def screen_batches(
     closed_world: frozenset[str] = frozenset(),
     on_patients: Callable[[int], None] | None = None,
 ) -> Cohort:
-    """Assess a stream of batches and write ``assessments``, ``reasons``, ``treatment_reviews``, ``rejects``, ``unmapped``, ``summary``.
+    """Assess a stream of batches and write the tables and ``summary.json`` (docs/data_contracts.md).
 
-    Reasons and reviews are written for patients in whom a type or mimic is at least possible, calcium is shown, an alarm fires or the
-    risk of calciphylaxis is high; for all others there is nothing to explain but what nobody recorded.
+    Reasons, reviews and events are written for patients in whom a type or mimic is at least possible, calcium is shown, an alarm fires
+    or the risk of calciphylaxis is high; for all others there is nothing to explain but what nobody recorded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     summary = new_summary(source, knowledge, as_of, closed_world)

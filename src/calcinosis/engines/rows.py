@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from calcinosis.assessment import Evaluated, evaluate_batch
+from calcinosis.engines.course import course_rows
 from calcinosis.events import Batch, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Status
@@ -30,7 +31,8 @@ class Assessed:
 
     Attributes:
         assessments: one row per patient (:func:`assessment_schema`).
-        reasons, reviews: of the patients there is something to say about (``REASON_SCHEMA``, ``REVIEW_SCHEMA``).
+        reasons, reviews, events: of the patients there is something to say about (``REASON_SCHEMA``, ``REVIEW_SCHEMA``,
+            ``COURSE_SCHEMA``).
         rejects: of the source and of the units (``REJECT_SCHEMA``).
         patients_with_lab: concept -> patients who have a value.
     """
@@ -38,6 +40,7 @@ class Assessed:
     assessments: pl.DataFrame
     reasons: pl.DataFrame
     reviews: pl.DataFrame
+    events: pl.DataFrame
     rejects: pl.DataFrame
     unmapped: pl.DataFrame
     records_read: int
@@ -57,6 +60,7 @@ def assessed(batch: Batch, knowledge: Knowledge, *, as_of: datetime | None = Non
         assessments=rows,
         reasons=reasons,
         reviews=reviews,
+        events=course_rows(batch, reasons["subject_id"].unique(maintain_order=True), evaluated.facts, knowledge, as_of),
         rejects=pl.concat([batch.rejects, evaluated.facts.rejects.select(batch.rejects.columns)]),
         unmapped=batch.unmapped,
         records_read=batch.records_read,
@@ -109,7 +113,7 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         pl.select(pl.when(is_mimic).then(pl.lit("mimic")).otherwise(leading)).to_series().alias("leading"),
         pl.select(pl.when(is_mimic).then(leading)).to_series().alias("leading_mimic"),
         _status_names(leading_rank).alias("leading_status"),
-        pl.Series("provisional", ~evaluation.true("mineral_shown")),
+        pl.Series("provisional", ~evaluation.true("calcium_shown")),
         pl.Series("mixed", np.greater(standing, 1)),
         *(_status_names(evaluation.rank(key)).alias(f"status_{key}") for key in knowledge.types),
         *(_subtype(evaluation, key).alias(f"subtype_{key}") for key in knowledge.types),

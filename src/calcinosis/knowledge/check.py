@@ -41,7 +41,8 @@ SHIPPABLE_LICENCES = frozenset(
 # LOINC 5895-7 (INR) is a real, deprecated code whose check digit does not compute (research/codes.md, section 1)
 _LOINC_WITHOUT_CHECK_DIGIT = frozenset({"5895-7"})
 # read by the mechanism itself: what makes a patient interesting, what makes an answer provisional, who is at risk
-FINDINGS_READ_BY_CODE = frozenset({"lesion_present", "mineral_shown", "labelled", "calciphylaxis_at_risk"})
+FINDINGS_READ_BY_CODE = frozenset({"lesion_present", "mineral_shown", "calcium_shown", "labelled", "calciphylaxis_at_risk"})
+_ASKED_AS = {"lab": "results", "site": "sites", "drug": "drugs"}
 _CRITERIA = (Has, HasAny, Current, Suspected, SameSite, LabIs, LabValue, AgeIs, SexIs, FindingRef, HypothesisAtLeast)
 
 
@@ -53,7 +54,7 @@ def check(folder: Path | None = None) -> list[Problem]:
         return error.problems
     circles = list(_circles(knowledge))
     reach = [] if circles else _reach(knowledge)  # which walks the tree
-    named = [*_sources(knowledge), *_references(knowledge), *_treatments(knowledge)]
+    named = [*_sources(knowledge), *_references(knowledge), *_treatments(knowledge), *_entry_form(knowledge)]
     return [*named, *_codes(knowledge), *_units(knowledge), *circles, *reach]
 
 
@@ -122,6 +123,25 @@ def _references(knowledge: Knowledge) -> Iterator[Problem]:
                     yield from _known_concept(knowledge, concept, origin)
             elif isinstance(part, _CRITERIA):
                 yield from _criterion(knowledge, part, origin)
+
+
+def _entry_form(knowledge: Knowledge) -> Iterator[Problem]:
+    """Each concept is asked for once, in a way that fits what it is."""
+    asked: dict[str, str] = {}
+    for group in knowledge.entry_form.values():
+        origin = knowledge.origins["FormGroup", group.key]
+        if group.states is not None:
+            yield from _known_concept(knowledge, group.states, origin)
+        for key in group.concepts:
+            if key not in knowledge.concepts:
+                yield from _known_concept(knowledge, key, origin)
+                continue
+            fits = _ASKED_AS.get(knowledge.concepts[key].kind, "choices")
+            if fits != group.kind:
+                yield Problem(origin, "form_kind", f"{key!r} is asked for as {group.kind}; it belongs to {fits}")
+            if key in asked:
+                yield Problem(origin, "duplicate_key", f"{key!r} is asked for twice, in {asked[key]} and {group.key}")
+            asked[key] = group.key
 
 
 def _treatments(knowledge: Knowledge) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from calcinosis.knowledge.entry_form import FormGroup
 from calcinosis.knowledge.model import (
     Alarm,
     CalcificationType,
@@ -44,6 +45,7 @@ _LAYOUT: dict[str, tuple[type[BaseModel], str | None]] = {
     "treatments": (Treatment, None),
     "current_drugs.yaml": (CurrentDrugReview, "reviews"),
     "forms.yaml": (ClinicalForm, "forms"),
+    "form.yaml": (FormGroup, "groups"),
     "settings.yaml": (Setting, "settings"),
 }
 
@@ -98,6 +100,7 @@ class Knowledge:
     reviews: Mapping[str, CurrentDrugReview]
     studies: tuple[Study, ...]
     forms: Mapping[str, ClinicalForm]
+    entry_form: Mapping[str, FormGroup]
     settings: Mapping[str, Setting]
     origins: Mapping[tuple[str, str], Origin]
 
@@ -188,6 +191,7 @@ def _load(content: Path) -> Knowledge:
         reviews=tables["current_drugs.yaml"],
         studies=studies,
         forms=tables["forms.yaml"],
+        entry_form=tables["form.yaml"],
         settings=tables["settings.yaml"],
         origins=origins,
     )

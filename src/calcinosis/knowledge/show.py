@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from calcinosis.knowledge.entry_form import FormGroup
 from calcinosis.knowledge.loader import Knowledge, load_knowledge
 from calcinosis.knowledge.model import Alarm, CalcificationType, ClinicalForm, Concept, Disease, Finding, Mimic, Setting, Source, Test
 from calcinosis.knowledge.reference import PAGES, reference_pages
@@ -131,7 +132,7 @@ def content_schema() -> dict[str, Any]:
     """
     lists: dict[str, type[BaseModel]] = {
         "sources": Source, "concepts": Concept, "findings": Finding, "alarms": Alarm, "tests": Test, "forms": ClinicalForm,
-        "settings": Setting, "reviews": CurrentDrugReview,
+        "groups": FormGroup, "settings": Setting, "reviews": CurrentDrugReview,
     }  # fmt: skip
     singles: tuple[type[BaseModel], ...] = (CalcificationType, Disease, Mimic, Treatment)
     _, document = models_json_schema([(model, "validation") for model in (*lists.values(), *singles)], ref_template="#/$defs/{model}")

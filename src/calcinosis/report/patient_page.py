@@ -60,6 +60,7 @@ def environment() -> Environment:
         counted=option_words.counted,
         disease_names=option_words.disease_names,
         disease_word=option_words.disease_word,
+        entry_link=lambda table, key, words: words,  # noqa: ARG005  the pages of the service make a link of it
         headline=wording.headline,
         index_day=wording.index_day,
         is_standing=wording.is_standing,
@@ -70,6 +71,7 @@ def environment() -> Environment:
         outcome_change=wording.outcome_change,
         person=wording.person,
         review_unknown=option_words.REVIEW_UNKNOWN,
+        said_at=lambda source: source,
         role_word=option_words.ROLE_WORD,
         source_href=lambda key: f"#ref-{_slug(key)}",
         stance_word=option_words.STANCE_WORD,

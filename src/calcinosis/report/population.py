@@ -19,12 +19,12 @@ from calcinosis.assessment import DISCLAIMER
 from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.knowledge.model import Status
 from calcinosis.report.patient_page import environment
+from calcinosis.report.people import SHOWN, STANDING, URGENCIES, Labels, as_shown, likely_unlabelled, most_urgent_first
 
 MOST: Final = 200  # patients listed per table
 FIRST: Final = 12  # of them visible at once; the others unfold
 TOP: Final = 30  # unmapped codes and texts listed
-URGENCIES: Final = ("immediate", "same_day", "urgent")
-_STANDING: Final = (Status.CONFIRMED, Status.PROBABLE, Status.POSSIBLE)
+_GRAVITIES: Final = (*URGENCIES, "contraindicated", "routine", "caution")  # urgent reviews, then contraindications, then the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,34 +81,23 @@ def render_population_html(out_dir: Path, knowledge: Knowledge | None = None) ->
     """
     knowledge = knowledge or load_knowledge()
     summary: dict[str, Any] = orjson.loads((out_dir / "summary.json").read_bytes())
-    population = count_population(out_dir, knowledge, summary)
-    return (
-        environment()
-        .get_template("population.html.j2")
-        .render(
-            **{field.name: getattr(population, field.name) for field in fields(population)},
-            summary=summary,
-            standing=_STANDING,
-            longest=_longest,
-            most=MOST,
-            first=FIRST,
-            top=TOP,
-            disclaimer=DISCLAIMER,
-        )
-    )
+    told = population_words(count_population(out_dir, knowledge, summary), summary)
+    return environment().get_template("population.html.j2").render(**told, door=None, disclaimer=DISCLAIMER)
+
+
+def population_words(population: Population, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template needs."""
+    counted = {field.name: getattr(population, field.name) for field in fields(population)}
+    return {**counted, "summary": summary, "standing": STANDING, "longest": _longest, "most": MOST, "first": FIRST, "top": TOP}
 
 
 def count_population(out_dir: Path, knowledge: Knowledge, summary: Mapping[str, Any]) -> Population:
     """Count everything the page shows."""
     people = pl.scan_parquet(out_dir / "assessments.parquet")
     types = list(knowledge.types)
-    label = _Labels(knowledge)
+    label = Labels(knowledge)
     lesion = pl.col("lesion_present").fill_null(False)
     at_risk = pl.col("calciphylaxis_at_risk")
-    strong = pl.col("leading_status").is_in([Status.CONFIRMED.value, Status.PROBABLE.value]).fill_null(False)
-    is_type = pl.col("leading").is_in(types).fill_null(False)
-    calcium = ~pl.col("provisional") & (pl.col("leading") != "mimic").fill_null(True)
-    unnamed = ~pl.col("labelled").fill_null(False) & ((is_type & strong) | calcium)
     counts = _row(
         people.select(
             patients=pl.len(),
@@ -145,7 +134,7 @@ def count_population(out_dir: Path, knowledge: Knowledge, summary: Mapping[str, 
         alarms=_alarms(people, label),
         urgencies=_counted(people, pl.col("alarm_urgency"), URGENCIES),
         urgent=_patients(people.filter(pl.col("alarm_urgency").is_not_null()), label),
-        unlabelled=_patients(people.filter(unnamed), label),
+        unlabelled=_patients(people.filter(likely_unlabelled(types)), label),
         at_risk=_patients(people.filter(at_risk.fill_null(False) & ~lesion), label),
         risk={
             "at_risk": counts["at_risk"],
@@ -165,37 +154,6 @@ def count_population(out_dir: Path, knowledge: Knowledge, summary: Mapping[str, 
         labs=labs,
         other_labs=other_labs,
     )
-
-
-class _Labels:
-    """Labels of one knowledge base; an unknown key is its own label."""
-
-    def __init__(self, knowledge: Knowledge) -> None:
-        self.knowledge = knowledge
-
-    def type(self, key: str) -> str:
-        found = self.knowledge.types.get(key)
-        return found.label if found else "A mimic" if key == "mimic" else key
-
-    def mimic(self, key: str) -> str:
-        found = self.knowledge.mimics.get(key)
-        return found.label if found else key
-
-    def disease(self, key: str) -> str:
-        found = self.knowledge.diseases.get(key)
-        return found.label if found else key
-
-    def alarm(self, key: str) -> str:
-        found = self.knowledge.alarms.get(key)
-        return found.label if found else key
-
-    def test(self, key: str) -> str:
-        found = self.knowledge.tests.get(key)
-        return found.label if found else key
-
-    def concept(self, key: str) -> str:
-        found = self.knowledge.concepts.get(key)
-        return found.label if found else key
 
 
 def _row(frame: pl.LazyFrame) -> dict[str, int]:
@@ -218,9 +176,9 @@ def _statuses(frame: pl.LazyFrame) -> dict[Status, int]:
     return {status: counts.get(status.value, 0) for status in sorted(Status, key=lambda each: -each.rank)}
 
 
-def _by_disease(people: pl.LazyFrame, types: list[str], label: _Labels) -> tuple[list[str], list[tuple[str, list[int], int]]]:
+def _by_disease(people: pl.LazyFrame, types: list[str], label: Labels) -> tuple[list[str], list[tuple[str, list[int], int]]]:
     """Patients with an established disease, and among them those in whom each type stands at possible or more."""
-    standing = [status.value for status in _STANDING]
+    standing = [status.value for status in STANDING]
     counted = (
         people.select("diseases", *(pl.col(f"status_{key}").is_in(standing).fill_null(False).alias(key) for key in types))
         .explode("diseases", empty_as_null=True)
@@ -251,76 +209,47 @@ def _reviewed(path: Path) -> Table:
     """The patients whose current treatment should be reviewed, those with the gravest entry first."""
     if not path.exists():
         return Table([], 0)
+    places = {word: place for place, word in enumerate(_GRAVITIES)}
+    gravity = pl.coalesce("urgency", "verdict").replace_strict(places, default=len(places), return_dtype=pl.Int8)
     found = pl.scan_parquet(path).filter(pl.col("kind") != "not_checked")
-    shown, total = pl.collect_all(
-        [found.select("subject_id", "label", "urgency", "verdict"), found.select(pl.col("subject_id").n_unique())]
-    )
-    people: dict[str, list[dict[str, Any]]] = {}
-    for row in sorted(shown.to_dicts(), key=_gravity):
-        people.setdefault(row["subject_id"], []).append(row)
-    ordered = sorted(people.items(), key=lambda item: (_gravity(item[1][0]), -len(item[1]), item[0]))
-    return Table([{"id": who, "entries": rows} for who, rows in ordered[:MOST]], total.item())
+    people = found.select("subject_id", gravity.alias("gravest")).group_by("subject_id").agg(pl.col("gravest").min(), pl.len())
+    gravest = people.sort("gravest", "len", "subject_id", descending=[False, True, False]).head(MOST)
+    first, total = pl.collect_all([gravest, people.select(pl.len())])
+    rows = found.select("subject_id", "label", "urgency", "verdict").filter(pl.col("subject_id").is_in(first["subject_id"].implode()))
+    entries: dict[str, list[dict[str, Any]]] = {who: [] for who in first["subject_id"]}
+    for row in sorted(rows.collect().to_dicts(), key=_gravity):
+        entries[row["subject_id"]].append(row)
+    return Table([{"id": who, "entries": rows} for who, rows in entries.items()], total.item())
 
 
 def _gravity(row: Mapping[str, Any]) -> int:
-    """An urgent review, then a contraindication, then the rest."""
-    order = (*URGENCIES, "contraindicated", "routine", "caution")
     word = row["urgency"] or row["verdict"]
-    return order.index(word) if word in order else len(order)
+    return _GRAVITIES.index(word) if word in _GRAVITIES else len(_GRAVITIES)
 
 
-def _mimics(people: pl.LazyFrame, label: _Labels) -> list[tuple[str, dict[Status, int]]]:
+def _mimics(people: pl.LazyFrame, label: Labels) -> list[tuple[str, dict[Status, int]]]:
     found: dict[str, dict[Status, int]] = {}
     for entry, n in _exploded(people, "mimics"):
         key, _, status = entry.rpartition(":")
-        found.setdefault(key, dict.fromkeys(_STANDING, 0))[Status(status)] = n
-    ordered = sorted(found.items(), key=lambda item: [-item[1][status] for status in _STANDING])
+        found.setdefault(key, dict.fromkeys(STANDING, 0))[Status(status)] = n
+    ordered = sorted(found.items(), key=lambda item: [-item[1][status] for status in STANDING])
     return [(label.mimic(key), counts) for key, counts in ordered]
 
 
-def _alarms(people: pl.LazyFrame, label: _Labels) -> list[dict[str, Any]]:
+def _alarms(people: pl.LazyFrame, label: Labels) -> list[dict[str, Any]]:
     rows = []
     for key, n in _exploded(people, "alarms"):
         known = label.knowledge.alarms.get(key)
-        rows.append({"label": label.alarm(key), "id": known.id if known else "", "urgency": known.urgency if known else "urgent", "n": n})
+        shown = {"id": known.id, "urgency": known.urgency} if known else {"id": "", "urgency": "urgent"}
+        rows.append({"key": key, "label": label.alarm(key), "n": n, **shown})
     return sorted(rows, key=lambda row: (URGENCIES.index(row["urgency"]), -row["n"]))
 
 
-def _patients(chosen: pl.LazyFrame, label: _Labels) -> Table:
-    """The most urgent patients: worst alarm first, then the number of alarms, then the strongest answer."""
-    columns = (
-        "subject_id", "sex", "age_years", "leading", "leading_mimic", "leading_status", "provisional", "diseases",
-        "alarms", "alarm_urgency", "calciphylaxis_major", "calciphylaxis_minor",
-    )  # fmt: skip
-    order = {urgency: number for number, urgency in enumerate(URGENCIES)}
-    strength = {status.value: -status.rank for status in Status}
-    ranked = chosen.select(columns).with_columns(
-        pl.col("alarm_urgency").replace_strict(order, default=len(order), return_dtype=pl.Int8).alias("_urgency"),
-        pl.col("alarms").list.len().fill_null(0).alias("_alarms"),
-        pl.col("leading_status").replace_strict(strength, default=0, return_dtype=pl.Int8).alias("_strength"),
-    )
-    keys = ["_urgency", "_alarms", "_strength", "calciphylaxis_major", "subject_id"]
-    shown = ranked.sort(keys, descending=[False, True, False, True, False]).head(MOST)
+def _patients(chosen: pl.LazyFrame, label: Labels) -> Table:
+    """The most urgent patients."""
+    shown = chosen.select(SHOWN).sort(**most_urgent_first()).head(MOST)
     rows, total = pl.collect_all([shown, chosen.select(pl.len())])
-    return Table([_patient(row, label) for row in rows.to_dicts()], total.item())
-
-
-def _patient(row: dict[str, Any], label: _Labels) -> dict[str, Any]:
-    leading, age = row["leading"], row["age_years"]
-    known = label.knowledge.alarms
-    alarms = sorted(row["alarms"] or (), key=lambda key: URGENCIES.index(known[key].urgency) if key in known else len(URGENCIES))
-    return {
-        "id": row["subject_id"],
-        "person": f"{'age unknown' if age is None else f'{int(age)} years'}, {row['sex'] or 'sex unknown'}",
-        "answer": None if leading is None else label.mimic(row["leading_mimic"] or leading) if leading == "mimic" else label.type(leading),
-        "status": Status(row["leading_status"]) if row["leading_status"] else None,
-        "provisional": bool(row["provisional"]),
-        "diseases": [label.disease(key) for key in row["diseases"] or ()],
-        "alarms": [label.alarm(key) for key in alarms],
-        "urgency": row["alarm_urgency"],
-        "major": row["calciphylaxis_major"] or 0,
-        "minor": row["calciphylaxis_minor"] or 0,
-    }
+    return Table([as_shown(row, label) for row in rows.to_dicts()], total.item())
 
 
 def _factors(people: pl.LazyFrame) -> dict[tuple[int, int], int]:
@@ -363,7 +292,7 @@ def _unmapped(path: Path) -> tuple[list[dict[str, Any]], int]:
     return [{name: value or "" for name, value in row.items()} for row in top.to_dicts()], total.item()
 
 
-def _labs(knowledge: Knowledge, summary: Mapping[str, Any], label: _Labels) -> tuple[list[tuple[str, int | None]], list[tuple[str, int]]]:
+def _labs(knowledge: Knowledge, summary: Mapping[str, Any], label: Labels) -> tuple[list[tuple[str, int | None]], list[tuple[str, int]]]:
     """Patients in whom each quantity was ever measured: what the first-line tests (those without a condition) ask for, then the others."""
     coverage: Mapping[str, Mapping[str, int]] | None = summary.get("lab_coverage")
     first_line = [test for test in knowledge.tests.values() if test.when is None]
@@ -375,4 +304,4 @@ def _labs(knowledge: Knowledge, summary: Mapping[str, Any], label: _Labels) -> t
 
 def _longest(rows: Iterable[tuple[str, Mapping[Status, int]]]) -> int:
     """The scale of stacked bars: most patients at possible or more in one row."""
-    return max((sum(counts[status] for status in _STANDING) for _, counts in rows), default=0)
+    return max((sum(counts[status] for status in STANDING) for _, counts in rows), default=0)

@@ -40,6 +40,7 @@ BASIS_WORD: Final = {
     "as_of": "the date asked for; no dated lesion on record",
     "unknown": "no dated record",
 }
+OWN_CODE: Final = "CALCINOSIS/"  # before the key of a concept that the record names by that key
 BECAUSE_WORD: Final = {"source silent": "the record is silent"}
 
 # Control characters, and the invisible ones that reorder or hide text (bidirectional overrides, zero-width joiners and spaces).
@@ -171,6 +172,9 @@ def _evidence(group: list[FactOut]) -> Evidence:
     fact = group[0]
     labels = tuple(dict.fromkeys(clean(each.label) for each in group))
     said = clean(fact.said)
+    if said.startswith(OWN_CODE):
+        key = said.removeprefix(OWN_CODE)
+        said = "" if any(each.concept == key for each in group) else key.replace("_", " ")
     most = max(group, key=lambda each: each.count)
     detail = ""
     if most.count > 1:

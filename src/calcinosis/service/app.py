@@ -11,17 +11,21 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 
 from calcinosis.knowledge import load_knowledge
-from calcinosis.service import cds_hooks, evidence_files, operation, pages, rest
+from calcinosis.service import cds_hooks, evidence_files, operation, pages, rest, smart
 from calcinosis.service.assessors import Assessors
 from calcinosis.service.audit import AuditLog, silence_libraries
 from calcinosis.service.cds_models import Feedback, OrderSelectCall, OrderSignCall, PatientViewCall
+from calcinosis.service.cohorts import Cohorts
 from calcinosis.service.fhir_client import FhirClient
 from calcinosis.service.guard import Guard
 from calcinosis.service.metrics import Metrics
+from calcinosis.service.pages.form_record import EntryForm
 from calcinosis.service.pages.shell import error_page
 from calcinosis.service.problems import Problem, handle_problems
 from calcinosis.service.settings import Settings
 from calcinosis.service.shield import Shield
+from calcinosis.service.smart_client import SmartClient
+from calcinosis.service.smart_state import Launches
 
 API_VERSION: Final = "1.0.0"
 _DESCRIPTION: Final = (
@@ -42,13 +46,16 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         state = app.state
         state.fhir, state.guard, state.assessors = FhirClient(settings), Guard(settings), Assessors(settings, metrics)
+        state.smart, state.launches = SmartClient(settings), Launches(settings)
         rest.warm()
+        state.cohorts.warm()
         await state.assessors.start()
         try:
             yield
         finally:
             await state.assessors.stop()
             await state.fhir.close()
+            await state.smart.close()
             await state.guard.close()
             audit.close()
 
@@ -58,8 +65,11 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     )  # fmt: skip
     app.state.settings, app.state.metrics, app.state.audit = settings, metrics, audit
     app.state.knowledge = load_knowledge()
+    app.state.cohorts = Cohorts(settings.cohorts, app.state.knowledge)
+    app.state.entry_form = EntryForm(app.state.knowledge)
     app.state.shown = cds_hooks.ShownRules.empty()
-    for router in (cds_hooks.router, rest.router, evidence_files.router, operation.router, *pages.routers):
+    routers = (cds_hooks.router, rest.router, evidence_files.router, operation.router, *pages.routers)
+    for router in (*routers, smart.router) if settings.smart else routers:
         app.include_router(router)
     handle_problems(app, error_page)
     if settings.cors_origins:
@@ -67,7 +77,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
             CORSMiddleware, allow_origins=list(settings.cors_origins), allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
         )  # fmt: skip
-    app.add_middleware(Shield, audit=audit, metrics=metrics, page=error_page)
+    app.add_middleware(Shield, audit=audit, metrics=metrics, page=error_page, frame_ancestors=settings.frame_ancestors)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

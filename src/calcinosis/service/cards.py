@@ -61,9 +61,10 @@ class Cards:
 
     def add(
         self, kind: str, key: str, indicator: str, summary: str, lines: Iterable[str], citations: Sequence[Citation], *, display: str,
-        suggestions: Sequence[Json] = (),
+        suggestions: Sequence[Json] = (), within: str = "",
     ) -> None:  # fmt: skip
-        name = str(uuid5(NAMESPACE_URL, f"{self.call.hook_instance}/{kind}/{key}"))
+        """``key`` names the rule; ``within`` tells several cards about one rule apart."""
+        name = str(uuid5(NAMESPACE_URL, f"{self.call.hook_instance}/{kind}/{key}/{within}"))
         self.rules[name] = f"{kind}:{key}"
         told = [*lines, *_cited(citations)]
         if self.call.absent:
@@ -79,7 +80,7 @@ class Cards:
         }
         if suggestions:
             card |= {"suggestions": list(suggestions), "selectionBehavior": "any"}
-        if links := self._links():
+        if links := self._links(f"{kind}:{key}"):
             card["links"] = links
         self.cards.append(card)
 
@@ -91,10 +92,11 @@ class Cards:
                 break
         return source | {"topic": {"system": f"{SYSTEM}:{kind}", "code": key, "display": shortened(display, _LABEL)}}
 
-    def _links(self) -> list[Json]:
+    def _links(self, rule: str) -> list[Json]:
+        """The EHR hands ``appContext`` to the launched app, which then knows what the card was about; it says nothing of the patient."""
         links = []
         if self.call.smart_launch_url:
-            links.append({"label": "Open the assessment", "url": self.call.smart_launch_url, "type": "smart"})
+            links.append({"label": "Open the assessment", "url": self.call.smart_launch_url, "type": "smart", "appContext": rule})
         if self.call.app_url:
             links.append({"label": "Types, alarms and treatments with their sources", "url": self.call.app_url, "type": "absolute"})
         return links
@@ -235,11 +237,9 @@ def _order(cards: Cards, name: str, order: CheckedOrder) -> None:
     lines += _listed("Contraindications that this record cannot answer", [escaped(label) for label in order.not_checked])
     remove = {"type": "delete", "description": f"Remove the draft order: {what}", "resourceId": name}
     cards.add(
-        "order", f"{first.treatment or first.kind}.{first.key}.{name}", _indicator(first), f"{what}: {first.label}{more}", lines,
-        first.citations, display=first.label, suggestions=[cards.suggestion(name, f"Remove the order: {what}", remove)],
+        "order", first.key, _indicator(first), f"{what}: {first.label}{more}", lines, first.citations, display=first.label,
+        suggestions=[cards.suggestion(name, f"Remove the order: {what}", remove)], within=f"{first.treatment or first.kind}.{name}",
     )  # fmt: skip
-    cards.rules[cards.cards[-1]["uuid"]] = f"order:{first.key}"
-    cards.cards[-1]["source"]["topic"]["code"] = first.key
 
 
 def _indicator(each: ReviewOut) -> str:

@@ -195,7 +195,7 @@ async def _cards(request: Request, service: str, model: type[PatientViewCall] | 
             fetched=orjson.dumps(fetched),
             call=Call(
                 hook_instance=str(call.hookInstance), patient_id=context.patientId, encounter_id=context.encounterId, absent=lacking,
-                app_url=settings.app_url, smart_launch_url=settings.smart_launch_url,
+                app_url=settings.app_url, smart_launch_url=settings.launch_url,
             ),
             max_orders=settings.max_orders,
         )

@@ -159,6 +159,7 @@ class Link(Shown):
     label: Text
     url: str
     type: Literal["absolute", "smart"]
+    appContext: str | None = None  # noqa: N815
 
 
 class Card(Shown):

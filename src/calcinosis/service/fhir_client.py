@@ -23,13 +23,13 @@ Json = dict[str, Any]
 
 
 class TooMuch(Exception):
-    """An answer beyond the bounds."""
+    """An answer beyond the bounds, or only a part of one."""
 
 
 class FhirClient:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._allowed = {url.rstrip("/") for url in settings.fhir_servers}
+        self._allowed = {url.rstrip("/") for url in (*settings.fhir_servers, *(server.issuer for server in settings.smart))}
         self._http = httpx.AsyncClient(
             timeout=httpx.Timeout(settings.fhir_seconds), follow_redirects=False, trust_env=False,
             limits=httpx.Limits(max_connections=40), headers={"Accept": "application/fhir+json"},
@@ -38,17 +38,19 @@ class FhirClient:
     def allows(self, server: str) -> bool:
         return server.rstrip("/") in self._allowed and is_safe_url(server)
 
-    async def fetch(self, server: str, token: str, queries: Mapping[str, str]) -> dict[str, Json]:
-        """Key -> the resource or searchset; keys that could not be had are left out."""
-        if not self.allows(server) or not token.isascii() or not token.isprintable():
+    async def fetch(self, server: str, token: str, queries: Mapping[str, str], *, seconds: float | None = None) -> dict[str, Json]:
+        """Key -> the resource or searchset; keys that could not be had, in full and in time, are left out."""
+        if not queries or not self.allows(server) or not token.isascii() or not token.isprintable():
             return {}
         base = server.rstrip("/") + "/"
+        searches = {key: asyncio.create_task(self._one(base, token, query)) for key, query in queries.items()}
         try:
-            async with asyncio.timeout(self._settings.fhir_seconds):
-                found = await asyncio.gather(*(self._one(base, token, query) for query in queries.values()))
-        except TimeoutError:
-            return {}
-        return {key: value for key, value in zip(queries, found, strict=True) if value is not None}
+            done, _ = await asyncio.wait(searches.values(), timeout=seconds or self._settings.fhir_seconds)
+        finally:
+            for search in searches.values():
+                search.cancel()
+        found = {key: search.result() for key, search in searches.items() if search in done}
+        return {key: value for key, value in found.items() if value is not None}
 
     async def _one(self, base: str, token: str, query: str) -> Json | None:
         try:
@@ -78,6 +80,8 @@ class FhirClient:
         else:
             if _next(document) is not None:
                 raise TooMuch
+        if any(_says_failed(entry) for entry in entries):
+            raise TooMuch  # the server itself says that something is missing
         return {"resourceType": "Bundle", "type": "searchset", "entry": entries}
 
     async def _get(self, address: str, token: str, room: int) -> tuple[Json | None, int]:
@@ -99,6 +103,16 @@ class FhirClient:
 def _entries(document: Json) -> list[Any]:
     listed = document.get("entry")
     return listed if isinstance(listed, list) else []
+
+
+def _says_failed(entry: Any) -> bool:
+    """An outcome beside the matches that reports an error; warnings and remarks are common and say little."""
+    resource = entry.get("resource") if isinstance(entry, dict) else None
+    if not isinstance(resource, dict) or resource.get("resourceType") != "OperationOutcome":
+        return False
+    listed = resource.get("issue")
+    issues = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    return any(each.get("severity") in ("error", "fatal") for each in issues)
 
 
 def _next(document: Json) -> str | None:

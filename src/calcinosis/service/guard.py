@@ -30,7 +30,7 @@ class Guard:
         Raises:
             ProblemError: 401 or 429.
         """
-        address = f"ip:{request.client.host}" if request.client else "ip:unknown"
+        address = _address(request)
         client = address
         if self._settings.authenticates:
             try:
@@ -42,6 +42,15 @@ class Guard:
         request.state.client = client
         self._rate.take(client)
         return client
+
+    def visit(self, request: Request) -> None:
+        """Lets in somebody whom another server will vouch for; only the rate is kept.
+
+        Raises:
+            ProblemError: 429.
+        """
+        request.state.client = _address(request)
+        self._rate.take(request.state.client)
 
     async def _named(self, request: Request, surface: Surface) -> str:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -64,6 +73,10 @@ class Guard:
 
     async def close(self) -> None:
         await self._http.aclose()
+
+
+def _address(request: Request) -> str:
+    return f"ip:{request.client.host}" if request.client else "ip:unknown"
 
 
 async def _cds(request: Request) -> None:

@@ -1,4 +1,4 @@
-"""Who calls: signed tokens of CDS clients, and bearer tokens of an OpenID provider.
+"""Who calls: signed tokens of CDS clients, bearer tokens of an OpenID provider, and who signed in at an EHR.
 
 A CDS client signs a token for each call (CDS Hooks 2.0, "Trusting CDS Clients"): ES384 or RS384, ``kid``, an issuer on the list, the
 ``jku`` agreed with it, the address of the service as ``aud``, at most five minutes of life, and a ``jti`` that is accepted once.
@@ -8,6 +8,7 @@ https://cds-hooks.hl7.org/2.0/#trusting-cds-clients
 from __future__ import annotations
 
 import asyncio
+import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -48,6 +49,20 @@ class KeySource:
         self._keys: dict[str, Any] = {}
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
+
+    async def only_key(self) -> Any:
+        """The key of an issuer that has one and does not name it in its tokens.
+
+        Raises:
+            Rejected: there are several, or none.
+        """
+        if time.monotonic() - self._read_at > _KEYS_FRESH:
+            async with self._lock:
+                if time.monotonic() - self._read_at > _KEYS_FRESH:
+                    await self._read()
+        if len(self._keys) != 1:
+            raise Rejected("kid is missing")
+        return next(iter(self._keys.values()))
 
     async def key(self, kid: str) -> Any:
         """Raises:
@@ -179,6 +194,32 @@ class OidcVerifier:
         if self._audience not in _audience(claims):
             raise Rejected("aud is not this service")
         return claims
+
+
+async def verify_id_token(token: str, *, issuer: str, client_id: str, nonce: str, keys: KeySource, now: float) -> Claims:
+    """Claims about who signed in (OpenID Connect Core 1.0, 3.1.3.7).
+
+    Raises:
+        Rejected: it was not made by this issuer, for this client and this launch.
+    """
+    header, _ = _opened(token)
+    if header.get("alg") not in OIDC_ALGORITHMS:
+        raise Rejected("alg is not accepted")
+    key = await keys.key(_text(header, "kid")) if "kid" in header else await keys.only_key()
+    claims = _verified(token, key, OIDC_ALGORITHMS)
+    if claims.get("iss") != issuer:
+        raise Rejected("iss is not the server's issuer")
+    audience = _audience(claims)
+    if client_id not in audience or ((len(audience) > 1 or "azp" in claims) and claims.get("azp") != client_id):
+        raise Rejected("aud is not this client")
+    if _time(claims, "exp") <= now - LEEWAY:
+        raise Rejected("exp has passed")
+    if _time(claims, "iat") > now + LEEWAY:
+        raise Rejected("iat lies in the future")
+    if not hmac.compare_digest(_text(claims, "nonce").encode(), nonce.encode()):
+        raise Rejected("nonce is not the one of this launch")
+    _text(claims, "sub")
+    return claims
 
 
 # --- pieces ------------------------------------------------------------------------------------------

@@ -21,15 +21,15 @@ _STEPS: Final = np.zeros(256, dtype=np.int8)
 _STEPS[list(b"{[")], _STEPS[list(b"}]")] = 1, -1
 
 
-async def read_body(request: Request, settings: Settings) -> bytes:
-    """The body of a request, inflated.
+async def read_body(request: Request, settings: Settings, kinds: tuple[str, ...] = JSON_TYPES) -> bytes:
+    """The body of a request, inflated; of one of these media types.
 
     Raises:
         ProblemError: 400, 413 or 415.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in JSON_TYPES:
-        raise ProblemError(415, f"send {' or '.join(JSON_TYPES)}", headers={"Accept": ", ".join(JSON_TYPES)})
+    if kind not in kinds:
+        raise ProblemError(415, f"send {' or '.join(kinds)}", headers={"Accept": ", ".join(kinds)})
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "", "gzip", "x-gzip"):
         raise ProblemError(415, "send gzip or no content encoding", headers={"Accept-Encoding": "gzip"})
@@ -74,6 +74,20 @@ def parse(body: bytes, settings: Settings) -> Any:
         if error.msg.startswith("str is not valid UTF-8"):
             raise ProblemError(400, "the body is not UTF-8") from None
         raise ProblemError(400, f"the body is not JSON: line {error.lineno}, column {error.colno}") from None
+
+
+def check_record(body: bytes, settings: Settings) -> None:
+    """Whether a body may be a record to assess.
+
+    Raises:
+        ProblemError: 400, 413 or 422.
+    """
+    document = parse(body, settings)
+    if not isinstance(document, dict | list):
+        raise ProblemError(422, "send a Bundle, a list of resources, or a phenopacket")
+    listed = document.get("entry") if isinstance(document, dict) else document
+    if isinstance(listed, list) and len(listed) > settings.max_entries:
+        raise ProblemError(413, f"more than {settings.max_entries} resources")
 
 
 def depth_of(body: bytes) -> int:

@@ -6,7 +6,7 @@ resources of the International Patient Summary offers. A client that cannot sati
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import polars as pl
@@ -53,6 +53,11 @@ def absent(brought: frozenset[str]) -> tuple[str, ...]:
         if brought & set(group):
             lacking = [key for key in lacking if key not in group]
     return tuple(_WORDS[key] for key in lacking)
+
+
+def unanswered(brought: Iterable[str]) -> tuple[str, ...]:
+    """In words, every search that brought no answer."""
+    return tuple(_WORDS[key] for key in TEMPLATES if key not in frozenset(brought))
 
 
 def queries(patient_id: str, brought: frozenset[str]) -> dict[str, str]:

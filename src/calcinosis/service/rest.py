@@ -15,7 +15,7 @@ from calcinosis.knowledge.show import readable
 from calcinosis.knowledge.studies import Study
 from calcinosis.knowledge.wording import citation, cited
 from calcinosis.service.guard import api_client
-from calcinosis.service.limits import JSON_TYPES, parse, read_body
+from calcinosis.service.limits import JSON_TYPES, check_record, read_body
 from calcinosis.service.problems import ProblemError, responses
 from calcinosis.service.work import Job
 
@@ -172,12 +172,7 @@ async def assess(request: Request) -> Response:
     state = request.app.state
     kind = _wanted(request.headers.get("accept", "*/*"))
     body = await read_body(request, state.settings)
-    document = parse(body, state.settings)
-    listed = document.get("entry") if isinstance(document, dict) else document
-    if not isinstance(document, dict | list):
-        raise ProblemError(422, "send a Bundle, a list of resources, or a phenopacket")
-    if isinstance(listed, list) and len(listed) > state.settings.max_entries:
-        raise ProblemError(413, f"more than {state.settings.max_entries} resources")
+    check_record(body, state.settings)
     done = await state.assessors.answer(Job(kind="fhir" if kind == FHIR else "json", body=body))
     return Response(done.body, media_type=kind)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
@@ -19,10 +20,9 @@ _log = logging.getLogger("calcinosis.service")
 
 CONTENT_SECURITY_POLICY: Final = (  # everything from this origin or nowhere; the pages need no more
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "form-action 'self'; base-uri 'none'; frame-ancestors {ancestors}"
 )
 _HEADERS: Final = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -32,8 +32,12 @@ _UNAUDITED: Final = ("health", "metrics", "static/{name}")
 
 
 class Shield:
-    def __init__(self, app: ASGIApp, *, audit: AuditLog, metrics: Metrics, page: ErrorPage) -> None:
+    def __init__(
+        self, app: ASGIApp, *, audit: AuditLog, metrics: Metrics, page: ErrorPage, frame_ancestors: Sequence[str] = ()
+    ) -> None:  # fmt: skip
         self._app, self._audit, self._metrics, self._page = app, audit, metrics, page
+        ancestors = " ".join(frame_ancestors) or "'none'"
+        self._headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY.format(ancestors=ancestors), **_HEADERS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,7 +52,7 @@ class Shield:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")  # a page or a static file may say otherwise
             await send(message)

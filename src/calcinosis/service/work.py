@@ -38,7 +38,7 @@ class Job:
         body: the request as it came; ``fetched`` holds what was fetched in addition, as JSON of key -> resource.
     """
 
-    kind: Literal["json", "fhir", "patient", "orders"]
+    kind: Literal["json", "fhir", "page", "patient", "orders"]
     body: bytes
     fetched: bytes = b"{}"
     call: Call | None = None
@@ -72,7 +72,8 @@ def load(code_map: Path | None, rxterms: Path | None) -> None:
     if multiprocessing.parent_process() is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
     _readers = make_readers(None, code_map, rxterms)
-    _assess([read_resources([{"resourceType": "Patient", "id": "nobody"}], _readers.index, _readers.text)], brief=False)
+    nobody = read_resources([{"resourceType": "Patient", "id": "nobody"}], _readers.index, _readers.text)
+    _written(_assess([nobody], brief=False)[0], Job("page", b""))
     if multiprocessing.parent_process() is not None:
         settle_memory()
 
@@ -161,6 +162,10 @@ def _written(found: Assessment, job: Job) -> Done:
         return _cards(patient_cards(found, _ready().knowledge, job.call))
     if job.kind == "fhir":
         return Done(orjson.dumps(to_fhir_bundle([found], at=datetime.now(UTC))))
+    if job.kind == "page":
+        from calcinosis.service.pages.answer import render_answer  # the pages import this module
+
+        return Done(render_answer(found, _ready().knowledge).encode())
     return Done(found.model_dump_json().encode())
 
 

@@ -15,6 +15,7 @@ from typing import Final, Literal
 from calcinosis.knowledge.model import Code, Concept, Context
 from calcinosis.sources.rxnorm import load_rxterms
 
+CONCEPT_SYSTEM: Final = "urn:calcinosis:concept"
 Relation = Literal["exact", "narrower", "broader"]
 Match = tuple[str, Relation]  # (concept key, what the code means against the concept)
 
@@ -30,6 +31,7 @@ _SPELLINGS: Final[dict[str, str]] = {
     "http://human-phenotype-ontology.org": "HPO", "http://purl.obolibrary.org/obo/hp.owl": "HPO",
     "http://purl.obolibrary.org/obo/hp": "HPO", "hp": "HPO",
     "http://purl.obolibrary.org/obo/mondo.owl": "MONDO", "http://purl.obolibrary.org/obo/mondo": "MONDO",
+    "urn:calcinosis:concept": "CALCINOSIS",  # the concepts of the knowledge by their own keys
 }  # fmt: skip
 _NAMES: Final = frozenset({*_SPELLINGS.values(), "OMOP"})
 _DOTTED: Final = frozenset({"ICD10CM", "ICD9CM", "ICD10"})  # dots are optional, and a category covers what starts with it
@@ -83,6 +85,8 @@ class ConceptIndex:
         for row in codes:
             if row.concept_key in concepts:
                 self._by_code.setdefault((row.system, _plain(row.system, row.code)), []).append((row.concept_key, row.relation))
+        for key in concepts:
+            self._by_code["CALCINOSIS", key] = [(key, "exact")]
         if code_map:
             self._add_code_map(code_map)
 

@@ -72,6 +72,7 @@ def union(*groups: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item for group in groups for item in group))
 
 
+_DIVIDED: Final = re.compile(r"(?:/|\bper)\s*(?:100\s*)?$")  # "neutrophils/100 leukocytes", "protein/creatinine"
 _BRACKETS: Final = re.compile(r"\[[^\]]*\]")
 _FROM_TEXT: Final = ("affirmed", "negated", "uncertain", "family")  # of several mentions of one concept the first of these counts
 
@@ -91,7 +92,11 @@ class Interpreter:
             meaning.not_read[LONG_TEXT] += 1
             return Concepts()
         reading = self.reader.read(text, context)
-        drafts = merged(self._said(mention, text) for mention in reading.mentions)
+        mentions = reading.mentions
+        if any(self.index.kind(mention.concept) == "lab" and _DIVIDED.search(text[: mention.start]) for mention in mentions):
+            # a ratio is neither of its parts
+            mentions = tuple(mention for mention in mentions if self.index.kind(mention.concept) != "lab")
+        drafts = merged(self._said(mention, text) for mention in mentions)
         sites = reading.sites
         if context is Context.OBSERVATION and not sites and len(drafts) <= 1:  # "left elbow, 3 cm", "livedo racemosa of the thigh"
             sites = self.reader.read(text, Context.SITE).sites

@@ -13,4 +13,5 @@ router = page_router()
 @router.get("/")
 async def home(request: Request) -> HTMLResponse:
     knowledge = request.app.state.knowledge
-    return page(request, "home.html.j2", knowledge=knowledge, papers=len({row.study for row in knowledge.studies}))
+    papers = len({row.study for row in knowledge.studies})
+    return page(request, "home.html.j2", knowledge=knowledge, papers=papers, servers=request.app.state.settings.smart)

@@ -21,6 +21,7 @@ from calcinosis.service.guard import api_client
 from calcinosis.service.pages.files import address
 
 _SECTION: Final = re.compile(r'<section id="([\w-]+)"[^>]*>\s*<h2[^>]*>(.*?)</h2>')
+_ENTERED: Final = re.compile(r"[A-Z][A-Za-z]+/entered(?:-([a-z0-9-]{1,50}))?")
 _MACHINES: Final = ("/api/", "/cds-services", "/health/", "/metrics", "/static/")  # what programs ask for gets problem+json
 
 
@@ -63,6 +64,7 @@ def page(
             here=next((door.path for door in DOORS if _under(request.url.path, door.path)), request.url.path),
             knowledge_version=request.app.state.knowledge.version,
             disclaimer=DISCLAIMER,
+            opened=getattr(request.state, "opened", None),
             **context,
         )
     )
@@ -107,9 +109,23 @@ def environment() -> Environment:
     env.filters, env.globals = dict(reports.filters), dict(reports.globals)  # an overlay shares them with the reports
     env.filters["sections"] = sections
     env.globals.update(
+        entry_link=entry_link, said_at=said_at,
         static=address, source_href=lambda key: f"/knowledge/sources/{key}", treatment_href=lambda key: f"/evidence?treatment={key}"
     )
     return env
+
+
+def entry_link(table: str, key: str, words: str) -> Markup:
+    """Words that lead to an entry of the knowledge."""
+    return Markup('<a href="/knowledge/{}/{}">{}</a>').format(table, key, words)
+
+
+def said_at(source: str) -> str | Markup:
+    """The resource a fact comes from; one that the entry form made leads back to its question."""
+    entered = _ENTERED.fullmatch(source)
+    if not entered:
+        return source
+    return Markup('<a class="entered" href="#q-{}">entered in the form</a>').format(entered[1]) if entered[1] else "entered in the form"
 
 
 def sections(body: str) -> list[tuple[str, Markup]]:

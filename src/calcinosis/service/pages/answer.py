@@ -1,0 +1,58 @@
+"""The answer part of *Assess*: the report of one patient, with what is still missing first. Rendered by a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from calcinosis.contract import Assessment, TestOut
+from calcinosis.derived import DERIVED_FROM
+from calcinosis.knowledge import Knowledge
+from calcinosis.report import wording
+from calcinosis.service.pages.shell import environment
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """A test that is not on record and would change something; ``asked``: the questions of the form that take its result."""
+
+    test: TestOut
+    asked: tuple[tuple[str, str], ...]  # (key, label) of concepts
+    changes: tuple[tuple[str, str], ...]  # (result, what it would change)
+
+
+def render_answer(assessment: Assessment, knowledge: Knowledge) -> str:
+    """HTML of one assessment, without the frame of a page."""
+    return (
+        environment()
+        .get_template("_answer.html.j2")
+        .render(
+            assessments=[assessment],
+            references=wording.references(wording.citations_in([assessment])),
+            heading="Answer",
+            lacking=[_lacking(test, assessment, knowledge) for test in assessment.workup if test.would_change],
+            spoken=_spoken(assessment),
+        )
+    )
+
+
+def _lacking(test: TestOut, assessment: Assessment, knowledge: Knowledge) -> Lacking:
+    offered = {key for group in knowledge.entry_form.values() for key in group.concepts}
+    read = dict.fromkeys(key for outcome in knowledge.tests[test.test].outcomes for key in (*outcome.labs, *outcome.concepts))
+    asked = [key for key in _measured(read) if key in offered]
+    changes = [(outcome.result, change) for outcome in test.outcomes if (change := wording.outcome_change(outcome, assessment))]
+    return Lacking(test, tuple((key, knowledge.concepts[key].label) for key in asked), tuple(changes))
+
+
+def _measured(keys: dict[str, None]) -> list[str]:
+    """Adjusted calcium and eGFR can be computed from what is measured."""
+    return list(dict.fromkeys(part for key in keys for part in (key, *DERIVED_FROM.get(key, ()))))
+
+
+def _spoken(assessment: Assessment) -> str:
+    """The answer in one sentence, for a screen reader and for the bar of a phone."""
+    alarms = len(assessment.alarms)
+    missing = sum(test.would_change for test in assessment.workup)
+    return (
+        f"{alarms} {'alarm' if alarms == 1 else 'alarms'}. {wording.headline(assessment).line}. "
+        f"{missing} missing {'test' if missing == 1 else 'tests'} would change it."
+    )

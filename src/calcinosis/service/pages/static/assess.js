@@ -1,0 +1,82 @@
+// Assess: the answer follows the form. Without this file the button does the same.
+"use strict";
+(() => {
+  const form = document.getElementById("entry");
+  const answered = document.getElementById("answered");
+  const live = document.getElementById("live");
+  const bar = document.getElementById("bar");
+  if (!form || !answered || !window.fetch) return;
+  let timer = 0, asking = null;
+
+  const open = () => new Map([...answered.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));
+
+  function say() {
+    const spoken = answered.querySelector("#spoken");
+    live.textContent = spoken ? `Answer: ${spoken.textContent}` : "No answer yet.";
+    bar.hidden = !spoken;
+    bar.textContent = spoken ? spoken.textContent : "";
+    bar.classList.toggle("alarming", Boolean(answered.querySelector(".alarms")));
+  }
+
+  function mark() {
+    for (const each of form.querySelectorAll(".error")) { each.textContent = ""; each.hidden = true; }
+    for (const each of form.querySelectorAll("[aria-invalid]")) each.removeAttribute("aria-invalid");
+    for (const each of answered.querySelectorAll("[data-field]")) {
+      const place = form.querySelector(`.error[data-for="${CSS.escape(each.dataset.field)}"]`);
+      if (!place) continue;
+      place.textContent = each.querySelector("span").textContent;
+      place.hidden = false;
+      for (const control of form.querySelectorAll(`[aria-describedby="${place.id}"]`)) control.setAttribute("aria-invalid", "true");
+    }
+  }
+
+  async function ask() {
+    if (asking) asking.abort();
+    asking = new AbortController();
+    const mine = asking;
+    answered.setAttribute("aria-busy", "true");
+    try {
+      const response = await fetch("/assess/answer", { method: "POST", body: new FormData(form), headers: { Accept: "text/html" }, signal: mine.signal });
+      const text = await response.text();
+      if (mine.signal.aborted) return;
+      if (!response.headers.get("content-type")?.startsWith("text/html") || (response.status >= 400 && !text.includes("data-field"))) {
+        live.textContent = "The answer could not be updated. Use the button.";
+        return;
+      }
+      const before = open();
+      answered.innerHTML = text;  // from this service, escaped there; the policy of the page runs no script in it
+      for (const each of answered.querySelectorAll("details[id]")) if (before.has(each.id)) each.open = before.get(each.id);
+      mark();
+      say();
+    } catch (error) {
+      if (error.name !== "AbortError") live.textContent = "The service does not answer.";
+    } finally {
+      if (mine === asking) answered.removeAttribute("aria-busy");
+    }
+  }
+
+  const soon = (wait) => { clearTimeout(timer); timer = setTimeout(ask, wait); };
+  form.addEventListener("input", (event) => soon(event.target.type === "text" ? 600 : 250));
+  form.addEventListener("change", () => soon(250));
+  form.addEventListener("submit", (event) => {
+    if (event.submitter?.hasAttribute("formaction")) return;
+    event.preventDefault();
+    clearTimeout(timer);
+    ask().then(() => { answered.focus({ preventScroll: true }); answered.scrollIntoView(); });
+  });
+
+  // a link to a question opens the group it stands in and puts the cursor there; a link to a reason opens it
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest('a[href^="#"]');
+    const target = link && document.getElementById(decodeURIComponent(link.hash.slice(1)));
+    if (!target) return;
+    for (let each = target; each; each = each.parentElement) if (each.tagName === "DETAILS") each.open = true;
+    if (!form.contains(target)) return;
+    event.preventDefault();
+    const control = target.querySelector("input:not([type=hidden]):checked, input:not([type=hidden]):not([type=radio]), select") || target;
+    control.focus({ preventScroll: true });
+    target.scrollIntoView({ block: "center" });
+  });
+
+  if (answered.querySelector("#spoken")) say();
+})();
