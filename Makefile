@@ -47,7 +47,7 @@ schemathesis: $(STAMP)  ## at least 5,000 requests made from the OpenAPI documen
 
 spark: $(STAMP)  ## the Spark engine on a standalone cluster with two workers, one of which is killed
 	$(BIN)/python -m pip install --quiet --editable '.[spark]'
-	CALCINOSIS_SPARK_CLUSTER=1 $(BIN)/python -m pytest tests/spark -s
+	CALCINOSIS_SPARK=1 $(BIN)/python -m pytest tests/spark -s
 
 load: $(STAMP)  ## the CDS service under load, side by side with an echo of the same body
 	$(BIN)/python benchmarks/service_load.py

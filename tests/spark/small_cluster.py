@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+slow = pytest.mark.skipif("CALCINOSIS_SPARK" not in os.environ, reason="takes minutes: make spark")
 SOURCE = Path(__file__).parents[2] / "src"
 USUAL = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(SOURCE)}
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from hand_made import CASES
 from same import assert_same
-from small_cluster import Cluster, children, kill_tree, session
+from small_cluster import Cluster, children, kill_tree, session, slow
 
 from calcinosis.api import Readers, make_readers, screen
 from calcinosis.engines.cohort import Cohort
@@ -21,7 +21,7 @@ from calcinosis.engines.spark import STAGING, screen_rows
 from calcinosis.sources.fhir_many import ManyPatients
 from calcinosis.sources.spark_fhir import SparkFhir
 
-pytestmark = pytest.mark.skipif("CALCINOSIS_SPARK_CLUSTER" not in os.environ, reason="takes minutes: make spark")
+pytestmark = slow
 COPIES = 40  # of the published cases, so that tasks are still running when a worker dies
 
 

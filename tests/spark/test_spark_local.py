@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from hand_made import CASES
 from same import assert_adds_up, assert_same
-from small_cluster import session
+from small_cluster import session, slow
 
 from calcinosis.api import Readers, make_readers, screen
 from calcinosis.engines.cohort import Cohort
@@ -44,7 +44,7 @@ def in_parts(spark: Any, sources: Sequence[str], out: Path, readers: Readers) ->
     return screen_rows(spark, rows, out, readers.knowledge, source=", ".join(sources))
 
 
-@pytest.mark.parametrize("folder", [CASES / "bundles", DATA / "fhir-pathling-9"], ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", [CASES / "bundles", pytest.param(DATA / "fhir-pathling-9", marks=slow), pytest.param(DATA / "fhir-smart-bulk-13", marks=slow)], ids=["published", "pathling", "smart"])
 def test_the_same_assessments_as_the_local_engine(folder: Path, spark: Any, readers: Readers, tmp_path: Path) -> None:
     if not folder.exists():
         pytest.skip(f"{folder} is absent")
@@ -57,6 +57,7 @@ def test_the_same_assessments_as_the_local_engine(folder: Path, spark: Any, read
     assert render_population_html(tmp_path / "spark").count("<td") == render_population_html(tmp_path / "local").count("<td")
 
 
+@slow
 @pytest.mark.parametrize("name", ["omop-synthea27nj", "omop-gibleed", "meds-mimic-iv-demo"])
 def test_tables_give_the_same(name: str, spark: Any, readers: Readers, tmp_path: Path) -> None:
     if not (DATA / name).exists():
@@ -66,6 +67,7 @@ def test_tables_give_the_same(name: str, spark: Any, readers: Readers, tmp_path:
     assert spark.range(1).count() == 1, "the session of the caller still runs"
 
 
+@slow
 def test_lines_in_parts_twice_and_by_reference(spark: Any, readers: Readers, tmp_path: Path) -> None:
     """A Bulk export as hospitals make it: a file per type, Medications apart, an id twice, lines that are no resource."""
     source = tmp_path / "export"
@@ -104,6 +106,7 @@ def test_lines_in_parts_twice_and_by_reference(spark: Any, readers: Readers, tmp
     assert (source / "more.ndjson.gz").as_posix() in found.filter(pl.col("category") == "unreadable")["file"].to_list()
 
 
+@slow
 def test_a_file_that_spark_cannot_read_is_rejected_by_name(spark: Any, readers: Readers, tmp_path: Path) -> None:
     """The rows come from Parquet here; one file of it is cut."""
     source, staged = tmp_path / "export", tmp_path / "staged"
@@ -131,6 +134,7 @@ def test_a_file_that_spark_cannot_read_is_rejected_by_name(spark: Any, readers: 
     assert 0 < cohort.summary.patients_assessed < 300
 
 
+@slow
 def test_another_failure_stops_the_run_with_one_line(spark: Any, readers: Readers, tmp_path: Path) -> None:
     broken: Any = itemgetter("no such column")
     rows = SparkFhir(spark, [str(CASES / "bundles" / "b090.json")], broken, str(tmp_path / "staged"), rows_per_bucket=1000)
