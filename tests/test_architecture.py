@@ -35,9 +35,9 @@ NAMED_IN_CODE: dict[str, tuple[str, set[str]]] = {
     "reasoning/workup.py": ("work-up is asked for a lesion only", {"lesion_present"}),
     "assessment.py": (
         "fields of the answer: provisional, work-up of a lesion, risk factors of the type that must not be missed",
-        {"calciphylaxis", "mineral_shown"},
+        {"calciphylaxis", "calcium_shown"},
     ),
-    "engines/rows.py": ("columns of assessments.parquet", {"calciphylaxis", *COLUMNS}),
+    "engines/rows.py": ("columns of assessments.parquet", {"calciphylaxis", "calcium_shown", *COLUMNS}),
     "report/option_words.py": ("outcomes of studies, as the rows of the evidence name them", {"calcification", "pain"}),
     "report/cohort_folder.py": ("reads the columns of assessments.parquet", {"calciphylaxis_at_risk", "lesion_present"}),
     "report/cohort_patient.py": ("reads the columns of assessments.parquet", {"calciphylaxis_at_risk"}),
