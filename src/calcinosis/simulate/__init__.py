@@ -1,5 +1,5 @@
 """Made-up populations for load and recovery tests, never for claims about medical accuracy."""
 
-#R
+from calcinosis.simulate.run import FORMATS, Simulated, simulate
 
 __all__ = ["FORMATS", "Simulated", "simulate"]
