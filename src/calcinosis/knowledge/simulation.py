@@ -110,7 +110,6 @@ class Measured(Closed):
     label: str
     concept: str | None = None
     unit: str
-    molar_mass: float | None = Field(None, description="only of a quantity that is no concept")
     from_interval: bool = Field(False, description="mean and sd of the knowledge's adult interval: its middle and a quarter of its width")
     mean: Figure | None = None
     sd: Figure | None = None

@@ -104,7 +104,8 @@ def _bad_test(knowledge: Knowledge, known: dict[str, set[str]], seen: Sequence[s
     for shift in test.shifts:
         yield from _bad_traits(test.key, shift, seen)
         yield from _bad_figures(knowledge, test.key, shift)
-    lab = knowledge.concepts[test.concept].lab if test.concept in knowledge.concepts else Lab(unit=test.unit, molar_mass=test.molar_mass)
+    concept = knowledge.concepts.get(test.concept or "")
+    lab = concept.lab if concept else Lab(unit=test.unit, molar_mass=None, valence=None)
     if lab is None or lab.unit is None:
         yield f"{test.key}: {test.concept} has no canonical unit"
         return
@@ -119,7 +120,7 @@ def _bad_test(knowledge: Knowledge, known: dict[str, set[str]], seen: Sequence[s
         if converts != good:
             yield f"{test.key}: unit {unit!r} {'converts' if converts else 'does not convert'}"
     shares = sum(figure_value(knowledge, spelling.share) for spelling in test.spellings)
-    if abs(shares - 1) > 1e-9:  # noqa: PLR2004 - rounding
+    if abs(shares - 1) > 1e-9:
         yield f"{test.key}: the shares of the spellings add up to {shares:g}"
 
 
@@ -127,7 +128,8 @@ def adult_interval(lab: Lab) -> tuple[float, float] | None:
     """Limits of the interval for adults of either sex, in the canonical unit."""
     adult = 18.0
     for interval in lab.intervals:
-        if interval.age_from_years <= adult < interval.age_below_years and interval.low is not None and interval.high is not None and lab.unit:
+        for_adults = interval.age_from_years <= adult < interval.age_below_years
+        if for_adults and interval.low is not None and interval.high is not None and lab.unit:
             factor = conversion_factor(interval.unit, lab.unit, lab.molar_mass, lab.valence)
             return interval.low * factor, interval.high * factor
     return None

@@ -57,4 +57,6 @@ def _schema(columns: str) -> pa.Schema:
 
 
 SCHEMAS: Final[dict[str, pa.Schema]] = {table: _schema(columns) for table, columns in _TABLES.items()}
-EVENT_TABLES: Final = {"condition": "condition_occurrence", "drug": "drug_exposure", "procedure": "procedure_occurrence", "lab": "measurement"}
+EVENT_TABLES: Final = {
+    "condition": "condition_occurrence", "drug": "drug_exposure", "procedure": "procedure_occurrence", "lab": "measurement",
+}  # fmt: skip

@@ -74,7 +74,8 @@ class FhirWriter:
             stop = course_end(pl.col("time")).dt.strftime('","dispenseRequest":{"validityPeriod":{"end":"%Y-%m-%d"}}}')
             end = [pl.when("ended").then(stop).otherwise(pl.lit('"}'))]
         pieces = [
-            pl.lit(f'{{"resourceType":"{resource}","id":"s'), pl.col("row"), pl.lit('","subject":{"reference":"Patient/'), pl.col("subject"),
+            pl.lit(f'{{"resourceType":"{resource}","id":"s'), pl.col("row"),
+            pl.lit('","subject":{"reference":"Patient/'), pl.col("subject"),
             body, pl.col("stamp"), *(pl.lit(piece) if isinstance(piece, str) else piece for piece in end),
         ]  # fmt: skip
         return pl.concat_str(pieces)
@@ -112,6 +113,7 @@ def _coded(payload: Payload) -> dict[str, Any]:
 def _body(payload: Payload, *, ended: bool) -> str:
     """From the end of the subject's id to the opening quote of the date."""
     code = _coded(payload)
+    fields: dict[str, Any]
     match payload.kind:
         case "condition":
             status = {"affirmed": "confirmed", "negated": "refuted", "uncertain": "provisional"}[payload.certainty]

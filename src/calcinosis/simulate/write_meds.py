@@ -9,6 +9,7 @@ import orjson
 import polars as pl
 
 from calcinosis.simulate.plan import Payload, Plan
+from calcinosis.simulate.population import Ints
 from calcinosis.simulate.statements import Block
 
 _PREFIX = {"condition": "DIAGNOSIS", "drug": "MEDICATION", "procedure": "PROCEDURE", "lab": "LAB", "report": "REPORT", "note": "NOTE"}
@@ -63,10 +64,10 @@ class MedsWriter:
         self.rows += len(table)
 
     def close(self) -> None:
-        rows = {code: ([], code.replace("//", " ")) for code in (_BIRTH, _DEATH, _VISIT, *_GENDERS)}
+        rows: dict[str, tuple[list[str], str]] = {code: ([], code.replace("//", " ")) for code in (_BIRTH, _DEATH, _VISIT, *_GENDERS)}
         for payload in self._plan.payloads:
             parents = [f"{payload.system}/{payload.code}"] if payload.code else []
-            rows.setdefault(meds_code(payload), (parents, payload.label))  # type: ignore[arg-type]
+            rows.setdefault(meds_code(payload), (parents, payload.label))
         codes = pl.DataFrame(
             {
                 "code": list(rows), "description": [label for _, label in rows.values()],
@@ -84,5 +85,5 @@ class MedsWriter:
         (metadata / "dataset.json").write_bytes(orjson.dumps(description, option=orjson.OPT_INDENT_2))
 
 
-def _days(days: object) -> pl.Series:
+def _days(days: Ints) -> pl.Series:
     return pl.Series(days).cast(pl.Int32).cast(pl.Date).cast(pl.Datetime("us"))

@@ -153,6 +153,7 @@ class OmopWriter:
         }  # fmt: skip
         for table, rows in tables.items():
             schema = SCHEMAS[table]
-            self._writers[table].write_table(pa.table([pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), schema, strict=True)], schema=schema))
+            arrays = [pa.array(column, each.type) for column, each in zip(zip(*rows, strict=True), schema, strict=True)]
+            self._writers[table].write_table(pa.table(arrays, schema=schema))
         for writer in self._writers.values():
             writer.close()
