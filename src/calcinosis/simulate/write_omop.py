@@ -52,7 +52,11 @@ class OmopWriter:
         self._next = dict.fromkeys((*EVENT_TABLES.values(), "note", "visit_occurrence"), 1)
         self.rows = 0
         for table in SCHEMAS:
-            self._writers[table] = pq.ParquetWriter(folder / f"{table}.parquet", SCHEMAS[table], compression="zstd")
+            words = [each.name for each in SCHEMAS[table] if each.type == "string" or each.name.endswith("concept_id")]
+            # ids and values repeat too seldom for a dictionary to pay
+            self._writers[table] = pq.ParquetWriter(
+                folder / f"{table}.parquet", SCHEMAS[table], compression="snappy", use_dictionary=words
+            )
 
     def write(self, block: Block) -> None:
         first_visit = self._next["visit_occurrence"]
