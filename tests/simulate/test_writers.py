@@ -74,6 +74,17 @@ def test_fhir_screens_without_rejects_other_than_the_units_put_in(made: dict[str
     assert rejects.height == pl.read_parquet(made["fhir"].truth)["unknown_units"].sum() > 0
 
 
+def test_fhir_and_omop_give_every_patient_the_same_assessment(made: dict[str, Simulated], tmp_path: Path) -> None:
+    answers = []
+    for each in ("fhir", "omop"):
+        cohort = screen(made[each].folder, tmp_path / each)
+        assert cohort.summary.records_rejected == 0
+        table = pl.read_parquet(cohort.folder / "assessments.parquet")
+        answers.append(table.with_columns(pl.col("subject_id").str.split("/").list.last()).sort("subject_id").drop("age_years"))
+    assert answers[0]["leading"].is_not_null().any()
+    assert answers[0].equals(answers[1])
+
+
 def test_omop_has_the_columns_of_the_cdm_and_its_ids_resolve(made: dict[str, Simulated]) -> None:
     folder = made["omop"].folder
     tables = {name: pl.read_parquet(folder / f"{name}.parquet") for name in SCHEMAS}
