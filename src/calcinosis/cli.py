@@ -225,6 +225,30 @@ def convert(
 
 
 @app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder for the records, truth.parquet and a README; made if absent.")],
+    patients: Annotated[int, typer.Option(min=1, help="How many patients.")] = 1000,
+    data_format: Annotated[str, typer.Option("--format", help="fhir, omop or meds.")] = "fhir",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
+) -> None:
+    """Make up a population for load and recovery tests; never evidence of medical accuracy."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from calcinosis.simulate import simulate as run
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task("simulating", total=patients)
+        try:
+            made = run(patients, out, data_format=data_format, seed=seed, on_progress=lambda done: progress.update(task, completed=done))
+        except (ValueError, OSError) as error:
+            raise _fail(str(error)) from None
+    typer.echo(f"{made.patients} made-up patients, {made.rows} rows in {made.folder}; the truth is in {made.truth}")
+
+
+@app.command()
 def validate(
     folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with truth.csv and bundles/.")],
     html: Annotated[Path | None, typer.Option(help="Write the figures as a self-contained HTML page.")] = None,

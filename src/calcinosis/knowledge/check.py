@@ -33,6 +33,7 @@ from calcinosis.knowledge.model import (
     Statement,
     Suspected,
 )
+from calcinosis.knowledge.simulation_check import check_simulation
 from calcinosis.units import UnknownUnit, canonical_factor, conversion_factor
 
 SHIPPABLE_LICENCES = frozenset(
@@ -55,13 +56,14 @@ def check(folder: Path | None = None) -> list[Problem]:
     circles = list(_circles(knowledge))
     reach = [] if circles else _reach(knowledge)  # which walks the tree
     named = [*_sources(knowledge), *_references(knowledge), *_treatments(knowledge), *_entry_form(knowledge)]
-    return [*named, *_codes(knowledge), *_units(knowledge), *circles, *reach]
+    return [*named, *_codes(knowledge), *_units(knowledge), *check_simulation(knowledge), *circles, *reach]
 
 
 def _records(knowledge: Knowledge) -> Iterator[tuple[Closed, Origin]]:
     for table in (
         knowledge.concepts, knowledge.findings, knowledge.types, knowledge.diseases, knowledge.mimics,
         knowledge.alarms, knowledge.tests, knowledge.forms, knowledge.settings, knowledge.treatments, knowledge.reviews,
+        knowledge.simulations,
     ):  # fmt: skip
         for key, record in table.items():
             yield record, knowledge.origins[type(record).__name__, key]

@@ -27,6 +27,7 @@ from calcinosis.knowledge.model import (
     Source,
     Test,
 )
+from calcinosis.knowledge.simulation import Simulation
 from calcinosis.knowledge.studies import Study
 from calcinosis.knowledge.treatments import CurrentDrugReview, Treatment
 
@@ -47,6 +48,7 @@ _LAYOUT: dict[str, tuple[type[BaseModel], str | None]] = {
     "forms.yaml": (ClinicalForm, "forms"),
     "form.yaml": (FormGroup, "groups"),
     "settings.yaml": (Setting, "settings"),
+    "simulation.yaml": (Simulation, None),
 }
 
 
@@ -102,6 +104,7 @@ class Knowledge:
     forms: Mapping[str, ClinicalForm]
     entry_form: Mapping[str, FormGroup]
     settings: Mapping[str, Setting]
+    simulations: Mapping[str, Simulation]
     origins: Mapping[tuple[str, str], Origin]
 
     @cached_property
@@ -193,6 +196,7 @@ def _load(content: Path) -> Knowledge:
         forms=tables["forms.yaml"],
         entry_form=tables["form.yaml"],
         settings=tables["settings.yaml"],
+        simulations=tables["simulation.yaml"],
         origins=origins,
     )
 
