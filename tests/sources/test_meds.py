@@ -324,3 +324,20 @@ def test_convert_accounts_for_what_it_read(tmp_path: Path) -> None:
     again = CliRunner().invoke(app, ["convert", str(source), "--out", str(tmp_path / "out")])
     assert again.exit_code == 2
     assert "is not empty" in again.output
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "concept"),
+    [
+        ("NOTE//Progress note", "Livedo racemosa of both thighs.", "livedo_racemosa"),
+        ("REPORT//Radiograph of the hand", "Calcification of the soft tissue.", "imaging_calcification"),
+        ("REPORT//Skin biopsy, pathology", "Calcified small vessels.", "histology_vessel_calcification"),
+    ],
+)
+def test_the_text_of_a_document_is_read(code: str, text: str, concept: str) -> None:
+    readers = make_readers()
+    rows = pl.DataFrame({"subject_id": [1], "time": [datetime(2020, 1, 1)], "code": [code], "text_value": [text]})
+    none = pl.DataFrame(schema={"code": pl.String, "description": pl.String, "parent_codes": pl.List(pl.String)})
+    batch = MedsMapper(readers.index, readers.text, none).batch(rows)
+    assert concept in batch.events["concept"].to_list()
+    assert (batch.records_read, batch.records_used) == (1, 1)

@@ -13,6 +13,7 @@ from typing import Final
 
 from calcinosis.knowledge.model import Context
 from calcinosis.sources.coding import ConceptIndex, system_name
+from calcinosis.sources.fhir_events import study_context
 from calcinosis.sources.fhir_values import Coded
 
 BIRTH: Final = "MEDS_BIRTH"
@@ -27,6 +28,7 @@ _HEADS: Final = {
     "device": Context.DEVICE,
     "allergy": Context.ALLERGY,
 }
+_WRITTEN: Final = frozenset({"note", "notes", "document", "report"})  # whose text_value is the text of a document
 _SYSTEMS: Final = {  # where a code stands whose system holds one kind of thing only
     "LOINC": Context.OBSERVATION, "RXNORM": Context.DRUG, "NDC": Context.DRUG, "ATC": Context.DRUG, "ICD10PCS": Context.PROCEDURE,
     "ICD9Proc": Context.PROCEDURE,
@@ -55,6 +57,7 @@ class MedsCode:
         context: where in a record it would stand; None when nothing tells.
         ended: the row says that a course of treatment is over.
         silent: why a row of this code says nothing about the patient ("not given"), else None.
+        name: of a document, whose words stand in the row.
     """
 
     code: str
@@ -63,6 +66,7 @@ class MedsCode:
     unit: str | None = None
     ended: bool = False
     silent: str | None = None
+    name: str | None = None
 
 
 def sex_of(code: str) -> str | None:
@@ -80,6 +84,8 @@ def take_apart(code: str, description: str | None, above: tuple[str, ...], index
     parents = tuple(pair for parent in above if (pair := split_system(parent)))
     head, *rest = code.split("//")
     context = _HEADS.get(head.strip().lower())
+    if head.strip().lower() in _WRITTEN:
+        return _document(code, description, rest)
     if context is None:
         return _bare(code, description, parents, index)
     step = rest.pop(0).lower() if len(rest) > 1 and rest[0].lower() in _STEPS else ""
@@ -103,6 +109,12 @@ def take_apart(code: str, description: str | None, above: tuple[str, ...], index
     codings = (*parents, *((own,) if own else ()), (NATIVE, code))
     words = description if _told(description) else name
     return MedsCode(code, Coded(tuple((system, each, None) for system, each in codings), words), context, unit, ended, silent)
+
+
+def _document(code: str, description: str | None, rest: list[str]) -> MedsCode:
+    """A note, or the report of a study by its name; what it says stands in the row."""
+    name = _told(description) or (_told(rest[-1]) if rest else None)
+    return MedsCode(code, Coded((), None), study_context(name or "") or Context.NOTE, name=name)
 
 
 def split_system(code: str) -> tuple[str, str] | None:

@@ -37,6 +37,7 @@ _RESOURCE: Final = {
     Context.CONDITION: "Condition", Context.OBSERVATION: "Observation", Context.DRUG: "MedicationStatement",
     Context.PROCEDURE: "Procedure", Context.DEVICE: "Device", Context.ALLERGY: "AllergyIntolerance", Context.NOTE: "DocumentReference",
 }  # fmt: skip
+_STUDIES: Final = (Context.IMAGING, Context.HISTOLOGY)
 _SAYING: Final = ("code", "text_value", "has_number", "flag", "range_low", "range_high")
 _REDACTED: Final = r"^[_\s]*$"  # MIMIC writes ___ where a text was removed
 _EARLIEST: Final = pl.datetime(1850, 1, 1, time_unit="us")
@@ -94,7 +95,7 @@ class MedsMapper:
             return CodeMeaning(parts, "all", sex)
         if parts.silent:
             return CodeMeaning(parts, "none")
-        if parts.context is Context.NOTE:
+        if parts.context in (Context.NOTE, *_STUDIES):
             return CodeMeaning(parts, "text" if parts.coded.text is None else "all")
         meaning = Meaning()
         if parts.context is not None and self._fhir.read.coded(parts.coded, parts.context, meaning):
@@ -213,6 +214,8 @@ class MedsMapper:
             return Meaning(outcome="ignored")
         if parts.context is Context.NOTE:
             return self._fhir("DocumentReference", {"description": parts.coded.text or text})
+        if parts.context in _STUDIES:
+            return self._fhir("DiagnosticReport", {"code": {"text": parts.name}, "category": [{"text": parts.name}], "conclusion": text})
         coded = {
             "coding": [{"system": system, "code": each, "display": None} for system, each, _ in parts.coded.codings],
             "text": parts.coded.text,
