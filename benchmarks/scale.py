@@ -105,12 +105,12 @@ def in_a_process(mode: str, kind: str, folder: Path) -> dict[str, Any]:
 
 
 def population(cache: Path, kind: str, patients: int) -> Path:
-    folder = cache / f"{kind}-{patients}"
+    folder = cache / f"{kind}-{patients}"  # holds the records in a folder named after the format
     if not (cache / f"{kind}-{patients}.complete").exists():
         command = [sys.executable, "-m", "calcinosis.cli", "simulate", "--patients", str(patients), "--format", kind, "--seed", "7"]
         subprocess.run([*command, "--out", str(folder)], check=True)
         (cache / f"{kind}-{patients}.complete").touch()
-    return folder
+    return folder / kind
 
 
 def measure(cache: Path, kind: str, patients: int, engines: list[str], repeat: int) -> list[dict[str, Any]]:

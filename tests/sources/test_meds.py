@@ -341,3 +341,10 @@ def test_the_text_of_a_document_is_read(code: str, text: str, concept: str) -> N
     batch = MedsMapper(readers.index, readers.text, none).batch(rows)
     assert concept in batch.events["concept"].to_list()
     assert (batch.records_read, batch.records_used) == (1, 1)
+
+
+def test_a_folder_around_a_dataset_is_read_with_its_metadata(tmp_path: Path) -> None:
+    inside = tmp_path / "export" / "dataset"
+    write_meds(read_batches([CASES / "b090.json"], make_readers()), inside, make_readers().knowledge.concepts, name="one")
+    around = pl.concat([batch.events for batch in read_batches([tmp_path / "export"], make_readers())])
+    assert_frame_equal(around, pl.concat([batch.events for batch in read_batches([inside], make_readers())]))

@@ -39,10 +39,19 @@ def is_meds(path: Path) -> bool:
         return (path / "metadata" / "codes.parquet").is_file() or (path / "metadata" / "dataset.json").is_file()
 
 
+def root_of(path: Path) -> Path:
+    """The dataset itself where a folder holds one among other things: without its metadata no code would be understood."""
+    if path.is_dir() and not (path / "data").is_dir() and not (path / "metadata").is_dir():
+        inside = [each.parent.parent for each in path.glob("*/metadata/codes.parquet")]
+        return inside[0] if len(inside) == 1 else path
+    return path
+
+
 def shards_of(path: Path) -> list[Path]:
     """The data files of a dataset root, of a folder of shards, or the file itself."""
     if path.is_file():
         return [path] if path.suffix == ".parquet" else []
+    path = root_of(path)
     data = path / "data" if (path / "data").is_dir() else path
     return [each for each in sorted(data.rglob("*.parquet")) if "metadata" not in each.relative_to(data).parts[:-1]]
 
@@ -233,6 +242,7 @@ def _parts(subjects: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def metadata_file(path: Path, name: str) -> Path | None:
     """A file of the metadata, beside the data or one folder up when only data/ was named."""
+    path = root_of(path)
     for root in (path, path.parent, path.parent.parent):
         if (root / "metadata" / name).is_file():
             return root / "metadata" / name
