@@ -11,6 +11,7 @@ import os
 import pickle
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -87,6 +88,9 @@ def spark_session(master: str | None = None) -> Iterator[SparkSession]:
     builder = builder.config("spark.log.level", "ERROR").config("spark.ui.showConsoleProgress", "false")
     if master is not None:
         builder = builder.master(master)
+    configured = "SPARK_HOME" in os.environ or "SPARK_CONF_DIR" in os.environ
+    if (master or ("" if configured else "local")).startswith("local"):  # workers on this machine: this Python, not the first of the path
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     try:
         session = builder.getOrCreate()
     except (PySparkException, OSError) as error:
