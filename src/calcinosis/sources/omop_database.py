@@ -192,11 +192,10 @@ def _parquet(path: Path) -> str:
 
 def _csv(path: Path) -> str:
     """A CSV as its first line shows it; nothing is guessed from the rows. Athena's tab-separated files know no quotes."""
-    opened = gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix.lower() == ".gz" else path.open(encoding="utf-8-sig")
     try:
-        with opened as stream:
-            header = stream.readline().rstrip("\r\n")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
+            header = stream.readline().decode("utf-8-sig", "replace").rstrip("\r\n")
+    except (OSError, EOFError) as error:
         raise ValueError(f"{path}:1: cannot be read: {error}") from None
     delimiter = max("\t,;|", key=header.count)
     quote = "" if delimiter == "\t" and not header.startswith('"') else '"'

@@ -21,14 +21,15 @@ Pair = tuple[int | None, int | None, str | None]  # concept, source concept, and
 
 @dataclass
 class _Uses:
-    """What a table uses: rows by (concept, source concept), and the concepts of values, units and kinds of notes."""
+    """What a table uses: rows by (concept, source concept), and the concepts of its values and units."""
 
     rows: Counter[tuple[int | None, int | None]] = field(default_factory=Counter)
-    told: set[int] = field(default_factory=set)
+    values: set[int] = field(default_factory=set)
+    units: set[int] = field(default_factory=set)
 
     @property
     def concepts(self) -> set[int]:
-        return {number for pair in self.rows for number in pair if number} | self.told
+        return {number for pair in self.rows for number in pair if number} | self.values | self.units
 
 
 @dataclass(frozen=True)
@@ -90,25 +91,32 @@ def select(cdm: Cdm, index: ConceptIndex, reader: TextReader) -> Selection:
         unknown = {pair for pair in each.rows if (*pair, None) not in known}
         words = _Words(cdm, table, {number for pair in unknown for number in pair if number})
         counts[name] = {**known, **(words.counts() if unknown else {})}
-        queries[name] = _query(cdm, table, _Kept.of(p for p in counts[name] if mapper.meaning(table, _said(p)).drafts), words)
+        kept = _Kept.of(
+            (pair for pair in counts[name] if mapper.meaning(table, _said(pair)).drafts),
+            (value for value in each.values if mapper.meaning(table, {"source_value": "?", "value_concept_id": value}).drafts),
+        )
+        queries[name] = _query(cdm, table, kept, words)
     return Selection(mapper, queries, counts, counted)
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """The pairs whose rows are fetched: all that share a concept with one that matters, so that the condition stays short."""
+    """Whose rows are fetched: all that share a concept with a pair that matters, so that the condition stays short; a value that says
+    something whatever was asked ("history of event" = scleroderma)."""
 
     concepts: frozenset[int]
     sources: frozenset[int]
     texts: frozenset[str]
+    values: frozenset[int]
 
     @classmethod
-    def of(cls, pairs: Iterable[Pair]) -> _Kept:
+    def of(cls, pairs: Iterable[Pair], values: Iterable[int]) -> _Kept:
         listed = list(pairs)
         return cls(
             frozenset(concept for concept, _, text in listed if concept and not text),
             frozenset(source for concept, source, text in listed if source and not concept and not text),
             frozenset(text for _, _, text in listed if text),
+            frozenset(values),
         )
 
 
@@ -143,7 +151,8 @@ def _uses(cdm: Cdm, table: Table) -> _Uses:
     uses = _Uses()
     for concept, source, value, unit, n in cdm.rows(f"SELECT {listed}, count(*) FROM {{{table.name}}} GROUP BY 1, 2, 3, 4"):
         uses.rows[(concept, source)] += int(n)
-        uses.told |= {number for number in (value, unit) if number}
+        uses.values |= {value} - {None}
+        uses.units |= {unit} - {None}
     return uses
 
 
@@ -152,11 +161,8 @@ def _query(cdm: Cdm, table: Table, kept: _Kept, words: _Words) -> str:
     there, dialect = cdm.columns(table.name), cdm.dialect
     columns = columns_of(table, there, dialect)
     # the column itself and nothing round it, so that an index or the statistics of a file can be used
-    either = [
-        cdm.many(dialect.whole(there[column]), numbers)
-        for column, numbers in ((table.concept, kept.concepts), (table.source_concept, kept.sources))
-        if column in there and numbers
-    ]
+    wanted = ((table.concept, kept.concepts), (table.source_concept, kept.sources), (table.told.get("value_concept_id", ""), kept.values))
+    either = [cdm.many(dialect.whole(there[column]), numbers) for column, numbers in wanted if column in there and numbers]
     if kept.texts:
         listed = ", ".join("'" + text.replace("'", "''") + "'" for text in sorted(kept.texts))
         either.append(f"({words.condition()} AND {columns['source_value']} IN ({listed}))")
