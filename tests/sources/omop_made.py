@@ -16,6 +16,7 @@ from fhir_made import INDEX, READER
 from calcinosis.events import Batch
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.omop import read_omop
+from calcinosis.sources.text import TextReader
 
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
@@ -214,9 +215,9 @@ def write_csv(
 # --- reading -------------------------------------------------------------------------------------------
 
 
-def read_cdm(source: Path | str, index: ConceptIndex = INDEX) -> Batch:
+def read_cdm(source: Path | str, index: ConceptIndex = INDEX, reader: TextReader = READER) -> Batch:
     """As one batch."""
-    batches = list(read_omop(source, index, READER))
+    batches = list(read_omop(source, index, reader))
     names = ("records_read", "records_used", "records_ignored", "records_rejected")
     not_read = {what for batch in batches for what in batch.not_read}
     return Batch(

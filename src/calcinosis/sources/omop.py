@@ -94,9 +94,9 @@ def _stretches(cdm: Cdm, names: list[str]) -> list[tuple[int, int]]:
 
 def _rows(cdm: Cdm, name: str, first: int, last: int) -> pl.DataFrame:
     columns = PERSON if name == "person" else RAW
-    listed = ", ".join(f'"{column}"' for column in columns)
-    frame: pl.DataFrame = cdm.con.sql(f"SELECT {listed} FROM fetched_{name} WHERE bucket >= {first} AND bucket < {last}").pl()
-    return frame.cast(dict(columns.items()))
+    frame: pl.DataFrame = cdm.con.sql(f"SELECT * EXCLUDE (bucket) FROM fetched_{name} WHERE bucket >= {first} AND bucket < {last}").pl()
+    never = (pl.lit(None).alias(column) for column in columns if column not in frame.columns)
+    return frame.with_columns(never).select(pl.col(column).cast(dtype) for column, dtype in columns.items())
 
 
 def _close(batch: Batch, cdm: Cdm, selection: Selection) -> None:

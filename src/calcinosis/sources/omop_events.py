@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from calcinosis.events import PATIENT_SCHEMA, REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch
@@ -126,24 +127,28 @@ class OmopMapper:
     def _rows(self, table: Table, raw: pl.DataFrame, place: int, first: int, drafts: Drafts, account: _Account) -> tuple[pl.DataFrame, int]:
         """The rows of a table as ``ROWS``, numbered by what they mean from ``first`` on; null for nothing."""
         raw = _plain(account.usable(table, raw))
-        said = raw.select(SAID).unique(maintain_order=True).with_row_index("mid", offset=first)
-        counts = raw.group_by(SAID).len()
-        counted = said.join(counts, on=SAID, how="left", nulls_equal=True, maintain_order="left")
-        telling = []
-        for row in counted.iter_rows(named=True):
+        told = [name for name in SAID if raw[name].null_count() < raw.height]
+        said = raw.lazy().with_row_index("row").group_by(told or "concept_id", maintain_order=True).agg("row").collect()
+        lengths = said["row"].list.len().to_numpy()
+        told_by = np.empty(raw.height, dtype=np.int64)  # number of its saying, for every row
+        told_by[said["row"].explode().to_numpy()] = np.repeat(np.arange(said.height), lengths)
+        tells = np.zeros(said.height, dtype=bool)
+        for place_of, row in enumerate(said.select(told).iter_rows(named=True) if told else [{}] * said.height):
             meaning = self.meaning(table, row)
-            account.add_meaning(meaning, row["len"])
+            account.add_meaning(meaning, int(lengths[place_of]))
             if meaning.drafts:
-                telling.append(row["mid"])
-                drafts.add(row["mid"], meaning)
-        units = {number: self.vocabulary.unit(number) for number in said["unit_concept_id"].unique().drop_nulls().to_list()}
+                tells[place_of] = True
+                drafts.add(first + place_of, meaning)
+        told_rows = tells[told_by]
+        mid = pl.Series("mid", told_by + first).zip_with(pl.Series(told_rows), pl.Series([None], dtype=pl.Int64))
+        units = {number: self.vocabulary.unit(number) for number in raw["unit_concept_id"].unique().drop_nulls().to_list()}
         ucum = {number: unit for number, unit in units.items() if self.vocabulary.is_ucum(number)}
         unit_code, unit_name = (
             pl.col("unit_concept_id").replace_strict(known, default=None, return_dtype=pl.String) for known in (ucum, units)
         )
         latest = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=DAYS_AHEAD)
-        joined = raw.join(said, on=SAID, how="left", nulls_equal=True, maintain_order="left").with_columns(
-            mid=pl.when(pl.col("mid").is_in(telling)).then(pl.col("mid").cast(pl.Int64)),
+        joined = raw.with_columns(
+            mid,
             time=_believable("start", latest),
             end_time=_believable("end", latest),
             unit=pl.coalesce(unit_code, "unit_text", unit_name),
@@ -212,11 +217,11 @@ class _Account:
         nobody = pl.col("person_id").is_null()
         # of one person only: which other persons share a batch must not matter. Sorted, because a database gives rows in any order
         raw = raw.select(pl.col(name).cast(dtype) for name, dtype in RAW.items()).sort("person_id", "id", maintain_order=True)
-        keys = pl.struct("person_id", "id")
-        again = pl.col("id").is_not_null() & ~keys.is_first_distinct() if table.name != "death" else pl.lit(False)
-        if table.name != "death" and raw.select(keys.is_duplicated().any()).item():
+        as_before = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in ("person_id", "id")).fill_null(False)
+        again = as_before if table.name != "death" else pl.lit(False)
+        if raw.select(again.any()).item():
             raw = raw.sort("person_id", "id", *(name for name in RAW if name not in ("person_id", "id")))
-        marked = raw.with_columns(nobody=nobody, again=again & ~nobody)
+        marked = raw.with_columns(nobody=nobody, again=again)
         self._add(table.name, marked.filter("again"), "error", "duplicate_id", f"{table.id} occurs before")
         self._add(table.name, marked.filter("nobody"), "error", "no_subject", "no person_id")
         kept = marked.filter(~pl.col("nobody") & ~pl.col("again")).drop("nobody", "again")

@@ -51,12 +51,13 @@ class Selection:
         unmapped: Counter[tuple[str, str | None, str | None, str | None]] = Counter()
         for name, counts in self._counts.items():
             fetched: Counter[Pair] = Counter()
-            asked = f"SELECT concept_id, source_concept_id, source_value, count(*) FROM fetched_{name} GROUP BY ALL"
-            for concept, source, text, n in cdm.con.execute(asked).fetchall():
-                fetched[(concept, source, None if self.mapper.vocabulary.knows(concept, source) else text)] += n
-            if TABLES[name].name == "note":
-                ignored += sum(counts.values()) - sum(fetched.values())
+            if name == "note":  # those without a text
+                ignored += sum(counts.values()) - int(cdm.con.execute("SELECT count(*) FROM fetched_note").fetchall()[0][0])
                 continue
+            there = {str(row[0]) for row in cdm.con.execute(f"DESCRIBE fetched_{name}").fetchall()}
+            asked = ", ".join(c if c in there else "NULL" for c in ("concept_id", "source_concept_id", "source_value"))
+            for concept, source, text, n in cdm.con.execute(f"SELECT {asked}, count(*) FROM fetched_{name} GROUP BY ALL").fetchall():
+                fetched[(concept, source, text)] += n
             for pair, n in counts.items():
                 rest = n - fetched[pair]
                 ignored += rest
@@ -89,8 +90,8 @@ def select(cdm: Cdm, index: ConceptIndex, reader: TextReader) -> Selection:
         table = TABLES[name]
         known = {(*pair, None): n for pair, n in each.rows.items() if name == "note" or vocabulary.knows(*pair)}
         unknown = {pair for pair in each.rows if (*pair, None) not in known}
-        words = _Words(cdm, table, {number for pair in unknown for number in pair if number})
-        counts[name] = {**known, **(words.counts() if unknown else {})}
+        words = _Words(cdm, table, {number for pair in unknown for number in pair if number}, bool(unknown))
+        counts[name] = {**known, **(words.counts() if unknown and name != "note" else {})}
         kept = _Kept.of(
             (pair for pair in counts[name] if mapper.meaning(table, _said(pair)).drafts),
             (value for value in each.values if mapper.meaning(table, {"source_value": "?", "value_concept_id": value}).drafts),
@@ -127,6 +128,11 @@ class _Words:
     cdm: Cdm
     table: Table
     unknown: set[int]  # ids that the vocabulary does not hold
+    any: bool
+
+    def column(self, words: str) -> str:
+        """The words where they are read."""
+        return words if self.table.name == "note" else f"CASE WHEN {self.condition()} THEN {words} END" if self.any else "NULL"
 
     def condition(self) -> str:
         there, whole = self.cdm.columns(self.table.name), self.cdm.dialect.whole
@@ -168,4 +174,5 @@ def _query(cdm: Cdm, table: Table, kept: _Kept, words: _Words) -> str:
         either.append(f"({words.condition()} AND {columns['source_value']} IN ({listed}))")
     if columns["value_text"] != "NULL":
         either.append(f"({columns['value_text']}) IS NOT NULL")
+    columns = {**columns, "source_value": words.column(columns["source_value"])}
     return cdm.named(f"SELECT {projection(columns)} FROM {{{table.name}}} WHERE {' OR '.join(either) or 'false'}")

@@ -101,11 +101,8 @@ RAW: Final[dict[str, pl.DataType | type[pl.DataType]]] = {  # one shape for the 
     "source_concept_id": pl.Int64, "source_value": pl.String, "value_concept_id": pl.Int64, "value_text": pl.String,
     "unit_concept_id": pl.Int64, "unit_text": pl.String, "range_low": pl.Float64, "range_high": pl.Float64,
 }  # fmt: skip
-SAID: Final = (
-    "concept_id", "source_concept_id", "source_value", "value_concept_id", "value_text", "unit_concept_id", "unit_text", "range_low",
-    "range_high",
-)  # fmt: skip
-"""The columns of ``RAW`` that decide what a row means."""
+SAID: Final = ("concept_id", "source_concept_id", "source_value", "value_concept_id", "value_text", "range_low", "range_high")
+"""The columns of ``RAW`` that decide what a row means; its number and unit are the row's own."""
 
 
 class Dialect:
@@ -151,18 +148,15 @@ def columns_of(table: Table, there: Columns, dialect: Dialect) -> dict[str, str]
 
 
 def projection(expressions: Mapping[str, str]) -> str:
-    """The SELECT list that gives ``RAW``."""
-    return ", ".join(f"CAST({sql} AS {_SQL_TYPES[str(RAW[name])]}) AS {_quoted(name)}" for name, sql in expressions.items())
+    """The SELECT list that gives ``RAW``, without the columns that are always null."""
+    there = {name: sql for name, sql in expressions.items() if sql != "NULL"}
+    return ", ".join(f'CAST({sql} AS {_SQL_TYPES[str(RAW[name])]}) AS "{name}"' for name, sql in there.items())
 
 
 _SQL_TYPES: Final = {
     str(pl.Int64()): "BIGINT", str(pl.Float64()): "DOUBLE PRECISION", str(pl.String()): "VARCHAR", str(pl.Boolean()): "BOOLEAN",
     str(pl.Datetime("us")): "TIMESTAMP",
 }  # fmt: skip
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
 
 
 def _first(columns: Iterable[str], there: Columns, dialect: Dialect) -> str:
