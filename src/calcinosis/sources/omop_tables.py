@@ -133,7 +133,7 @@ def columns_of(table: Table, there: Columns, dialect: Dialect) -> dict[str, str]
         "bad_start": _bad(table.start, there, start),
         "bad_end": _bad(table.end, there, end),
         "number": dialect.cast(number, "DOUBLE PRECISION") if number else "NULL",
-        "bad_number": f"({number.sql} IS NOT NULL AND {dialect.cast(number, 'DOUBLE PRECISION')} IS NULL)" if number else "false",
+        "bad_number": f"({number.sql} IS NOT NULL AND {dialect.cast(number, 'DOUBLE PRECISION')} IS NULL)" if number else "NULL",
         "operator_id": dialect.whole(there[table.operator]) if table.operator and table.operator in there else "NULL",
     }
     for name, column in found.items():
@@ -161,10 +161,10 @@ _SQL_TYPES: Final = {
 
 def _first(columns: Iterable[str], there: Columns, dialect: Dialect) -> str:
     found = [dialect.cast(there[column], "TIMESTAMP") for column in columns if column in there]
-    return f"coalesce({', '.join(found)})" if found else "CAST(NULL AS TIMESTAMP)"
+    return f"coalesce({', '.join(found)})" if found else "NULL"
 
 
 def _bad(columns: Iterable[str], there: Columns, read: str) -> str:
     """Something stands there, and it is no date."""
     found = [f"{there[column].sql} IS NOT NULL" for column in columns if column in there]
-    return f"(({' OR '.join(found)}) AND {read} IS NULL)" if found else "false"
+    return f"(({' OR '.join(found)}) AND {read} IS NULL)" if found else "NULL"
