@@ -136,7 +136,7 @@ def cdm(
     }  # fmt: skip
     for name, rows in tables.items():
         key = {} if name in ("person", "death") or name.startswith("concept") else {f"{name}_id": None}
-        made[name] = [{**({k: place for k in key}), "person_id": 1, **row} for place, row in enumerate(rows, start=1)]
+        made[name] = [{**(dict.fromkeys(key, place)), "person_id": 1, **row} for place, row in enumerate(rows, start=1)]
     return made
 
 

@@ -12,7 +12,20 @@ import pytest
 from fhir_made import CODES, CONCEPTS, INDEX, READER, assert_accounted
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omop_made import cdm, comparable_cdm, condition, drug, events_of, measured, note, observed, read_cdm, write_csv, write_duckdb, write_parquet
+from omop_made import (
+    cdm,
+    comparable_cdm,
+    condition,
+    drug,
+    events_of,
+    measured,
+    note,
+    observed,
+    read_cdm,
+    write_csv,
+    write_duckdb,
+    write_parquet,
+)
 
 from calcinosis.sources import omop
 from calcinosis.sources.coding import ConceptIndex
@@ -137,7 +150,7 @@ def test_a_cdm_without_persons_lists_what_it_has(tmp_path: Path) -> None:
         read_cdm(write_parquet(tmp_path, tables))
 
 
-def test_without_relations_own_codes_still_count(read: Any, tmp_path: Path) -> None:
+def test_without_relations_own_codes_still_count(read: Any) -> None:
     assert concepts(read(condition_occurrence=[condition(m.SSC), condition(m.SSC_LUNG)])) == [("systemic_sclerosis", "affirmed")]
 
 

@@ -139,7 +139,7 @@ def test_a_sample_gives_the_same_events_and_answers(synthea: str, tmp_path: Path
     for name in ("assessments", "reasons", "treatment_reviews"):
         left, right = (pl.read_parquet(cohort.folder / f"{name}.parquet") for cohort in (from_files, from_server))
         by = [column for column in ("subject_id", "kind", "owner", "role", "order") if column in left.columns]
-        assert left.height and left.sort(by).equals(right.sort(by)) or left.height == right.height == 0, name
+        assert (left.height and left.sort(by).equals(right.sort(by))) or left.height == right.height == 0, name
     same = ("records_read", "records_used", "records_ignored", "records_rejected", "patients_assessed", "lab_coverage")
     summaries = [json.loads((cohort.folder / "summary.json").read_text()) for cohort in (from_files, from_server)]
     assert [summaries[0][key] for key in same] == [summaries[1][key] for key in same]

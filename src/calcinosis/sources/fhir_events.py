@@ -312,8 +312,12 @@ def _qualified(drafts: Iterable[Draft], effect: str | None) -> list[Draft]:
     return changed
 
 
-_RELATIVES: Final = re.compile(r"\b(?:famil(?:y|ial)|relatives?|FHx?|maternal|paternal|mother|father|sibling|brother|sister)\b", re.IGNORECASE)
-_DENIED: Final = re.compile(r"^\s*(?:no|denies|without)\b|\b(?:no (?:known |family )?history|absent|absence|ruled out|excluded)\b", re.IGNORECASE)
+_RELATIVES: Final = re.compile(
+    r"\b(?:famil(?:y|ial)|relatives?|FHx?|maternal|paternal|mother|father|sibling|brother|sister)\b", re.IGNORECASE
+)
+_DENIED: Final = re.compile(
+    r"^\s*(?:no|denies|without)\b|\b(?:no (?:known |family )?history|absent|absence|ruled out|excluded)\b", re.IGNORECASE
+)
 
 
 def _under(question: str, drafts: list[Draft]) -> list[Draft]:

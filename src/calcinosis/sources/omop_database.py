@@ -1,6 +1,6 @@
 """Where a CDM is kept: files that DuckDB reads, a DuckDB file, or a PostgreSQL server. All are opened read-only.
 
-A query names a table as ``{measurement}``; each kind of CDM puts its own name there. The relevant rows are copied into a database of our own.
+A query names a table as ``{measurement}``; each kind of CDM puts its own name there. Relevant rows are copied into a database of our own.
 """
 
 from __future__ import annotations
@@ -199,7 +199,8 @@ def _csv(path: Path) -> str:
         raise ValueError(f"{path}:1: cannot be read: {error}") from None
     delimiter = max("\t,;|", key=header.count)
     quote = "" if delimiter == "\t" and not header.startswith('"') else '"'
-    names = next(csv.reader([header], delimiter=delimiter, quotechar=quote or None, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE), [])
+    quoting: Any = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
+    names = next(csv.reader([header], delimiter=delimiter, **quoting), [])
     if not names or len({name.lower() for name in names}) < len(names):
         raise ValueError(f"{path}:1: the first line must name the columns, each once")
     columns = ", ".join(f"'{_text(name)}': 'VARCHAR'" for name in names)

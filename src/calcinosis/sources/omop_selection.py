@@ -88,7 +88,7 @@ def select(cdm: Cdm, index: ConceptIndex, reader: TextReader) -> Selection:
     counts: dict[str, Mapping[Pair, int]] = {}
     for name, each in uses.items():
         table = TABLES[name]
-        known = {(*pair, None): n for pair, n in each.rows.items() if name == "note" or vocabulary.knows(*pair)}
+        known: dict[Pair, int] = {(*pair, None): n for pair, n in each.rows.items() if name == "note" or vocabulary.knows(*pair)}
         unknown = {pair for pair in each.rows if (*pair, None) not in known}
         words = _Words(cdm, table, {number for pair in unknown for number in pair if number}, bool(unknown))
         counts[name] = {**known, **(words.counts() if unknown and name != "note" else {})}
