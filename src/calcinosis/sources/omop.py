@@ -15,7 +15,7 @@ import polars as pl
 
 from calcinosis.events import Batch
 from calcinosis.sources.coding import ConceptIndex
-from calcinosis.sources.omop_database import BUCKETS, Cdm, open_cdm, tables_in
+from calcinosis.sources.omop_database import BUCKETS, KeptCdm, open_cdm, tables_in
 from calcinosis.sources.omop_events import PERSON
 from calcinosis.sources.omop_selection import Selection, select
 from calcinosis.sources.omop_tables import RAW
@@ -74,7 +74,7 @@ def read_omop(
             yield batch
 
 
-def _stretches(cdm: Cdm, names: list[str]) -> list[tuple[int, int]]:
+def _stretches(cdm: KeptCdm, names: list[str]) -> list[tuple[int, int]]:
     """Buckets of persons, from and up to, that make batches of a good size; the last one ends with ``BUCKETS``."""
     events, persons = [0] * BUCKETS, [0] * BUCKETS
     for name in names:
@@ -92,16 +92,16 @@ def _stretches(cdm: Cdm, names: list[str]) -> list[tuple[int, int]]:
     return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
-def _rows(cdm: Cdm, name: str, first: int, last: int) -> pl.DataFrame:
+def _rows(cdm: KeptCdm, name: str, first: int, last: int) -> pl.DataFrame:
     columns = PERSON if name == "person" else RAW
     frame: pl.DataFrame = cdm.con.sql(f"SELECT * EXCLUDE (bucket) FROM fetched_{name} WHERE bucket >= {first} AND bucket < {last}").pl()
     never = (pl.lit(None).alias(column) for column in columns if column not in frame.columns)
     return frame.with_columns(never).select(pl.col(column).cast(dtype) for column, dtype in columns.items())
 
 
-def _close(batch: Batch, cdm: Cdm, selection: Selection) -> None:
+def _close(batch: Batch, cdm: KeptCdm, selection: Selection) -> None:
     """Add what was never fetched, and what the files themselves could not give."""
-    ignored, unmapped = selection.left(cdm)
+    ignored, unmapped = selection.left(cdm.fetched)
     rejects = cdm.rejects()
     batch.records_ignored += ignored
     batch.records_rejected += rejects.height

@@ -54,7 +54,6 @@ class Cdm(ABC):
     """A CDM that can be asked.
 
     Attributes:
-        con: a DuckDB database of our own, for the rows that were fetched.
         tables: the tables of ``KNOWN`` that are there.
         shown: what messages call it.
     """
@@ -62,10 +61,6 @@ class Cdm(ABC):
     dialect: Dialect
     tables: frozenset[str]
     shown: str
-
-    def __init__(self, folder: str, memory_limit: str | None) -> None:
-        self.con = duckdb.connect(str(Path(folder) / "rows.duckdb"), config={"temp_directory": folder})
-        self.con.execute(f"SET memory_limit = '{memory_limit or _MEMORY}'; SET preserve_insertion_order = false; SET TimeZone = 'UTC'")
 
     @abstractmethod
     def columns(self, table: str) -> Columns: ...
@@ -81,16 +76,9 @@ class Cdm(ABC):
     def file_of(self, table: str) -> str:
         """What ``source_file`` shows."""
 
-    @abstractmethod
-    def copy(self, name: str, query: str) -> None:
-        """Keep the rows of a query as a table of ``con``, sorted by the new column ``bucket`` of their persons."""
-
     def rejects(self) -> pl.DataFrame:
         """Rows that a file could not give (``REJECT_SCHEMA``)."""
         return pl.DataFrame(schema=REJECT_SCHEMA)
-
-    def close(self) -> None:
-        self.con.close()
 
     def named(self, sql: str) -> str:
         return _PLACE.sub(lambda match: self.place(match[1]), sql)
@@ -118,13 +106,38 @@ class Cdm(ABC):
         listed = ", ".join(f'{sql} AS "{name}"' for name, sql in parts.items())
         return self.named(f"SELECT {listed} FROM {{person}}")
 
+
+class KeptCdm(Cdm):
+    """A CDM whose relevant rows are copied.
+
+    Attributes:
+        con: a DuckDB database of our own, for the rows that were fetched.
+    """
+
+    def __init__(self, folder: str, memory_limit: str | None) -> None:
+        self.con = duckdb.connect(str(Path(folder) / "rows.duckdb"), config={"temp_directory": folder})
+        self.con.execute(f"SET memory_limit = '{memory_limit or _MEMORY}'; SET preserve_insertion_order = false; SET TimeZone = 'UTC'")
+
+    @abstractmethod
+    def copy(self, name: str, query: str) -> None:
+        """Keep the rows of a query as a table of ``con``, sorted by the new column ``bucket`` of their persons."""
+
+    def close(self) -> None:
+        self.con.close()
+
+    def fetched(self, name: str) -> list[tuple[Any, ...]]:
+        """The rows that were copied of a table: concept, source concept, the words read, how many."""
+        there = {str(row[0]) for row in self.con.execute(f"DESCRIBE fetched_{name}").fetchall()}
+        asked = ", ".join(column if column in there else "NULL" for column in ("concept_id", "source_concept_id", "source_value"))
+        return list(self.con.execute(f"SELECT {asked}, count(*) FROM fetched_{name} GROUP BY ALL").fetchall())
+
     def _keep(self, name: str, rows: str) -> None:
         """The hash keeps ids apart that share a step; whole patients are then neighbours, so that a batch reads a stretch of the table."""
         bucket = f"CAST(coalesce(hash(person_id) % {BUCKETS}, 0) AS USMALLINT)"
         self.con.execute(f"CREATE TABLE fetched_{name} AS SELECT *, {bucket} AS bucket FROM {rows} AS coming ORDER BY bucket")
 
 
-class LocalCdm(Cdm):
+class LocalCdm(KeptCdm):
     """Tables that DuckDB reads: files in a folder, or a database file."""
 
     def __init__(self, source: Path, folder: str, memory_limit: str | None) -> None:
@@ -210,7 +223,7 @@ def _csv(path: Path) -> str:
     )
 
 
-class PostgresCdm(Cdm):
+class PostgresCdm(KeptCdm):
     """Tables of a PostgreSQL server, read-only and as they are at the first query."""
 
     def __init__(self, address: str, folder: str, memory_limit: str | None) -> None:
@@ -265,7 +278,7 @@ class PostgresCdm(Cdm):
 
 
 @contextmanager
-def open_cdm(source: Path | str, folder: str, memory_limit: str | None = None) -> Iterator[Cdm]:
+def open_cdm(source: Path | str, folder: str, memory_limit: str | None = None) -> Iterator[KeptCdm]:
     """Open a CDM.
 
     Args:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -45,21 +46,23 @@ class Selection:
     _counts: Mapping[str, Mapping[Pair, int]]
     _counted: int
 
-    def left(self, cdm: Cdm) -> tuple[int, pl.DataFrame]:
-        """Once the rows are fetched: how many were not, because no rule reads what they say, and the codes of those that nobody knows."""
+    def left(self, fetched: Callable[[str], Iterable[tuple[Any, ...]]]) -> tuple[int, pl.DataFrame]:
+        """How many rows are not fetched, because no rule reads what they say, and the codes of those that nobody knows.
+
+        Args:
+            fetched: table -> the rows fetched of it (concept, source concept, the words read, how many).
+        """
         ignored = self._counted
         unmapped: Counter[tuple[str, str | None, str | None, str | None]] = Counter()
         for name, counts in self._counts.items():
-            fetched: Counter[Pair] = Counter()
+            there: Counter[Pair] = Counter()
+            for concept, source, text, n in fetched(name):
+                there[(concept, source, text)] += n
             if name == "note":  # those without a text
-                ignored += sum(counts.values()) - int(cdm.con.execute("SELECT count(*) FROM fetched_note").fetchall()[0][0])
+                ignored += sum(counts.values()) - sum(there.values())
                 continue
-            there = {str(row[0]) for row in cdm.con.execute(f"DESCRIBE fetched_{name}").fetchall()}
-            asked = ", ".join(c if c in there else "NULL" for c in ("concept_id", "source_concept_id", "source_value"))
-            for concept, source, text, n in cdm.con.execute(f"SELECT {asked}, count(*) FROM fetched_{name} GROUP BY ALL").fetchall():
-                fetched[(concept, source, text)] += n
             for pair, n in counts.items():
-                rest = n - fetched[pair]
+                rest = n - there[pair]
                 ignored += rest
                 for entry in self.mapper.meaning(TABLES[name], _said(pair)).unmapped if rest else ():
                     unmapped[entry] += rest

@@ -91,7 +91,7 @@ class Column:
 
 
 Columns = Mapping[str, Column]  # by lower-case name
-_WHOLE_TYPES: Final = frozenset({"tinyint", "smallint", "integer", "bigint"})
+_WHOLE_TYPES: Final = frozenset({"tinyint", "smallint", "int", "integer", "bigint"})
 
 _TEXTS: Final = ("source_value", "value_text", "unit_text")
 _WHOLE: Final = ("concept_id", "source_concept_id", "value_concept_id", "unit_concept_id")
