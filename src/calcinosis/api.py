@@ -24,6 +24,7 @@ from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir import read_fhir, read_resources
 from calcinosis.sources.meds import is_meds, read_meds
 from calcinosis.sources.omop import is_omop, read_omop
+from calcinosis.sources.omop_database import shown_address
 from calcinosis.sources.phenopacket import is_phenopacket, read_phenopacket, read_phenopackets
 from calcinosis.sources.text import TextReader
 
@@ -195,7 +196,7 @@ def screen(
         batches,
         Path(out),
         readers.knowledge,
-        source=", ".join(str(p) for p in paths),
+        source=", ".join(shown_address(p) for p in paths),
         as_of=as_of,
         closed_world=closed_world,
         on_patients=on_patients,

@@ -232,7 +232,8 @@ class FhirMapper:
                 drafts = [self._result(draft, fields, answer, words, flag) for draft in said.drafts]
             else:
                 drafts = self._findings(said.drafts, answer, words, value, flag)
-            drafts += [draft for draft in value.drafts if draft.concept not in {found.concept for found in said.drafts}]
+            named = [draft for draft in value.drafts if draft.concept not in {found.concept for found in said.drafts}]
+            drafts += _under(" ; ".join(coded.words), named)
         meaning.drafts = [*_placed(drafts, sites), *notes.drafts]
         return None
 
@@ -309,6 +310,22 @@ def _qualified(drafts: Iterable[Draft], effect: str | None) -> list[Draft]:
             certainty = "uncertain"
         changed.append(replace(draft, certainty=certainty))
     return changed
+
+
+_RELATIVES: Final = re.compile(
+    r"\b(?:famil(?:y|ial)|relatives?|FHx?|maternal|paternal|mother|father|sibling|brother|sister)\b", re.IGNORECASE
+)
+_DENIED: Final = re.compile(
+    r"^\s*(?:no|denies|without)\b|\b(?:no (?:known |family )?history|absent|absence|ruled out|excluded)\b", re.IGNORECASE
+)
+
+
+def _under(question: str, drafts: list[Draft]) -> list[Draft]:
+    """What a value names under its question: "family history of clinical finding = scleroderma" is no scleroderma of the patient's."""
+    relatives, denied = _RELATIVES.search(question) is not None, _DENIED.search(question) is not None
+    if relatives:  # a relative who does not have it says nothing
+        return [] if denied else [replace(draft, certainty="family", sites=()) for draft in drafts if draft.certainty != "negated"]
+    return _qualified(drafts, "negated" if denied else None)
 
 
 def _placed(drafts: Iterable[Draft], sites: tuple[str, ...]) -> list[Draft]:

@@ -11,12 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-import duckdb
 import polars as pl
 
 from calcinosis.events import Batch
 from calcinosis.sources.coding import ConceptIndex
-from calcinosis.sources.omop_database import Cdm, open_cdm, tables_in
+from calcinosis.sources.omop_database import BUCKETS, KeptCdm, open_cdm, tables_in
 from calcinosis.sources.omop_events import PERSON
 from calcinosis.sources.omop_selection import Selection, select
 from calcinosis.sources.omop_tables import RAW
@@ -26,7 +25,6 @@ __all__ = ["is_omop", "read_omop"]
 
 _EVENTS_PER_BATCH: Final = 125_000
 _PERSONS_PER_BATCH: Final = 50_000
-_MEMORY: Final = "1GB"
 _SERVERS: Final = ("postgresql://", "postgres://")
 
 _Progress = Callable[[int, int], None]
@@ -58,52 +56,55 @@ def read_omop(
         on_progress: called with (tables copied, tables in all).
 
     Raises:
-        ValueError: no table ``person``, no vocabulary, or a vocabulary that knows none of the concepts; the message says which.
+        ValueError: no table ``person``, no vocabulary, a vocabulary that knows none of the concepts, or a database or file that cannot be
+            read; the message says which.
     """
-    with TemporaryDirectory(prefix="calcinosis-") as folder, open_cdm(source, folder) as cdm:
+    with TemporaryDirectory(prefix="calcinosis-") as folder, open_cdm(source, folder, memory_limit) as cdm:
         selection = select(cdm, index, reader)
-        yield from _Copy(Path(folder), cdm, selection, memory_limit).batches(on_progress)
-
-
-class _Copy:
-    """The relevant rows in a database of our own, in as many parts as there will be batches."""
-
-    def __init__(self, folder: Path, cdm: Cdm, selection: Selection, memory_limit: str | None) -> None:
-        self._cdm, self._selection = cdm, selection
-        self._parts = max(1, -(-selection.expected // _EVENTS_PER_BATCH), -(-selection.persons // _PERSONS_PER_BATCH))
-        self._con = duckdb.connect(str(folder / "rows.duckdb"), config={"temp_directory": str(folder)})
-        self._con.execute(f"SET memory_limit = '{memory_limit or _MEMORY}'; SET preserve_insertion_order = false")
-
-    def batches(self, on_progress: _Progress | None) -> Iterator[Batch]:
-        wanted = {"person": self._selection.person, **self._selection.queries}
+        wanted = {"person": cdm.person_query(), **selection.queries}
         for done, (name, query) in enumerate(wanted.items()):
-            self._cdm.copy_into(self._con, name, f"SELECT *, abs(person_id) % {self._parts} AS part FROM ({query})")
+            cdm.copy(name, query)
             if on_progress:
                 on_progress(done + 1, len(wanted))
-        try:
-            for part in range(self._parts):
-                tables = {name: self._rows(name, part) for name in wanted}
-                batch = self._selection.mapper.batch(tables)
-                if part == self._parts - 1:
-                    self._close(batch)
-                yield batch
-        finally:
-            self._con.close()
+        stretches = _stretches(cdm, list(wanted))
+        for first, last in stretches:
+            batch = selection.mapper.batch({name: _rows(cdm, name, first, last) for name in wanted})
+            if last == BUCKETS:
+                _close(batch, cdm, selection)
+            yield batch
 
-    def _rows(self, name: str, part: int) -> pl.DataFrame:
-        columns = PERSON if name == "person" else RAW
-        without = " OR part IS NULL" if part == 0 else ""  # rows without a person are accounted for once
-        listed = ", ".join(f'"{column}"' for column in columns)
-        frame: pl.DataFrame = self._con.sql(f"SELECT {listed} FROM {name} WHERE part = {part}{without}").pl()
-        return frame.cast(dict(columns.items()))
 
-    def _close(self, batch: Batch) -> None:
-        """Add what was never fetched, and what the files themselves could not give."""
-        left = self._selection
-        batch.records_read += left.ignored
-        batch.records_ignored += left.ignored
-        batch.unmapped = pl.concat([batch.unmapped, left.unmapped])
-        rejects = self._cdm.rejects()
-        batch.records_read += rejects.height
-        batch.records_rejected += rejects.height
-        batch.rejects = pl.concat([batch.rejects, rejects])
+def _stretches(cdm: KeptCdm, names: list[str]) -> list[tuple[int, int]]:
+    """Buckets of persons, from and up to, that make batches of a good size; the last one ends with ``BUCKETS``."""
+    events, persons = [0] * BUCKETS, [0] * BUCKETS
+    for name in names:
+        counts = persons if name == "person" else events
+        for bucket, n in cdm.con.execute(f"SELECT bucket, count(*) FROM fetched_{name} GROUP BY bucket").fetchall():
+            counts[bucket] += n
+    ends, held = [], [0, 0]
+    for bucket in range(BUCKETS):
+        held = [held[0] + events[bucket], held[1] + persons[bucket]]
+        following = (events[bucket + 1], persons[bucket + 1]) if bucket + 1 < BUCKETS else (0, 0)
+        if held[0] + following[0] > _EVENTS_PER_BATCH or held[1] + following[1] > _PERSONS_PER_BATCH:
+            ends.append(bucket + 1)
+            held = [0, 0]
+    ends = [*(end for end in ends if end < BUCKETS), BUCKETS]
+    return list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def _rows(cdm: KeptCdm, name: str, first: int, last: int) -> pl.DataFrame:
+    columns = PERSON if name == "person" else RAW
+    frame: pl.DataFrame = cdm.con.sql(f"SELECT * EXCLUDE (bucket) FROM fetched_{name} WHERE bucket >= {first} AND bucket < {last}").pl()
+    never = (pl.lit(None).alias(column) for column in columns if column not in frame.columns)
+    return frame.with_columns(never).select(pl.col(column).cast(dtype) for column, dtype in columns.items())
+
+
+def _close(batch: Batch, cdm: KeptCdm, selection: Selection) -> None:
+    """Add what was never fetched, and what the files themselves could not give."""
+    ignored, unmapped = selection.left(cdm.fetched)
+    rejects = cdm.rejects()
+    batch.records_ignored += ignored
+    batch.records_rejected += rejects.height
+    batch.records_read += ignored + rejects.height
+    batch.unmapped = pl.concat([batch.unmapped, unmapped])
+    batch.rejects = pl.concat([batch.rejects, rejects])

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from calcinosis.events import PATIENT_SCHEMA, REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch
@@ -51,12 +52,15 @@ class OmopMapper:
     def meaning(self, table: Table, said: Mapping[str, Any]) -> Meaning:
         """The meaning of one distinct saying (``SAID``; what is left out is unknown)."""
         key = (table.name, *(said.get(name) for name in SAID))
-        if key not in self._known:
+        found = self._known.get(key)
+        if found is None:
+            kind, fields = self._resource(table, said)
+            found = self._mapper(kind, fields) if fields else Meaning(outcome="ignored", category="no_concept")
             if len(self._known) >= _KNOWN:
                 self._known.clear()
-            kind, fields = self._resource(table, said)
-            self._known[key] = self._mapper(kind, fields) if fields else Meaning(outcome="ignored", category="no_concept")
-        return self._known[key]
+            if table.name != "note":  # hardly a note comes twice, and a million of them would fill the memory
+                self._known[key] = found
+        return found
 
     def _resource(self, table: Table, said: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """The FHIR resource type and fields that say the same; no fields where nothing is said."""
@@ -122,25 +126,32 @@ class OmopMapper:
 
     def _rows(self, table: Table, raw: pl.DataFrame, place: int, first: int, drafts: Drafts, account: _Account) -> tuple[pl.DataFrame, int]:
         """The rows of a table as ``ROWS``, numbered by what they mean from ``first`` on; null for nothing."""
-        raw = account.usable(table, raw)
-        said = raw.select(SAID).unique(maintain_order=True).with_row_index("mid", offset=first)
-        counts = raw.group_by(SAID).len()
-        counted = said.join(counts, on=SAID, how="left", nulls_equal=True, maintain_order="left")
-        telling = []
-        for row in counted.iter_rows(named=True):
+        raw = _plain(account.usable(table, raw))
+        told = [name for name in SAID if raw[name].null_count() < raw.height]
+        said = raw.lazy().with_row_index("row").group_by(told or "concept_id", maintain_order=True).agg("row").collect()
+        lengths = said["row"].list.len().to_numpy()
+        told_by = np.empty(raw.height, dtype=np.int64)  # number of its saying, for every row
+        told_by[said["row"].explode().to_numpy()] = np.repeat(np.arange(said.height), lengths)
+        tells = np.zeros(said.height, dtype=bool)
+        for place_of, row in enumerate(said.select(told).iter_rows(named=True) if told else [{}] * said.height):
             meaning = self.meaning(table, row)
-            account.add_meaning(meaning, row["len"])
+            account.add_meaning(meaning, int(lengths[place_of]))
             if meaning.drafts:
-                telling.append(row["mid"])
-                drafts.add(row["mid"], meaning)
-        units = {number: self.vocabulary.code(number) for number in said["unit_concept_id"].unique().drop_nulls().to_list()}
-        unit_code = pl.col("unit_concept_id").replace_strict(units, default=None, return_dtype=pl.String)
+                tells[place_of] = True
+                drafts.add(first + place_of, meaning)
+        told_rows = tells[told_by]
+        mid = pl.Series("mid", told_by + first).zip_with(pl.Series(told_rows), pl.Series([None], dtype=pl.Int64))
+        units = {number: self.vocabulary.unit(number) for number in raw["unit_concept_id"].unique().drop_nulls().to_list()}
+        ucum = {number: unit for number, unit in units.items() if self.vocabulary.is_ucum(number)}
+        unit_code, unit_name = (
+            pl.col("unit_concept_id").replace_strict(known, default=None, return_dtype=pl.String) for known in (ucum, units)
+        )
         latest = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=DAYS_AHEAD)
-        joined = raw.join(said, on=SAID, how="left", nulls_equal=True, maintain_order="left").with_columns(
-            mid=pl.when(pl.col("mid").is_in(telling)).then(pl.col("mid").cast(pl.Int64)),
+        joined = raw.with_columns(
+            mid,
             time=_believable("start", latest),
             end_time=_believable("end", latest),
-            unit=pl.coalesce(unit_code, "unit_text"),
+            unit=pl.coalesce(unit_code, "unit_text", unit_name),
             comparator=pl.col("operator_id").replace_strict(OPERATORS, default=None, return_dtype=pl.String),
         )
         account.add_problems(table, joined)
@@ -156,8 +167,7 @@ class OmopMapper:
         """``PATIENT_SCHEMA`` of the persons, and of those that only other tables name."""
         text = pl.col("gender_text").str.strip_chars().str.to_lowercase()
         text = text.replace_strict(_GENDER_TEXTS, default=None, return_dtype=pl.String)
-        account.used += person.height
-        known = person.unique("person_id", keep="first", maintain_order=True).select(
+        known = account.persons(person).select(
             subject_id=pl.col("person_id").cast(pl.String),
             birth_date=_birth_date(),
             sex=pl.coalesce(pl.col("gender_concept_id").replace_strict(GENDERS, default=None, return_dtype=pl.String), text),
@@ -171,6 +181,12 @@ class OmopMapper:
             pl.lit(None, dtype=dtype).alias(name) for name, dtype in PATIENT_SCHEMA.items() if name != "subject_id"
         )
         return pl.concat([known, added.select(known.columns)]).select(list(PATIENT_SCHEMA)).sort("subject_id")
+
+
+def _plain(raw: pl.DataFrame) -> pl.DataFrame:
+    """Numbers that are none (NaN, infinity) are not read."""
+    finite = {name: pl.when(pl.col(name).is_finite()).then(name) for name in ("number", "range_low", "range_high")}
+    return raw.with_columns(bad_number=pl.col("bad_number") | ~pl.col("number").is_finite().fill_null(True), **finite)
 
 
 def _believable(name: str, latest: datetime) -> pl.Expr:
@@ -198,15 +214,29 @@ class _Account:
 
     def usable(self, table: Table, raw: pl.DataFrame) -> pl.DataFrame:
         """The rows without those of nobody and those whose key came before."""
-        raw = raw.select(pl.col(name).cast(dtype) for name, dtype in RAW.items())
         nobody = pl.col("person_id").is_null()
-        again = pl.col("id").is_not_null() & pl.col("id").is_duplicated() & ~pl.col("id").is_first_distinct()
-        marked = raw.with_columns(nobody=nobody, again=again & ~nobody)
-        if table.name != "death":
-            self._add(table, marked.filter("again"), "error", "duplicate_id", f"{table.id} occurs before")
-        self._add(table, marked.filter("nobody"), "error", "no_subject", "no person_id")
-        kept = marked.filter(~pl.col("nobody") & (~pl.col("again") | pl.lit(table.name == "death"))).drop("nobody", "again")
+        # of one person only: which other persons share a batch must not matter. Sorted, because a database gives rows in any order
+        raw = raw.select(pl.col(name).cast(dtype) for name, dtype in RAW.items()).sort("person_id", "id", maintain_order=True)
+        as_before = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in ("person_id", "id")).fill_null(False)
+        again = as_before if table.name != "death" else pl.lit(False)
+        if raw.select(again.any()).item():
+            raw = raw.sort("person_id", "id", *(name for name in RAW if name not in ("person_id", "id")))
+        marked = raw.with_columns(nobody=nobody, again=again)
+        self._add(table.name, marked.filter("again"), "error", "duplicate_id", f"{table.id} occurs before")
+        self._add(table.name, marked.filter("nobody"), "error", "no_subject", "no person_id")
+        kept = marked.filter(~pl.col("nobody") & ~pl.col("again")).drop("nobody", "again")
         self.rejected += raw.height - kept.height
+        return kept
+
+    def persons(self, person: pl.DataFrame) -> pl.DataFrame:
+        """The rows of persons without those of nobody and those that came before."""
+        ordered = person.rename({"person_id": "id"}).sort(pl.all())
+        nobody, again = pl.col("id").is_null(), ~pl.col("id").is_first_distinct()
+        self._add("person", ordered.filter(nobody), "error", "no_subject", "no person_id")
+        self._add("person", ordered.filter(~nobody & again), "error", "duplicate_id", "person_id occurs before")
+        kept = ordered.filter(~nobody & ~again).rename({"id": "person_id"})
+        self.used += kept.height
+        self.rejected += person.height - kept.height
         return kept
 
     def add_meaning(self, meaning: Meaning, rows: int) -> None:
@@ -224,8 +254,8 @@ class _Account:
     def add_problems(self, table: Table, rows: pl.DataFrame) -> None:
         for bad, read, what in (("bad_start", "time", "start"), ("bad_end", "end_time", "end")):
             wrong = rows.filter(pl.col(bad) | (pl.col(what).is_not_null() & pl.col(read).is_null()))
-            self._add(table, wrong, "warning", "impossible_date", f"{what} date: no date between 1850 and a year from now")
-        self._add(table, rows.filter("bad_number"), "warning", "wrong_type", f"{table.number}: not a number")
+            self._add(table.name, wrong, "warning", "impossible_date", f"{what} date: no date between 1850 and a year from now")
+        self._add(table.name, rows.filter("bad_number"), "warning", "wrong_type", f"{table.number}: not a number")
 
     def add_strangers(self, subjects: pl.Series) -> None:
         if len(subjects):
@@ -247,10 +277,10 @@ class _Account:
             not_read=dict(self._not_read),
         )
 
-    def _add(self, table: Table, rows: pl.DataFrame, level: str, category: str, reason: str) -> None:
+    def _add(self, table: str, rows: pl.DataFrame, level: str, category: str, reason: str) -> None:
         if rows.height:
-            named = rows.select(record=pl.concat_str(pl.lit(f"{table.name}/"), pl.col("id").cast(pl.String).fill_null("?")))
-            self._rejects.append(_rejects(named, self._files.get(table.name, table.name), level, category, reason))
+            named = rows.select(record=pl.concat_str(pl.lit(f"{table}/"), pl.col("id").cast(pl.String).fill_null("?")))
+            self._rejects.append(_rejects(named, self._files.get(table, table), level, category, reason))
 
 
 def _rejects(records: pl.DataFrame, file: str, level: str, category: str, reason: str) -> pl.DataFrame:

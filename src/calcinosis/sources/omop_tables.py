@@ -70,14 +70,28 @@ TABLES: Final[dict[str, Table]] = {
               ("note_datetime", "note_date"), told={"value_text": "note_text"}),
     )
 }  # fmt: skip
-COUNTED: Final = ("observation_period",)  # read by no rule; its rows are counted as ignored
+COUNTED: Final = ("observation_period",)  # read by no rule; counted as ignored, and so are eras beside exposures
 VOCABULARY: Final = ("concept", "concept_relationship", "concept_ancestor")
 
 # The standard concepts of the operator and gender domains (Athena; OMOP CDM 5.4, MEASUREMENT and PERSON).
 OPERATORS: Final[dict[int, str]] = {4171756: "<", 4171754: "<=", 4171755: ">=", 4172704: ">"}
 GENDERS: Final[dict[int, str]] = {8532: "female", 8507: "male"}
 
-Columns = Mapping[str, str]  # lower-case name of a column -> its name as the database spells it
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as the database spells it, and its type there."""
+
+    sql: str
+    type: str
+
+    @property
+    def is_whole(self) -> bool:
+        return self.type.lower() in _WHOLE_TYPES
+
+
+Columns = Mapping[str, Column]  # by lower-case name
+_WHOLE_TYPES: Final = frozenset({"tinyint", "smallint", "int", "integer", "bigint"})
 
 _TEXTS: Final = ("source_value", "value_text", "unit_text")
 _WHOLE: Final = ("concept_id", "source_concept_id", "value_concept_id", "unit_concept_id")
@@ -87,11 +101,8 @@ RAW: Final[dict[str, pl.DataType | type[pl.DataType]]] = {  # one shape for the 
     "source_concept_id": pl.Int64, "source_value": pl.String, "value_concept_id": pl.Int64, "value_text": pl.String,
     "unit_concept_id": pl.Int64, "unit_text": pl.String, "range_low": pl.Float64, "range_high": pl.Float64,
 }  # fmt: skip
-SAID: Final = (
-    "concept_id", "source_concept_id", "source_value", "value_concept_id", "value_text", "unit_concept_id", "unit_text", "range_low",
-    "range_high",
-)  # fmt: skip
-"""The columns of ``RAW`` that decide what a row means."""
+SAID: Final = ("concept_id", "source_concept_id", "source_value", "value_concept_id", "value_text", "range_low", "range_high")
+"""The columns of ``RAW`` that decide what a row means; its number and unit are the row's own."""
 
 
 class Dialect:
@@ -99,21 +110,20 @@ class Dialect:
 
     def __init__(self, *, tries: bool) -> None:
         self._cast = "TRY_CAST" if tries else "CAST"  # a CSV holds texts, and a text may be no number; a server's columns have types
-        self._tries = tries
 
-    def cast(self, column: str, kind: str) -> str:
-        return f"{self._cast}({column} AS {kind})"
+    def cast(self, column: Column, kind: str) -> str:
+        return f"{self._cast}({column.sql} AS {kind})"
 
-    def whole(self, column: str) -> str:
-        """An id: some exports write 7.0."""
-        return f"CAST({self.cast(column, 'DOUBLE PRECISION')} AS BIGINT)" if self._tries else f"CAST({column} AS BIGINT)"
+    def whole(self, column: Column) -> str:
+        """An id: some exports keep it as a float or write 7.0."""
+        return column.sql if column.is_whole else self.cast(column, "BIGINT")
 
 
 def columns_of(table: Table, there: Columns, dialect: Dialect) -> dict[str, str]:
     """``RAW`` name -> SQL expression; what a table or an older CDM lacks is NULL."""
     told = {**table.told, "concept_id": table.concept, "source_concept_id": table.source_concept, "source_value": table.source_value}
     found = {name: there[column] for name, column in told.items() if column in there}
-    start, end = (_first(columns, there, dialect) for columns in (table.start, table.end))
+    start, end = _first(table.start, there, dialect), _first(table.end, there, dialect)
     number = there.get(table.number or "")
     written = {
         "id": dialect.whole(there[table.id]) if table.id in there else "NULL",
@@ -123,23 +133,24 @@ def columns_of(table: Table, there: Columns, dialect: Dialect) -> dict[str, str]
         "bad_start": _bad(table.start, there, start),
         "bad_end": _bad(table.end, there, end),
         "number": dialect.cast(number, "DOUBLE PRECISION") if number else "NULL",
-        "bad_number": f"({number} IS NOT NULL AND {dialect.cast(number, 'DOUBLE PRECISION')} IS NULL)" if number else "false",
+        "bad_number": f"({number.sql} IS NOT NULL AND {dialect.cast(number, 'DOUBLE PRECISION')} IS NULL)" if number else "NULL",
         "operator_id": dialect.whole(there[table.operator]) if table.operator and table.operator in there else "NULL",
     }
     for name, column in found.items():
         written[name] = (
             f"nullif({dialect.whole(column)}, 0)" if name in _WHOLE
-            else f"nullif(trim(CAST({column} AS VARCHAR)), '')" if name in _TEXTS
+            else f"nullif(trim(CAST({column.sql} AS VARCHAR)), '')" if name in _TEXTS
             else dialect.cast(column, "DOUBLE PRECISION")
         )  # fmt: skip
     if number and "value_text" in written:  # a number is often written as text beside it
-        written["value_text"] = f"CASE WHEN {number} IS NULL THEN {written['value_text']} END"
+        written["value_text"] = f"CASE WHEN {number.sql} IS NULL THEN {written['value_text']} END"
     return {name: written.get(name, "NULL") for name in RAW}
 
 
 def projection(expressions: Mapping[str, str]) -> str:
-    """The SELECT list that gives ``RAW``."""
-    return ", ".join(f"CAST({sql} AS {_SQL_TYPES[str(RAW[name])]}) AS {_quoted(name)}" for name, sql in expressions.items())
+    """The SELECT list that gives ``RAW``, without the columns that are always null."""
+    there = {name: sql for name, sql in expressions.items() if sql != "NULL"}
+    return ", ".join(f'CAST({sql} AS {_SQL_TYPES[str(RAW[name])]}) AS "{name}"' for name, sql in there.items())
 
 
 _SQL_TYPES: Final = {
@@ -148,16 +159,12 @@ _SQL_TYPES: Final = {
 }  # fmt: skip
 
 
-def _quoted(name: str) -> str:
-    return f'"{name}"'
-
-
 def _first(columns: Iterable[str], there: Columns, dialect: Dialect) -> str:
     found = [dialect.cast(there[column], "TIMESTAMP") for column in columns if column in there]
-    return f"coalesce({', '.join(found)})" if found else "CAST(NULL AS TIMESTAMP)"
+    return f"coalesce({', '.join(found)})" if found else "NULL"
 
 
 def _bad(columns: Iterable[str], there: Columns, read: str) -> str:
     """Something stands there, and it is no date."""
-    found = [f"{there[column]} IS NOT NULL" for column in columns if column in there]
-    return f"(({' OR '.join(found)}) AND {read} IS NULL)" if found else "false"
+    found = [f"{there[column].sql} IS NOT NULL" for column in columns if column in there]
+    return f"(({' OR '.join(found)}) AND {read} IS NULL)" if found else "NULL"

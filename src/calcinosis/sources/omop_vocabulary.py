@@ -35,8 +35,13 @@ class OmopVocabulary:
     def name(self, concept_id: int | None) -> str | None:
         return self.names[concept_id][2] if concept_id is not None and concept_id in self.names else None
 
-    def code(self, concept_id: int | None) -> str | None:
-        return self.names[concept_id][1] if concept_id is not None and concept_id in self.names else None
+    def unit(self, concept_id: int) -> str:
+        """The UCUM code of a unit; for any other concept words that no unit conversion takes for a unit."""
+        vocabulary, code, name = self.names.get(concept_id, ("", "", f"OMOP concept {concept_id}"))
+        return code if vocabulary == "UCUM" else name
+
+    def is_ucum(self, concept_id: int) -> bool:
+        return concept_id in self.names and self.names[concept_id][0] == "UCUM"
 
     def knows(self, *concept_ids: int | None) -> bool:
         return any(concept_id in self.names for concept_id in concept_ids)
@@ -50,10 +55,12 @@ class OmopVocabulary:
         for concept_id in own:
             for other in self.leads_to.get(concept_id, ()):
                 found = self._codings(other, named=False)
+                matches = [match for coding in found for match in index.lookup(coding["system"], coding["code"])]
                 # a code broader than its concept says even less of what lies below it
-                if any(relation != "broader" for coding in found for _, relation in index.lookup(coding["system"], coding["code"])):
+                if any(relation != "broader" for _, relation in matches):
                     codings += found
-                    break
+                    if not any(index.kind(concept) == "drug" for concept, _ in matches):  # a drug may have several ingredients
+                        break
         return codings
 
     def _codings(self, concept_id: int, *, named: bool) -> list[dict[str, str | None]]:

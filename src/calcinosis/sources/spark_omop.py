@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-import duckdb
 import polars as pl
 import pyarrow as pa
 
@@ -17,7 +16,7 @@ from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.omop_database import KNOWN, Cdm
 from calcinosis.sources.omop_events import PERSON, OmopMapper
 from calcinosis.sources.omop_selection import select
-from calcinosis.sources.omop_tables import RAW, Columns, Dialect
+from calcinosis.sources.omop_tables import RAW, Column, Columns, Dialect
 from calcinosis.sources.spark_fhir import list_files
 from calcinosis.sources.text import TextReader
 from calcinosis.spark_types import arrow_schema, decoded, globbed, shown
@@ -51,16 +50,29 @@ class SparkOmop:
 
         cdm = SparkCdm(self.spark, self.source, {decoded(path) for path in without})
         chosen = select(cdm, self.index, self.reader)
-        frames = [cdm.ask(query).withColumn(_TABLE, f.lit(name)) for name, query in {**chosen.queries, "person": chosen.person}.items()]
+        asked = {name: cdm.ask(query) for name, query in {**chosen.queries, "person": cdm.person_query()}.items()}
+        frames = [frame.withColumn(_TABLE, f.lit(name)) for name, frame in asked.items()]
         rows = frames[0]
         for frame in frames[1:]:
             rows = rows.unionByName(frame, allowMissingColumns=True)
-        buckets = max(1, -(-(chosen.expected + chosen.persons) // self.rows_per_bucket))
+        for column in set(_ROWS) - set(rows.columns):
+            rows = rows.withColumn(column, f.lit(None).cast("string"))
+        fetched = {name: _counted(asked[name]) for name in chosen.queries}
+        ignored, unmapped = chosen.left(fetched.__getitem__)
+        expected = cdm.count("person") + sum(n for counts in fetched.values() for *_, n in counts)
+        buckets = max(1, -(-expected // self.rows_per_bucket))
         rest = Batch(
-            patients=pl.DataFrame(schema=PATIENT_SCHEMA), events=pl.DataFrame(schema=EVENT_SCHEMA), unmapped=chosen.unmapped,
-            records_read=chosen.ignored, records_ignored=chosen.ignored,
+            patients=pl.DataFrame(schema=PATIENT_SCHEMA), events=pl.DataFrame(schema=EVENT_SCHEMA), unmapped=unmapped,
+            records_read=ignored, records_ignored=ignored,
         )  # fmt: skip
         return rows.withColumn("bucket", f.pmod(f.xxhash64("person_id"), f.lit(buckets))), ManyPersons(chosen.mapper), rest
+
+
+def _counted(rows: DataFrame) -> list[tuple[Any, ...]]:
+    """How many rows of each concept, source concept and words."""
+    names = [name for name in ("concept_id", "source_concept_id", "source_value") if name in rows.columns]
+    found = (row.asDict() for row in rows.groupBy(*names).count().collect())
+    return [(row.get("concept_id"), row.get("source_concept_id"), row.get("source_value"), row["count"]) for row in found]
 
 
 class ManyPersons:
@@ -100,7 +112,7 @@ class SparkCdm(Cdm):
         self.tables = frozenset(files)
 
     def columns(self, table: str) -> Columns:
-        return {name.lower(): f'"{name}"' for name in self._frames[table].columns}
+        return {name.lower(): Column(f'"{name}"', kind) for name, kind in self._frames[table].dtypes}
 
     def ask(self, sql: str) -> DataFrame:
         """A query in the words of the other CDMs."""
@@ -108,9 +120,6 @@ class SparkCdm(Cdm):
 
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in self.ask(sql).collect()]
-
-    def copy_into(self, con: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
-        raise NotImplementedError("rows of a cluster stay there")
 
     def place(self, table: str) -> str:
         return f"calcinosis_cdm_{table}"
