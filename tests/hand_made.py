@@ -146,6 +146,8 @@ def knowledge_of(
         reviews=_by_key(CurrentDrugReview, reviews),
         studies=tuple(studies),
         forms={},
+        entry_form={},
+        simulations={},
         settings={key: Setting(key=key, value=value, label=key) for key, value in (SETTINGS | (settings or {})).items()},
         origins={},
     )
