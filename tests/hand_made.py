@@ -131,12 +131,15 @@ def knowledge_of(
     settings: dict[str, float] | None = None,
 ) -> Knowledge:
     """A knowledge base over ``CONCEPTS`` and ``LABS``; each call has a version of its own, because plans are cached by version."""
+    findings = dict(findings or {})
+    if "mineral_shown" in findings:
+        findings.setdefault("calcium_shown", {"finding": "mineral_shown"})  # read by the mechanism itself
     return Knowledge(
         version=f"by hand {next(_versions)}",
         sources={"book": Source(key="book", title="A book", grade="review", doi="10.1000/1")},
         concepts=concepts(),
         codes=(),
-        findings={key: Finding(key=key, label=key, when=when, sources=("book",)) for key, when in (findings or {}).items()},
+        findings={key: Finding(key=key, label=key, when=when, sources=("book",)) for key, when in findings.items()},
         types=_by_key(CalcificationType, list(types) or [type_of("dystrophic", ("confirmed", {"has": "calcinosis_cutis"}))]),
         diseases=_by_key(Disease, diseases),
         mimics=_by_key(Mimic, mimics),

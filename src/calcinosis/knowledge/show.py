@@ -22,6 +22,7 @@ from calcinosis.knowledge.entry_form import FormGroup
 from calcinosis.knowledge.loader import Knowledge, load_knowledge
 from calcinosis.knowledge.model import Alarm, CalcificationType, ClinicalForm, Concept, Disease, Finding, Mimic, Setting, Source, Test
 from calcinosis.knowledge.reference import PAGES, reference_pages
+from calcinosis.knowledge.simulation import Simulation
 from calcinosis.knowledge.treatments import CurrentDrugReview, Treatment
 from calcinosis.knowledge.wording import CRITERIA, citation, cited, in_words, reads
 
@@ -134,7 +135,7 @@ def content_schema() -> dict[str, Any]:
         "sources": Source, "concepts": Concept, "findings": Finding, "alarms": Alarm, "tests": Test, "forms": ClinicalForm,
         "groups": FormGroup, "settings": Setting, "reviews": CurrentDrugReview,
     }  # fmt: skip
-    singles: tuple[type[BaseModel], ...] = (CalcificationType, Disease, Mimic, Treatment)
+    singles: tuple[type[BaseModel], ...] = (CalcificationType, Disease, Mimic, Treatment, Simulation)
     _, document = models_json_schema([(model, "validation") for model in (*lists.values(), *singles)], ref_template="#/$defs/{model}")
     shapes = {
         f"{name.capitalize()}File": _file_shape(name, {"type": "array", "items": {"$ref": f"#/$defs/{model.__name__}"}})
