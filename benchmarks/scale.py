@@ -157,7 +157,7 @@ def write(rows: list[dict[str, Any]], out: Path) -> None:
             color=alt.Color("format:N", title="format"),
             strokeDash=alt.StrokeDash("engine:N", title="engine"),
         )
-        .properties(title="The cost of a patient does not grow with the population", width=420, height=260)
+        .properties(title="What a patient costs, by size of the population", width=420, height=260)
     )
     chart.save(out / "scale.svg")
 
