@@ -48,7 +48,7 @@ def write(
     pl.DataFrame(unmapped or [], schema=UNMAPPED_SCHEMA).write_csv(folder / "unmapped.csv")
     reasons = [{"subject_id": who, "kind": "type", "owner": "calciphylaxis", "role": "risk", "label": what} for who, what in factors or []]
     pl.DataFrame([dict.fromkeys(REASON_SCHEMA) | row for row in reasons], schema=REASON_SCHEMA).write_parquet(folder / "reasons.parquet")
-    counted = {"records_read": 0, "records_used": 0, "records_ignored": 0, "records_rejected": 0, "patients_rejected": 0}
+    counted = {"records_read": 0, "records_used": 0, "records_ignored": 0, "records_rejected": 0}
     read = {"patients_read": len(people), "patients_assessed": len(people), "not_read": {}, "lab_coverage": {}, "seconds": {}}
     versions = {"source": "test", "knowledge_version": "2026.1+test", "calcinosis_version": "0.1.0", "closed_world": [], "as_of": None}
     (folder / "summary.json").write_bytes(orjson.dumps(counted | read | versions | summary))

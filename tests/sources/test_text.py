@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calcinosis.knowledge.model import Concept, Context
-from calcinosis.sources.context import ContextRules, load_context_rules
+from calcinosis.sources.context import ContextRules, _cues, load_context_rules
 from calcinosis.sources.text import Mention, Reading, TextReader
 from calcinosis.sources.words import fold, tokenise
 
@@ -435,3 +435,11 @@ def test_words_about_drugs_change_no_finding() -> None:
     assert {(mention.concept, mention.certainty, mention.ended) for mention in said} == {
         ("pain", "affirmed", False), ("skin_ulcer", "affirmed", False), ("calcification", "affirmed", False),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("reporting_affirms", [True, False])
+def test_no_cue_stands_under_two_effects(reporting_affirms: bool) -> None:
+    effects: dict[str, set[str]] = {}
+    for phrase, cue in _cues(load_context_rules(), reporting_affirms):
+        effects.setdefault(phrase, set()).add(cue.effect)
+    assert not {phrase: found for phrase, found in effects.items() if len(found) > 1}

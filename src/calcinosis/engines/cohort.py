@@ -45,7 +45,6 @@ class Summary:
     records_rejected: int = 0
     patients_read: int = 0
     patients_assessed: int = 0
-    patients_rejected: int = 0
     not_read: dict[str, int] = field(default_factory=dict)
     lab_coverage: dict[str, dict[str, int]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
