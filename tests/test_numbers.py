@@ -6,15 +6,16 @@ from datetime import date, datetime
 
 import numpy as np
 import polars as pl
+import pytest
 
 from calcinosis.ages import years_between
-from calcinosis.numbers import NO_TIME, Index, Links, Numbers, distinct, micros, moments, spread
+from calcinosis.numbers import NO_TIME, Index, Links, Numbers, distinct, look_up, micros, moments, none_below_0, spread, texts_at
 
 
 def test_a_name_that_is_not_known_has_no_number() -> None:
     numbers = Numbers(["b", "a", "b"])
     assert numbers.names == ["a", "b"]
-    assert numbers.of(["b", None, "c", "a"]).tolist() == [1, -1, -1, 0]
+    assert numbers.of(pl.Series(["b", None, "c", "a"])).tolist() == [1, -1, -1, 0]
 
 
 def test_links_lead_to_every_row_of_a_number_and_none_of_another() -> None:
@@ -54,3 +55,18 @@ def test_an_age_is_whole_on_every_birthday_and_unknown_before_birth() -> None:
     assert 63 <= ages[0] < 63.01
     assert 21 <= ages[1] < 21.01
     assert np.isnan(ages[2:]).all()
+
+
+@pytest.mark.parametrize("many", [0, 10**9])
+def test_few_and_many_rows_give_the_same(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    monkeypatch.setattr("calcinosis.numbers.MANY", many)
+    assert look_up({"b": 7, "a": 0}, pl.Series(["a", None, "c", "b"], dtype=pl.String), -3).tolist() == [0, -3, -3, 7]
+    assert look_up({}, pl.Series([None, "c"], dtype=pl.String), -1).tolist() == [-1, -1]
+    assert texts_at("t", ["x", "y", None], np.array([1, -1, 0])).equals(pl.Series("t", ["y", None, "x"], dtype=pl.String))
+    times = pl.Series("t", [datetime(1931, 5, 6, 7), None], dtype=pl.Datetime("us"))
+    assert moments("t", micros(times)).equals(times)
+
+
+def test_no_place_gives_nothing() -> None:
+    assert pl.Series(["a", "b"]).gather(none_below_0(np.array([1, -1, 0]))).to_list() == ["b", None, "a"]
+    assert none_below_0(np.array([1, 0])).to_list() == [1, 0]

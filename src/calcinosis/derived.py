@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from calcinosis.ages import years_between
-from calcinosis.events import FLAGS
+from calcinosis.events import COMPARATORS, FLAGS
 from calcinosis.knowledge import Knowledge
 from calcinosis.numbers import DAY, LAST_TIME, NO_TIME, Floats, Ints, Mask, Micros, concept_numbers, firsts
 
@@ -23,9 +24,11 @@ DERIVED_FROM = {
 FLAG_DECIDES = {"calcium_ionised": "calcium_adjusted"}  # the flag of the first is the flag of the second
 MG_DL_PER_UMOL_L_CREATININE = 113.12 / 10_000  # chemistry: molar mass of creatinine
 
-Texts = npt.NDArray[np.object_]  # strings or None
 FLAG: Final = {flag: place for place, flag in enumerate(FLAGS)}
 LOW, NORMAL, HIGH = (FLAG[name] for name in ("low", "normal", "high"))
+COMPARATOR: Final = {comparator: place for place, comparator in enumerate(COMPARATORS)}
+UNDER, AT_MOST, OVER, AT_LEAST = range(len(COMPARATORS))
+AS_SENT, FOR_ALBUMIN, FROM_TWO, FROM_CREATININE = range(4)  # what was made of the events behind a measurement
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +39,13 @@ class Measured:
     concepts: Ints
     time: Micros
     value: Floats  # canonical unit
-    comparator: Texts
+    comparator: Ints  # index into ``COMPARATORS``
     flag: Ints  # index into ``FLAGS``
-    flag_from: Ints  # index into ``_FLAG_FROM``
+    flag_from: Ints  # index into ``judged.FLAG_FROM``
     low: Floats  # the laboratory's own interval
     high: Floats
-    source: Texts
-    said: Texts
+    events: Ints  # (n, 3): rows of the events it rests on, the first one's words are shown
+    made: Ints  # ``AS_SENT`` and so on
     rank: Ints  # the lower one decides
 
     def take(self, which: npt.NDArray[Any]) -> Measured:
@@ -51,7 +54,7 @@ class Measured:
     @property
     def exact(self) -> Mask:
         """A number to compute with; "< 20" is none."""
-        plain: Mask = self.comparator == None  # noqa: E711  # element by element
+        plain: Mask = self.comparator < 0
         return ~np.isnan(self.value) & plain
 
     def __len__(self) -> int:
@@ -67,7 +70,6 @@ def together(parts: Sequence[Measured]) -> Measured:
 class People:
     """What a measurement is judged by, one entry per patient."""
 
-    ids: Sequence[str]
     birth: npt.NDArray[np.datetime64]
     sex: Ints  # 1 female, 2 male, 0 other or unknown
     index_time: Micros
@@ -78,17 +80,11 @@ class People:
         return years_between(self.birth[measured.rows], at)
 
 
-def texts_of(values: Sequence[str | None]) -> Texts:
-    texts = np.empty(len(values), dtype=np.object_)
-    texts[:] = values
-    return texts
-
-
 class Named:
-    """The measurements of one analyte at a time."""
+    """The measurements of one analyte at a time. ``sources``: of all events (String)."""
 
-    def __init__(self, measured: Measured, knowledge: Knowledge) -> None:
-        self.measured, self.places = measured, concept_numbers(knowledge).places
+    def __init__(self, measured: Measured, sources: pl.Series, knowledge: Knowledge) -> None:
+        self.measured, self.sources, self.places = measured, sources, concept_numbers(knowledge).places
 
     def __getitem__(self, concept: str) -> Measured:
         return self.measured.take(np.flatnonzero(self.measured.concepts == self.number(concept)))
@@ -97,7 +93,7 @@ class Named:
         return self.places.get(concept, -2)
 
 
-def _nearest_sample(left: Measured, right: Measured) -> Ints:
+def _nearest_sample(left: Measured, right: Measured, sources: pl.Series) -> Ints:
     """To each row of ``left`` the row of ``right`` of the same patient taken nearest in time, if within 7 days; −1 for none.
 
     Of two equally near the later one; of several taken at one time the last by source and value. Undated samples belong together.
@@ -111,7 +107,7 @@ def _nearest_sample(left: Measured, right: Measured) -> Ints:
     order = np.argsort(keys, kind="stable")
     if not firsts(keys[order]).all():  # several at one time
         value = np.where(right.exact, right.value, -np.inf)
-        order = np.array(sorted(range(len(right)), key=lambda i: (keys[i], right.source[i] or "", value[i])), dtype=np.intp)
+        order = np.lexsort((value, ranks(sources.gather(right.events[:, 0])), keys))
     keys = keys[order]
     after = np.searchsorted(keys, wanted, "left")
     after = np.where(np.searchsorted(keys, wanted, "right") > after, np.searchsorted(keys, wanted, "right") - 1, after)
@@ -127,8 +123,10 @@ def _nearest_sample(left: Measured, right: Measured) -> Ints:
     return np.where(np.minimum(to_before, to_after) == LAST_TIME, -1, found)
 
 
-def _written(parts: Callable[[int], str | None], n: int) -> Texts:
-    return texts_of([parts(i) for i in range(n)])
+def ranks(texts: pl.Series) -> Ints:
+    """The place of each text among the distinct ones, none first."""
+    places: Ints = texts.rank("dense").cast(pl.Int64).fill_null(0).to_numpy()
+    return places
 
 
 def adjusted_calcium(named: Named, knowledge: Knowledge) -> Measured:
@@ -142,15 +140,16 @@ def adjusted_calcium(named: Named, knowledge: Knowledge) -> Measured:
     ionised = replace(ionised, value=np.full(len(ionised), np.nan))
     corrected = named["calcium_albumin_corrected"]
     corrected = replace(corrected, rank=np.ones(len(corrected), dtype=np.intp))
-    everything = together([ionised, corrected, _total_calcium(named["calcium_total"], named["albumin"], knowledge)])
+    everything = together([ionised, corrected, _total_calcium(named, knowledge)])
     return replace(everything, concepts=np.full(len(everything), named.number("calcium_adjusted")))
 
 
-def _total_calcium(total: Measured, albumin: Measured, knowledge: Knowledge) -> Measured:
+def _total_calcium(named: Named, knowledge: Knowledge) -> Measured:
+    total, albumin = named["calcium_total"], named["albumin"]
     if not len(total):
         return total
     per_gram, reference = knowledge.setting("calcium_adjustment_per_g_per_l"), knowledge.setting("albumin_reference")
-    nearest = _nearest_sample(total, albumin)
+    nearest = _nearest_sample(total, albumin, named.sources)
     there = nearest >= 0
     computed, low_albumin = np.zeros((2, len(total)), dtype=np.bool_)
     adjusted = total.value
@@ -160,27 +159,28 @@ def _total_calcium(total: Measured, albumin: Measured, knowledge: Knowledge) -> 
         adjusted = np.where(computed, total.value + per_gram * (reference - albumin.value[nearest]), total.value)
     # low albumin of unknown size: the true value lies at or above the total, so "low" and "normal" are not known
     hidden = low_albumin & ~computed & ((total.flag == LOW) | (total.flag == NORMAL))
-    below = (total.comparator == "<") | (total.comparator == "<=")
-    comparator = np.where(hidden & total.exact, ">=", total.comparator)
-    plus = {int(i): f"{total.source[i]} + {albumin.source[nearest[i]]}" for i in np.flatnonzero(computed)}
+    below = (total.comparator == UNDER) | (total.comparator == AT_MOST)
+    comparator = np.where(hidden & total.exact, AT_LEAST, total.comparator)
+    events = total.events.copy()
+    events[computed, 1] = albumin.events[nearest[computed], 0]
     found = replace(
         total,
         value=np.where(hidden & below, np.nan, adjusted),
         comparator=comparator,
         flag=np.where(computed | hidden, -1, total.flag),
         flag_from=np.where(computed | hidden, -1, total.flag_from),
-        said=_written(lambda i: f"{total.said[i]}, adjusted for albumin" if computed[i] else total.said[i], len(total)),
-        source=_written(lambda i: plus.get(i, total.source[i]), len(total)),
+        events=events,
+        made=np.where(computed, FOR_ALBUMIN, AS_SENT),
         rank=np.where(computed, 2, 3),
     )
     return found.take(~np.isnan(found.value) | (found.flag >= 0))
 
 
-def _computed(base: Measured, concept: int, value: Floats, said: Texts, source: Texts) -> Measured:
+def _computed(base: Measured, concept: int, value: Floats, made: int) -> Measured:
     """A computed measurement has no flag or interval of its own yet."""
     none, no_number = np.full(len(base), -1), np.full(len(base), np.nan)
     return replace(
-        base, concepts=np.full(len(base), concept), value=value, said=said, source=source, flag=none, flag_from=none,
+        base, concepts=np.full(len(base), concept), value=value, made=np.full(len(base), made), flag=none, flag_from=none,
         low=no_number, high=no_number, rank=np.ones(len(base), dtype=np.intp),
     )  # fmt: skip
 
@@ -189,15 +189,12 @@ def product(calcium: Measured, named: Named) -> Measured:
     """Calcium × phosphate, mmol²/L², where both have a value."""
     phosphate = named["phosphate"]
     calcium, phosphate = calcium.take(calcium.exact), phosphate.take(phosphate.exact)
-    nearest = _nearest_sample(calcium, phosphate)
-    calcium, nearest = calcium.take(nearest >= 0), nearest[nearest >= 0]
-    return _computed(
-        calcium,
-        named.number("calcium_phosphate_product"),
-        calcium.value * phosphate.value[nearest],
-        _written(lambda _: "computed from calcium and phosphate", len(calcium)),
-        _written(lambda i: f"{calcium.source[i]} + {phosphate.source[nearest[i]]}", len(calcium)),
-    )
+    nearest = _nearest_sample(calcium, phosphate, named.sources)
+    calcium, phosphate = calcium.take(nearest >= 0), phosphate.take(nearest[nearest >= 0])
+    events = calcium.events.copy()
+    events[:, 2] = phosphate.events[:, 0]
+    found = _computed(calcium, named.number("calcium_phosphate_product"), calcium.value * phosphate.value, FROM_TWO)
+    return replace(found, events=events)
 
 
 def egfr(named: Named, people: People) -> Measured:
@@ -219,10 +216,9 @@ def egfr(named: Named, people: People) -> Measured:
             * 0.9938**age
             * np.where(female, 1.012, 1.0)
         )
-        nearest = _nearest_sample(creatinine, height)
+        nearest = _nearest_sample(creatinine, height, named.sources)
         tall = np.where((nearest >= 0) & height.exact[nearest], height.value[nearest], np.nan) if len(height) else np.full(len(age), np.nan)
         child = 0.413 * tall / mg_dl
     value = np.select([(age >= 18) & (sex > 0), (age >= 1) & (age < 18)], [adult, child], np.nan)
-    said = _written(lambda i: f"computed from creatinine {creatinine.said[i]}", len(creatinine))
-    computed = _computed(creatinine, named.number("egfr"), value, said, creatinine.source)
+    computed = _computed(creatinine, named.number("egfr"), value, FROM_CREATININE)
     return computed.take(~np.isnan(computed.value))

@@ -18,6 +18,7 @@ Schema = dict[str, pl.DataType | type[pl.DataType]]
 
 CERTAINTIES: Final = ("affirmed", "negated", "uncertain", "family")
 FLAGS: Final = ("low", "normal", "high", "positive", "negative", "abnormal")
+COMPARATORS: Final = ("<", "<=", ">", ">=")
 _RENAMES: Final = "\x1f"  # no id of FHIR holds it
 _RENAMED: Final = re.compile(rf"^(Patient/)\d+{_RENAMES}")
 ENDED: Final = "ended"  # the status of a condition or a course of treatment that is over, whatever word the format has for it
@@ -30,7 +31,7 @@ EVENT_SCHEMA: Final[Schema] = {
     "concept": pl.String,  # key in knowledge/content/concepts
     "certainty": pl.String,  # one of CERTAINTIES; "uncertain" also marks a broader code
     "numeric_value": pl.Float64,
-    "comparator": pl.String,  # "<", "<=", ">", ">=" as in FHIR Quantity.comparator
+    "comparator": pl.String,  # one of COMPARATORS, as in FHIR Quantity.comparator
     "unit": pl.String,  # as sent, meant as UCUM
     "text_value": pl.String,
     "flag": pl.String,  # one of FLAGS, as the laboratory reported it

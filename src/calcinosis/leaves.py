@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from calcinosis.derived import AT_MOST, FLAG, OVER, UNDER
 from calcinosis.events import ENDED, FLAGS
 from calcinosis.facts import Facts
 from calcinosis.findings import Leaf, is_plain, leaf_id
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import AgeIs, Current, Has, LabIs, LabValue, SameSite, SexIs, Suspected
-from calcinosis.numbers import DAY, NO_TIME, Floats, Ints, Links, Mask, Numbers, concept_numbers, distinct, look_up, spread
+from calcinosis.numbers import DAY, NO_TIME, Floats, Ints, Links, Mask, Numbers, concept_numbers, distinct, micros, spread
 from calcinosis.truth import FALSE, TRUE, UNKNOWN, Truth, from_bool
 from calcinosis.units import conversion_factor
 
@@ -33,10 +34,8 @@ FLAG_MEANS = {  # asked -> (flags that say yes, flags that say no); any other fl
 }
 
 
-_FLAG: Final = {flag: place for place, flag in enumerate(FLAGS)}
 _DONE: Final = ("procedure",)  # kinds of concepts that are done and do not go on
 _MOMENTS: Final = {"index": 0, "now": 1, "ever": 2}
-_COMPARATOR: Final = {"<": 1, "<=": 2, ">": 3, ">=": 4}
 
 Matrix = npt.NDArray[np.int8]
 
@@ -166,10 +165,10 @@ class Questions:
             if isinstance(leaf, LabIs):
                 yes, no = FLAG_MEANS[leaf.is_]
                 concept, moment = self.numbers[leaf.lab], _MOMENTS["ever" if leaf.ever else "now" if now else "index"]
-                rows += [(_flag_number(concept, moment, _FLAG[flag]), j, TRUE) for flag in yes]
+                rows += [(_flag_number(concept, moment, FLAG[flag]), j, TRUE) for flag in yes]
                 if not leaf.ever:  # one normal value does not show that it was never otherwise
-                    rows += [(_flag_number(concept, moment, _FLAG[flag]), j, FALSE) for flag in no]
-        return Table(rows, (np.intp, np.int8), len(self.numbers) * len(_MOMENTS) * len(_FLAG))
+                    rows += [(_flag_number(concept, moment, FLAG[flag]), j, FALSE) for flag in no]
+        return Table(rows, (np.intp, np.int8), len(self.numbers) * len(_MOMENTS) * len(FLAGS))
 
     @cached_property
     def limits(self) -> Table:
@@ -211,7 +210,7 @@ class Questions:
 
 
 def _flag_number(concept: Any, moment: Any, flag: Any) -> Any:
-    return (concept * len(_MOMENTS) + moment) * len(_FLAG) + flag
+    return (concept * len(_MOMENTS) + moment) * len(FLAGS) + flag
 
 
 def ask(facts: Facts, questions: Questions, closed_world: frozenset[str] = frozenset()) -> LeafMatrix:
@@ -228,7 +227,7 @@ def ask(facts: Facts, questions: Questions, closed_world: frozenset[str] = froze
         concerned = table.concerns(mentions.concepts)
         if len(concerned):
             answer(facts, concerned, questions, values)
-    if facts.labs.height:
+    if len(facts.measured):
         _labs(facts, questions, values)
     age, age_now = subjects["age_years"].to_numpy(), subjects["age_now"].to_numpy()
     sex = np.array([sex or "" for sex in subjects["sex"].to_list()], dtype=np.object_)
@@ -245,13 +244,14 @@ def ask(facts: Facts, questions: Questions, closed_world: frozenset[str] = froze
 
 def _presence(facts: Facts, questions: Questions, values: Matrix) -> None:
     """Presence and suspicion; and what is false because the concept is absent."""
-    rows, concepts, truth = facts.recorded.rows, facts.recorded.concepts, facts.presence
+    recorded = facts.recorded
+    rows, concepts, truth = recorded.rows, recorded.concepts, recorded.presence
     leaf = questions.presence[concepts]
     asked = leaf >= 0
     values[leaf[asked], rows[asked]] = truth[asked]
     leaf = questions.suspicion[concepts]
-    asked = (leaf >= 0) & (facts.suspected | (truth != UNKNOWN))
-    values[leaf[asked], rows[asked]] = from_bool((facts.suspected & (truth == UNKNOWN))[asked])
+    asked = (leaf >= 0) & (recorded.suspected | (truth != UNKNOWN))
+    values[leaf[asked], rows[asked]] = from_bool((recorded.suspected & (truth == UNKNOWN))[asked])
     absent = np.flatnonzero(truth == FALSE)
     which, leaf = questions.absence.of(concepts[absent])
     values[leaf, rows[absent][which]] = FALSE
@@ -270,9 +270,9 @@ def _current(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -
     for the days asked for after it ended.
     """
     mentions = facts.mentioned
-    rows, concepts = mentions.rows[chosen], mentions.concepts[chosen]
-    time, end, as_of = facts.mention_times[chosen], facts.mention_ends[chosen], facts.as_of[rows]
-    said_over = (facts.mentions["status"] == ENDED).fill_null(False).to_numpy()[chosen]
+    rows, concepts, event = mentions.rows[chosen], mentions.concepts[chosen], mentions.event[chosen]
+    time, end, as_of = mentions.time[chosen], micros(facts.events["end_time"])[event], facts.as_of[rows]
+    said_over = (facts.events["status"] == ENDED).fill_null(False).to_numpy()[event]
     dated = as_of != NO_TIME
     over = said_over | ((end != NO_TIME) & dated & (end <= as_of))
     _, entry = np.unique(rows * len(questions.numbers) + concepts, return_inverse=True)
@@ -307,10 +307,10 @@ def _qualified(facts: Facts, chosen: Ints, questions: Questions, values: Matrix)
         found = np.zeros(len(sited), dtype=np.bool_)
         found[pair[questions.within_site[site[place], at[sited][pair]]]] = True
         truth[sited] = np.where(told[which[sited]], from_bool(found), UNKNOWN)
-    time, index = facts.mention_times[chosen], facts.index_time[rows]
+    time, index = mentions.time[chosen], facts.index_time[rows]
     dated = (time != NO_TIME) & (index != NO_TIME)
     days = np.where(dated, _days(np.where(dated, index - time, 0)), 0).astype(np.float64)
-    said = facts.mentions["days_before_onset"].to_numpy()[chosen]
+    said = facts.events["days_before_onset"].to_numpy()[mentions.event[chosen]]
     lead = np.where(np.isnan(said), np.where(days != 0, days, np.nan), said)[which]  # same-day entries say nothing about order
     leads = np.where(np.isnan(lead), UNKNOWN, from_bool((lead >= lead_from) & (lead <= lead_to)))
     near = from_bool(~dated[which] | (np.abs(days)[which] <= within))
@@ -349,40 +349,37 @@ def _same_site(facts: Facts, chosen: Ints, questions: Questions, values: Matrix)
 
 def _labs(facts: Facts, questions: Questions, values: Matrix) -> None:
     """Flags and limits of the two deciding measurements of each analyte, and the flags ever seen."""
-    labs, rows, concepts = facts.labs, facts.measured.rows, facts.measured.concepts
-    for moment, prefix in (("index", ""), ("now", "now_")):
-        _flags(labs[prefix + "flag"].to_list(), moment, rows, concepts, questions, values)
-        _limits(labs[prefix + "value"].to_numpy(), labs[prefix + "comparator"].to_list(), moment, rows, concepts, questions, values)
-    ever = labs["ever"].to_list()
-    owner = np.repeat(np.arange(len(ever)), np.fromiter(map(len, ever), dtype=np.intp, count=len(ever)))
-    _flags([flag for flags in ever for flag in flags], "ever", rows[owner], concepts[owner], questions, values)
+    labs = facts.measured
+    rows, concepts = labs.rows, labs.concepts
+    for moment, decides in (("index", labs.index), ("now", labs.now)):
+        _flags(decides.flag, moment, rows, concepts, questions, values)
+        _limits(decides.value, decides.comparator, moment, rows, concepts, questions, values)
+    ever, owner = np.nonzero(labs.seen >> np.arange(len(FLAGS), dtype=np.uint8)[:, None] & 1)
+    _flags(ever, "ever", rows[owner], concepts[owner], questions, values)
 
 
-def _flags(flags: list[str | None], moment: str, rows: Ints, concepts: Ints, questions: Questions, values: Matrix) -> None:
-    number = look_up(_FLAG, flags, -1)
-    seen = np.flatnonzero(number >= 0)
-    which, leaf, truth = questions.flags.of(_flag_number(concepts[seen], _MOMENTS[moment], number[seen]))
+def _flags(flags: Ints, moment: str, rows: Ints, concepts: Ints, questions: Questions, values: Matrix) -> None:
+    seen = np.flatnonzero(flags >= 0)
+    which, leaf, truth = questions.flags.of(_flag_number(concepts[seen], _MOMENTS[moment], flags[seen]))
     values[leaf, rows[seen][which]] = truth
 
 
-def _limits(
-    value: Floats, comparators: list[str | None], moment: str, rows: Ints, concepts: Ints, questions: Questions, values: Matrix
-) -> None:
+def _limits(value: Floats, comparator: Ints, moment: str, rows: Ints, concepts: Ints, questions: Questions, values: Matrix) -> None:
     which, leaf, at_least, below = questions.limits.of(concepts * len(_MOMENTS) + _MOMENTS[moment])
     sized = np.flatnonzero(~np.isnan(value[which]))
     if not len(sized):
         return
     which, leaf, at_least, below = which[sized], leaf[sized], at_least[sized], below[sized]
-    value, comparator = value[which], look_up(_COMPARATOR, comparators, 0)[which]
-    under = (comparator == 1) | (comparator == 2)  # the true value lies at or under ``value``
-    over = comparator >= 3
+    value, comparator = value[which], comparator[which]
+    under = (comparator == UNDER) | (comparator == AT_MOST)  # the true value lies at or under ``value``
+    over = comparator >= OVER
     reaches = np.select(
-        [np.isnan(at_least), (value >= at_least) & ~under, (value < at_least) & ~over, (comparator == 1) & (value <= at_least)],
+        [np.isnan(at_least), (value >= at_least) & ~under, (value < at_least) & ~over, (comparator == UNDER) & (value <= at_least)],
         [TRUE, TRUE, FALSE, FALSE],
         UNKNOWN,
     )
     stays = np.select(
-        [np.isnan(below), (value < below) & ~over, (value >= below) & ~under, (comparator == 1) & (value <= below)],
+        [np.isnan(below), (value < below) & ~over, (value >= below) & ~under, (comparator == UNDER) & (value <= below)],
         [TRUE, TRUE, FALSE, TRUE],
         UNKNOWN,
     )

@@ -1,7 +1,8 @@
 """Names as numbers: patients and concepts are counted once, and tables are joined by looking up places in arrays.
 
 A join of two small Polars tables costs 0.1 to 0.3 ms however few rows they have; the same step over integers costs some microseconds
-for one patient and is bound by memory for a million.
+for one patient and is bound by memory for a million. Names become numbers and numbers names by a loop of Python where they are few, which
+no call of Polars is worth, and by Polars where they are many.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ Micros = npt.NDArray[np.int64]
 NO_TIME: Final = np.iinfo(np.int64).min  # what NumPy's "not a time" is as a number: before everything
 LAST_TIME: Final = np.iinfo(np.int64).max  # after everything
 DAY: Final = 86_400_000_000  # microseconds
+MANY: Final = 1000  # from so many rows on a call of Polars costs less than a loop of Python
 
 
 class Numbers:
@@ -40,7 +42,7 @@ class Numbers:
     def __getitem__(self, name: str) -> int:
         return self.places[name]
 
-    def of(self, names: Sequence[Any]) -> Ints:
+    def of(self, names: pl.Series) -> Ints:
         return look_up(self.places, names, -1)
 
 
@@ -54,9 +56,28 @@ def concept_numbers(knowledge: Knowledge) -> Numbers:
     return _concepts[knowledge.version]
 
 
-def look_up(table: dict[Any, int], names: Sequence[Any], otherwise: int) -> Ints:
-    """The number of each name in a table."""
-    return np.fromiter(map(table.get, names, repeat(otherwise)), dtype=np.intp, count=len(names))
+def look_up(table: dict[str, int], names: pl.Series, otherwise: int) -> Ints:
+    """The number of each name in a table. ``names``: strings."""
+    if len(names) < MANY:
+        return np.fromiter(map(table.get, names.to_list(), repeat(otherwise)), dtype=np.intp, count=len(names))
+    if not table:
+        return np.full(len(names), otherwise)
+    places = names.cast(pl.Enum(list(table)), strict=False).to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
+    found: Ints = np.array([*table.values(), otherwise], dtype=np.intp)[places]
+    return found
+
+
+def texts_at(name: str, texts: Sequence[str | None], places: Ints) -> pl.Series:
+    """The text in each place; −1 leads to the last one."""
+    if len(places) < MANY:
+        return pl.Series(name, [texts[place] for place in places.tolist()], dtype=pl.String)
+    return pl.Series(name, texts, dtype=pl.String).gather(places % len(texts))
+
+
+def none_below_0(places: Ints) -> pl.Series:
+    """Places to gather by, those below 0 giving null."""
+    index = pl.Series("place", places)
+    return index.to_frame().select(pl.when(pl.col("place") >= 0).then("place")).to_series() if (places < 0).any() else index
 
 
 def micros(times: pl.Series) -> Micros:
@@ -67,7 +88,9 @@ def micros(times: pl.Series) -> Micros:
 
 def moments(name: str, times: Micros) -> pl.Series:
     """The inverse of :func:`micros`."""
-    return pl.Series(name, [None if time == NO_TIME else time for time in times.tolist()], dtype=pl.Datetime("us"))
+    if len(times) < MANY:
+        return pl.Series(name, [None if time == NO_TIME else time for time in times.tolist()], dtype=pl.Datetime("us"))
+    return pl.Series(name, times.view("M8[us]"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,6 @@ def _aliases() -> dict[str, str]:
     return aliases
 
 
-@lru_cache(maxsize=4096)
 def conversion_factor(unit: str, canonical: str, molar_mass: float | None = None, valence: int | None = None) -> float:
     """The number that turns a value in ``unit`` into ``canonical`` (both UCUM).
 
@@ -46,6 +45,22 @@ def conversion_factor(unit: str, canonical: str, molar_mass: float | None = None
     Raises:
         UnknownUnit: the unit is not UCUM or measures something else.
     """
+    found = _factor_or_reason(unit, canonical, molar_mass, valence)
+    if isinstance(found, str):
+        raise UnknownUnit(found)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _factor_or_reason(unit: str, canonical: str, molar_mass: float | None, valence: int | None) -> float | str:
+    """A failure is remembered, too: parsing a unit takes milliseconds."""
+    try:
+        return _factor(unit, canonical, molar_mass, valence)
+    except UnknownUnit as error:
+        return str(error)
+
+
+def _factor(unit: str, canonical: str, molar_mass: float | None, valence: int | None) -> float:
     spelled = _aliases().get(unit.strip(), unit.strip())
     if spelled == canonical:
         return 1.0

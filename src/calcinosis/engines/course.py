@@ -9,8 +9,8 @@ import polars as pl
 
 from calcinosis.events import EVENT_SCHEMA, Batch, Schema
 from calcinosis.facts import Facts, looked_at
+from calcinosis.judged import JUDGED_SCHEMA, judged_values
 from calcinosis.knowledge import Knowledge
-from calcinosis.labs import JUDGED_SCHEMA, judged_values
 
 COURSE_SCHEMA: Final[Schema] = {**EVENT_SCHEMA, **JUDGED_SCHEMA}
 _WRITTEN: Final = [pl.col(name).list.join("\x1f") if name == "sites" else pl.col(name) for name in EVENT_SCHEMA if name != "subject_id"]

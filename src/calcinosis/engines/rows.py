@@ -69,7 +69,7 @@ def assessed(batch: Batch, knowledge: Knowledge, *, as_of: datetime | None = Non
         records_rejected=batch.records_rejected,
         patients_read=batch.patients["subject_id"].n_unique(),
         not_read=dict(batch.not_read),
-        patients_with_lab=dict(evaluated.facts.labs.group_by("concept").len().iter_rows()),
+        patients_with_lab=evaluated.facts.patients_with_lab(),
     )
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -125,7 +126,7 @@ def evidence_for(knowledge: Knowledge, treatment: str, type_: str, disease: str 
         single_cases=sum(all(row.design == "case_report" for row in report) for report in reports.values()),
         level=min(levels, default=None),
         directions=dict(Counter(_direction(report) for report in reports.values())),
-        diseases=dict(Counter(disease for report in reports.values() for disease in {d for row in report for d in row.diseases})),
+        diseases=dict(Counter(chain.from_iterable(sorted({d for row in report for d in row.diseases}) for report in reports.values()))),
         pooled=tuple(
             cell
             for cell in load_pooled()

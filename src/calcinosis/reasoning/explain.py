@@ -6,21 +6,20 @@ reasons in numbers; :func:`explain` writes them out as one long table, :mod:`cal
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
 from calcinosis.derived import DERIVED_FROM
-from calcinosis.events import Schema
-from calcinosis.facts import Facts
+from calcinosis.events import FLAGS, Schema
+from calcinosis.facts import Facts, Recorded
 from calcinosis.knowledge.model import Status
+from calcinosis.labs import LabFacts
 from calcinosis.leaves import Table
-from calcinosis.numbers import Ints, Mask, concept_numbers, distinct, firsts, look_up
+from calcinosis.numbers import Ints, Mask, concept_numbers, distinct, firsts, look_up, moments, none_below_0, texts_at
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.plan import Plan
 from calcinosis.reasoning.program import Matrix
@@ -158,7 +157,7 @@ def reasons_of(evaluation: Evaluation, table: FactTable) -> Reasons:
     fired_rows = np.array([columns.names[f"fired:{key}"] for key in plan.hypotheses], dtype=np.intp)
     is_type = np.array([key in plan.knowledge.types for key in plan.hypotheses])
     texts = reason_texts(plan)
-    people = look_up(table.facts.row_of, evaluation.subjects["subject_id"].to_list(), -1)
+    people = look_up(table.facts.row_of, evaluation.subjects["subject_id"], -1)
     parts = []
     for start in range(0, max(len(people), 1), _PATIENTS_AT_A_TIME):
         matrix = columns.matrix[:, start : start + _PATIENTS_AT_A_TIME]
@@ -230,7 +229,7 @@ def _never_without_a_fact(rows: Ints, facts: Facts, texts: ReasonTexts) -> Ints:
     found = facts.recorded_index.first_from(facts.key(rows, 0), facts.key(rows, len(facts.numbers)))
     for concept in reversed(texts.lesions):
         place = facts.recorded_index.find(facts.key(rows, concept))
-        found = np.where((place >= 0) & (facts.presence[place] == TRUE), place, found) if len(facts.presence) else found
+        found = np.where((place >= 0) & (facts.recorded.presence[place] == TRUE), place, found) if len(facts.recorded) else found
     return found
 
 
@@ -240,8 +239,8 @@ def _because(rows: Ints, kind: Ints, concept: Ints, current: Mask, facts: Facts,
     recorded = facts.recorded_index.find(key)
     known = (recorded >= 0) & (concept >= 0)
     if known.any():
-        goes_on = known & current & (facts.presence[recorded] == TRUE)
-        because = np.where(goes_on, _GOES_ON, np.where(known & facts.suspected[recorded], _SUSPECTED, _SILENT))
+        goes_on = known & current & (facts.recorded.presence[recorded] == TRUE)
+        because = np.where(goes_on, _GOES_ON, np.where(known & facts.recorded.suspected[recorded], _SUSPECTED, _SILENT))
     else:
         because = np.full(len(rows), _SILENT)
     lab = np.flatnonzero((kind == 1) | (kind == 2))
@@ -252,15 +251,15 @@ def _because(rows: Ints, kind: Ints, concept: Ints, current: Mask, facts: Facts,
 
 def _unusable(facts: Facts, texts: ReasonTexts) -> Ints:
     """Keys of the analytes whose unit could not be used, and of what is computed from them."""
-    rows = look_up(facts.row_of, facts.rejects["subject_id"].to_list(), -1)
-    concepts = facts.numbers.of(facts.rejects["concept"].to_list())
+    rows = look_up(facts.row_of, facts.rejects["subject_id"], -1)
+    concepts = facts.numbers.of(facts.rejects["concept"])
     made = [facts.key(rows[concepts == base], made) for base, made in texts.derived]
     return np.concatenate([facts.key(rows, concepts), *made])
 
 
 @dataclass(frozen=True)
 class FactTable:
-    """Facts by number: the rows of ``Facts.concepts``, of ``labs`` at the index date, of ``labs`` now, and of ``subjects``."""
+    """Facts by number: the rows of ``Facts.recorded``, of ``measured`` at the index date, of ``measured`` now, and of ``subjects``."""
 
     facts: Facts
 
@@ -268,34 +267,29 @@ class FactTable:
     def starts(self) -> Ints:
         """Number of the first fact of each kind, and how many there are."""
         facts = self.facts
-        return np.cumsum([0, facts.concepts.height, facts.labs.height, facts.labs.height, facts.subjects.height])
+        return np.cumsum([0, len(facts.recorded), len(facts.measured), len(facts.measured), facts.subjects.height])
 
     @cached_property
     def sourced(self) -> Mask:
         """Whether an entry of the record stands behind a fact."""
         facts = self.facts
-        sources = chain(facts.concepts["source"].to_list(), facts.labs["source"].to_list(), facts.labs["now_source"].to_list())
-        starts = self.starts
-        sourced = np.ones(starts[-1], dtype=np.bool_)
-        sourced[: starts[3]] = np.fromiter((source is not None for source in sources), dtype=np.bool_, count=starts[3])
-        return sourced
+        named = facts.events["source"].is_not_null().to_numpy()
+        sourced = [named[facts.recorded.event]]
+        for decides in (facts.measured.index, facts.measured.now):
+            event = facts.measured.measured.events[decides.place, 0] if len(facts.measured) else decides.place
+            sourced.append((decides.place >= 0) & named[event])
+        return np.concatenate([*sourced, np.ones(facts.subjects.height, dtype=np.bool_)])
 
     @cached_property
     def same(self) -> Ints:
         """Each fact, and for the latest measurement that at the index date where they are one."""
-        facts, starts = self.facts, self.starts
+        labs, starts = self.facts.measured, self.starts
         numbers = np.arange(starts[-1])
-        if facts.labs.height:
-            then, now = (
-                zip(*(facts.labs[prefix + name].to_list() for name in ("said", "flag", "time", "source")), strict=True)
-                for prefix in ("", "now_")
-            )
-            same = np.fromiter((a == b for a, b in zip(then, now, strict=True)), dtype=np.bool_, count=facts.labs.height)
-            numbers[starts[2] : starts[3]] = np.where(same, numbers[starts[1] : starts[2]], numbers[starts[2] : starts[3]])
+        numbers[starts[2] : starts[3]] -= np.where(labs.index.place == labs.now.place, len(labs), 0)
         return numbers
 
     def row(self, number: int) -> dict[str, Any]:
-        """One fact by number, with the columns of :meth:`table`."""
+        """One fact by number, with the columns of :meth:`rows`."""
         kind = int(np.searchsorted(self._lasts, number))
         place = number - int(self.starts[kind])
         return {name: values[place] for name, values in self._lists[kind]}
@@ -306,39 +300,51 @@ class FactTable:
 
     @cached_property
     def _lists(self) -> list[list[tuple[str, list[Any]]]]:
-        return [[(column.name, column.to_list()) for column in columns] for columns in self._columns()]
+        every = (np.arange(n) for n in np.diff(self.starts).tolist())
+        return [[(column.name, column.to_list()) for column in self._columns(kind, rows)] for kind, rows in enumerate(every)]
 
-    def table(self) -> pl.DataFrame:
-        """concept, said, value, time, first_time, last_time, source, n."""
-        return pl.concat([pl.DataFrame(columns) for columns in self._columns()])
+    def rows(self, numbers: Ints) -> pl.DataFrame:
+        """concept, said, value, time, first_time, last_time, source, n of some facts."""
+        distinct_, place = np.unique(numbers, return_inverse=True)
+        cuts = np.searchsorted(distinct_, self.starts)
+        kinds = [distinct_[cuts[kind] : cuts[kind + 1]] - self.starts[kind] for kind in range(len(FACT_KINDS))]
+        return pl.concat([pl.DataFrame(self._columns(kind, rows)) for kind, rows in enumerate(kinds)])[place]
 
-    def _columns(self) -> Iterator[list[pl.Series]]:
-        """The columns of each kind of fact, in the order of ``FACT_KINDS``."""
-        facts = self.facts
-        yield _fact_columns(facts.concepts, value=pl.Series([_PRESENCE[truth] for truth in facts.presence.tolist()], dtype=pl.String))
-        yield _fact_columns(facts.labs, value=facts.labs["flag"])
-        yield _fact_columns(facts.labs, "now_", value=facts.labs["now_flag"])
-        people = facts.subjects
-        n, never = people.height, pl.Series([None], dtype=pl.Datetime("us")).new_from_index(0, people.height)
+    def _columns(self, kind: int, rows: Ints) -> list[pl.Series]:
+        """The columns of some facts of one of the ``FACT_KINDS``."""
+        facts, names = self.facts, self.facts.numbers.names
+        if kind == len(FACT_KINDS) - 1:
+            return self._people(rows)
+        if kind == 0:
+            known: Recorded | LabFacts = facts.recorded
+            said = facts.said(facts.recorded.event[rows])
+            value, time = texts_at("value", _PRESENCE, facts.recorded.presence[rows].astype(np.intp)), said["time"]
+        else:
+            known = facts.measured
+            decides = facts.measured.now if FACT_KINDS[kind] == "lab_now" else facts.measured.index
+            said = facts.measured.words(decides, rows)
+            value, time = texts_at("value", [*FLAGS, None], decides.flag[rows]), moments("time", decides.time[rows])
+        return [
+            texts_at("concept", names, known.concepts[rows]), said["said"], value, time, moments("first_time", known.first_time[rows]),
+            moments("last_time", known.last_time[rows]), said["source"], pl.Series("n", known.n[rows].astype(np.uint32)),
+        ]  # fmt: skip
+
+    def _people(self, rows: Ints) -> list[pl.Series]:
+        people, n = self.facts.subjects.select("subject_id", "sex", "age_years")[rows], len(rows)
         said = [
             f"{sex or 'sex unknown'}, {'age unknown' if age is None else int(age)} years"
             for sex, age in zip(people["sex"].to_list(), people["age_years"].to_list(), strict=True)
         ]
-        yield [
+        return [
             pl.Series("concept", [""] * n, dtype=pl.String), pl.Series("said", said, dtype=pl.String),
             pl.Series("value", ["present"] * n, dtype=pl.String),
-            never.alias("time"), never.alias("first_time"), never.alias("last_time"),
+            *(pl.Series(name, [None] * n, dtype=pl.Datetime("us")) for name in ("time", "first_time", "last_time")),
             pl.Series("source", [f"Patient/{who}" for who in people["subject_id"].to_list()], dtype=pl.String),
             pl.Series("n", [1] * n, dtype=pl.UInt32),
         ]  # fmt: skip
 
 
 _PRESENCE: Final = ("absent", "suspected", "present")  # by truth
-
-
-def _fact_columns(table: pl.DataFrame, prefix: str = "", *, value: pl.Series) -> list[pl.Series]:
-    said, time, source = (table[prefix + name].alias(name) for name in ("said", "time", "source"))
-    return [table["concept"], said, value.alias("value"), time, table["first_time"], table["last_time"], source, table["n"]]
 
 
 def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
@@ -349,7 +355,7 @@ def explain(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
     """
     known, texts = FactTable(facts), reason_texts(evaluation.plan)
     reasons = reasons_of(evaluation, known)
-    shown = known.table()[reasons.fact]
+    shown = known.rows(reasons.fact)
     names = pl.Series([*facts.numbers.names, ""], dtype=pl.String)
     lacks = pl.DataFrame(
         {
@@ -383,7 +389,7 @@ def facts_behind(evaluation: Evaluation, facts: Facts, who: Ints, criteria: Ints
     """
     table = FactTable(facts)
     found = _behind(evaluation, table, who, criteria)
-    return _lists(table.table()[found.fact], found.fact_of, len(who)).alias("facts")
+    return _lists(table.rows(found.fact), found.fact_of, len(who)).alias("facts")
 
 
 def facts_by_number_behind(evaluation: Evaluation, table: FactTable, who: Ints, criteria: Ints) -> list[list[int]]:
@@ -396,7 +402,7 @@ def facts_by_number_behind(evaluation: Evaluation, table: FactTable, who: Ints, 
 
 
 def _behind(evaluation: Evaluation, table: FactTable, who: Ints, criteria: Ints) -> Reasons:
-    people = look_up(table.facts.row_of, evaluation.subjects["subject_id"].to_list(), -1)
+    people = look_up(table.facts.row_of, evaluation.subjects["subject_id"], -1)
     rows, true = people[who], np.zeros(len(who), dtype=np.bool_)
     return _with_facts(rows, who, criteria, true, evaluation.columns.matrix, table, reason_texts(evaluation.plan))
 
@@ -407,4 +413,4 @@ def _lists(rows: pl.DataFrame, owner: Ints, n: int) -> pl.Series:
     grouped = pl.DataFrame({"owner": owner, "row": rows.to_struct()}).group_by("owner", maintain_order=True).agg("row")
     place = np.full(n, -1)
     place[owner[starts]] = np.arange(len(starts))
-    return grouped["row"].gather(pl.select(pl.when(pl.Series(place) >= 0).then(pl.Series(place))).to_series())
+    return grouped["row"].gather(none_below_0(place))

@@ -33,6 +33,7 @@ from calcinosis.truth import FALSE, TRUE, UNKNOWN, from_bool
 Matrix = npt.NDArray[np.int8]
 _Rows = npt.NDArray[np.intp]
 _PATIENTS_AT_A_TIME: Final = 8192  # keeps the matrix of all nodes small, however many patients there are
+_MANY_PATIENTS: Final = 64  # from so many on, combining whole rows beats ``reduceat``, which takes one truth after the other
 _NO_RULE: Final = np.int8(127)
 
 
@@ -40,20 +41,29 @@ _NO_RULE: Final = np.int8(127)
 class _Operation:
     """All nodes of one kind in one level. They stand next to each other in the matrix, so that their answers are written in one piece.
 
-    ``first`` is the row of the first node; ``reads`` are the rows they read, one after the other; ``starts`` where each node begins;
-    ``numbers`` what else each needs.
+    ``first`` is the row of the first node; ``reads`` are the rows they read, one after the other; ``starts`` where each node begins, the
+    nodes that read most first; ``turns`` the first row that each node reads, the second of those that read two, and so on; ``numbers``
+    what else each needs.
     """
 
     kind: str  # "all", "any", "not", "known", "reaches", "reaches_if_judged", "at_least", "status"
     first: int
     reads: _Rows
     starts: _Rows
+    turns: tuple[_Rows, ...]
     numbers: npt.NDArray[np.int8]  # "reaches": rank; "at_least": how many; "status": ranks of the rules, NOT_ASSESSED last
     places: npt.NDArray[np.int8]  # "status": of each rule among those of its node
 
     def run(self, values: Matrix) -> None:
-        read = values.take(self.reads, axis=0)
         writes = values[self.first : self.first + len(self.starts)]
+        if self.kind in ("all", "any") and values.shape[1] >= _MANY_PATIENTS:
+            combine = np.minimum if self.kind == "all" else np.maximum
+            values.take(self.turns[0], axis=0, out=writes)
+            for rows in self.turns[1:]:
+                part = writes[: len(rows)]
+                combine(part, values.take(rows, axis=0), out=part)
+            return
+        read = values.take(self.reads, axis=0)
         match self.kind:
             case "all":
                 np.minimum.reduceat(read, self.starts, axis=0, out=writes)
@@ -134,7 +144,7 @@ class Compiler:
     def program(self) -> Program:
         names = list(self._named)
         groups = [
-            (kind, [part for part in self._parts[level] if part[0] == kind])
+            (kind, sorted((part for part in self._parts[level] if part[0] == kind), key=lambda part: -len(part[2])))
             for level in sorted(self._parts)
             for kind in dict.fromkeys(part[0] for part in self._parts[level])
         ]
@@ -197,9 +207,12 @@ def _operation(kind: str, parts: Sequence[tuple[str, int, Sequence[int], Sequenc
     # ranks of a status are filled up with the last one, NOT_ASSESSED, which index −1 finds
     numbers = [[*numbers, *[numbers[-1]] * (longest - len(numbers))] for *_, numbers in parts] if longest else [[]]
     table = np.array(numbers, dtype=np.int8)
+    most = max(len(reads) for _, _, reads, _ in parts)
+    turns = tuple(place[[reads[turn] for _, _, reads, _ in parts if len(reads) > turn]] for turn in range(most))
     return _Operation(
         kind=kind,
         first=first,
+        turns=turns,
         reads=place[[read for *_, reads, _ in parts for read in reads]],
         starts=np.cumsum([0, *(len(reads) for *_, reads, _ in parts)][:-1]).astype(np.intp),
         numbers=table if kind == "status" else table.reshape(-1),
