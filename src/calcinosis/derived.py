@@ -13,7 +13,7 @@ import polars as pl
 from calcinosis.ages import years_between
 from calcinosis.events import COMPARATORS, FLAGS
 from calcinosis.knowledge import Knowledge
-from calcinosis.numbers import DAY, LAST_TIME, NO_TIME, Floats, Ints, Mask, Micros, concept_numbers, firsts
+from calcinosis.numbers import DAY, LAST_TIME, NO_TIME, Floats, Ints, Mask, Micros, concept_numbers, firsts, values_at
 
 SAME_SAMPLE_DAYS: Final = 7  # how far apart two analytes of one derived quantity may lie
 DERIVED_FROM = {
@@ -107,7 +107,7 @@ def _nearest_sample(left: Measured, right: Measured, sources: pl.Series) -> Ints
     order = np.argsort(keys, kind="stable")
     if not firsts(keys[order]).all():  # several at one time
         value = np.where(right.exact, right.value, -np.inf)
-        order = np.lexsort((value, ranks(sources.gather(right.events[:, 0])), keys))
+        order = np.lexsort((value, ranks(values_at(sources, right.events[:, 0])), keys))
     keys = keys[order]
     after = np.searchsorted(keys, wanted, "left")
     after = np.where(np.searchsorted(keys, wanted, "right") > after, np.searchsorted(keys, wanted, "right") - 1, after)
@@ -123,10 +123,10 @@ def _nearest_sample(left: Measured, right: Measured, sources: pl.Series) -> Ints
     return np.where(np.minimum(to_before, to_after) == LAST_TIME, -1, found)
 
 
-def ranks(texts: pl.Series) -> Ints:
+def ranks(texts: Sequence[str | None]) -> Ints:
     """The place of each text among the distinct ones, none first."""
-    places: Ints = texts.rank("dense").cast(pl.Int64).fill_null(0).to_numpy()
-    return places
+    places = {text: place for place, text in enumerate(sorted({text for text in texts if text is not None}), 1)}
+    return np.array([0 if text is None else places[text] for text in texts], dtype=np.intp)
 
 
 def adjusted_calcium(named: Named, knowledge: Knowledge) -> Measured:

@@ -37,6 +37,7 @@ from calcinosis.numbers import (
     micros,
     moments,
     texts_at,
+    values_at,
 )
 from calcinosis.truth import FALSE, TRUE, UNKNOWN, Truth
 
@@ -65,7 +66,7 @@ class Recorded:
         rows, concepts: row of the patient, number of the concept.
         presence: three-valued.
         n, n_conflicting, suspected, first_time, last_time: see ``CONCEPT_FACT_SCHEMA``.
-        event: the deciding event, as a row of ``Facts.events``.
+        event, time: the deciding event, as a row of ``Facts.events``, and its time.
     """
 
     rows: Ints
@@ -77,6 +78,7 @@ class Recorded:
     first_time: Micros
     last_time: Micros
     event: Ints
+    time: Micros
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -121,7 +123,7 @@ class Facts:
     def concepts(self) -> pl.DataFrame:
         """``CONCEPT_FACT_SCHEMA``."""
         told = self.recorded
-        said = self.said(told.event)
+        said, source = self.said(told.event)
         return pl.DataFrame(
             [
                 texts_at("subject_id", self.ids, told.rows),
@@ -132,13 +134,16 @@ class Facts:
                 pl.Series("suspected", told.suspected),
                 moments("first_time", told.first_time),
                 moments("last_time", told.last_time),
-                said["said"], said["source"], said["time"],
+                pl.Series("said", said, dtype=pl.String),
+                pl.Series("source", source, dtype=pl.String),
+                moments("time", told.time),
             ]
-        )  # fmt: skip
+        )
 
-    def said(self, events: Ints) -> pl.DataFrame:
-        """Of some events: said (the record's own words or code), source, time."""
-        return self.events.select("source", "time", "text_value", "code")[events].select(_SAID, "source", "time")
+    def said(self, events: Ints) -> tuple[list[str | None], list[str | None]]:
+        """Of some events the record's own words or code, and the source."""
+        text, code, source = (values_at(self.events[name], events) for name in ("text_value", "code", "source"))
+        return _said(text, code), source
 
     @cached_property
     def labs(self) -> pl.DataFrame:
@@ -332,7 +337,7 @@ def _recorded(told: _Events, chosen: Ints, index_time: Micros, tree: _Tree, numb
     """Presence of every concept: events are first counted per concept as recorded, then that count is spread over the tree."""
     if not len(chosen):
         none = np.zeros(0, dtype=np.intp)
-        return Recorded(none, none, none.astype(np.int8), none, none, none.astype(np.bool_), none, none, none)
+        return Recorded(none, none, none.astype(np.int8), none, none, none.astype(np.bool_), none, none, none, none)
     rows, time = told.rows[chosen], told.time[chosen]
     index = index_time[rows]
     distance = np.where((time != NO_TIME) & (index != NO_TIME), np.abs(time - index), 0)
@@ -373,6 +378,7 @@ def _recorded(told: _Events, chosen: Ints, index_time: Micros, tree: _Tree, numb
         first_time=np.where(first_time == LAST_TIME, NO_TIME, first_time),
         last_time=last_time,
         event=event[decides],
+        time=time[nearest][entry][decides],
     )
 
 
@@ -398,13 +404,18 @@ def _first_of_equals(starts: Ints, keys: Sequence[Ints], events: Ints, table: pl
 
 def _places_in_order(events: Ints, table: pl.DataFrame) -> Ints:
     """The place of each event by source, time and words."""
-    words = table.select("source", "time", "text_value", "code")[events].select("source", "time", _SAID)
-    places = np.empty(len(events), dtype=np.intp)
-    places[words.select(_IN_ORDER).to_series().to_numpy()] = np.arange(len(events))
-    return places
+    source, time, text, code = (values_at(table[name], events) for name in ("source", "time", "text_value", "code"))
+    keys = [
+        (source or "", time or _BEFORE_ALL, said or "") for source, time, said in zip(source, time, _said(text, code), strict=True)
+    ]
+    places = {key: place for place, key in enumerate(sorted(set(keys)))}
+    return np.array([places[key] for key in keys], dtype=np.intp)
+
+
+def _said(texts: Sequence[str | None], codes: Sequence[str | None]) -> list[str | None]:
+    return [code and code.removeprefix("text/") if text is None else text for text, code in zip(texts, codes, strict=True)]
 
 
 _CERTAINTY: Final = {certainty: place for place, certainty in enumerate(CERTAINTIES)}
 _BASES: Final = ("calcification", "lesion", "as_of", "unknown")
-_SAID: Final = pl.coalesce("text_value", pl.col("code").str.strip_prefix("text/")).alias("said")
-_IN_ORDER: Final = pl.arg_sort_by("source", "time", "said")
+_BEFORE_ALL: Final = datetime.min

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from calcinosis.derived import (
+    AS_SENT,
     FOR_ALBUMIN,
     FROM_CREATININE,
     FROM_TWO,
@@ -31,7 +32,7 @@ from calcinosis.derived import (
 from calcinosis.events import COMPARATORS, EVENT_SCHEMA, FLAGS, Schema
 from calcinosis.judged import FLAG_FROM, LAB_REJECT_SCHEMA, LabEvents, flagged, judged
 from calcinosis.knowledge import Knowledge
-from calcinosis.numbers import DAY, LAST_TIME, NO_TIME, Floats, Ints, Mask, Micros, concept_numbers, firsts, moments, none_below_0, texts_at
+from calcinosis.numbers import DAY, LAST_TIME, NO_TIME, Floats, Ints, Mask, Micros, concept_numbers, firsts, moments, texts_at, values_at
 
 LAB_FACT_SCHEMA: Final[Schema] = {
     "subject_id": pl.String,
@@ -55,9 +56,7 @@ LAB_FACT_SCHEMA: Final[Schema] = {
     "last_time": pl.Datetime("us"),
 }
 
-_NUMBER: Final = pl.col("numeric_value").round_sig_figs(6).cast(pl.String).str.strip_suffix(".0")
-_WRITTEN: Final = pl.concat_str(pl.col("comparator").fill_null(""), _NUMBER, pl.lit(" "), pl.col("unit").fill_null("(no unit)"))
-_SAID: Final = pl.when(pl.col("numeric_value").is_not_null()).then(_WRITTEN).otherwise(pl.coalesce("text_value", "flag")).alias("said")
+Words = tuple[list[str | None], list[str | None]]  # value and unit as sent, and the source, of each measurement
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +97,18 @@ class LabFacts:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def words(self, deciding: Deciding, which: Ints) -> pl.DataFrame:
-        """Of some facts: said (value and unit as sent), source."""
+    def words(self, deciding: Deciding, which: Ints) -> Words:
+        """Of some facts; none where nothing decides."""
         place = deciding.place[which]
-        held = place >= 0
-        words = _words(self.measured.take(place[held]), self.events)
-        return words if held.all() else words.select(pl.all().gather(none_below_0(np.where(held, np.cumsum(held) - 1, -1))))
+        held = np.flatnonzero(place >= 0)
+        said, source = _words(self.measured.events[place[held]], self.measured.made[place[held]], self.events)
+        if len(held) == len(place):
+            return said, source
+        all_said: list[str | None] = [None] * len(place)
+        sources = all_said.copy()
+        for at, its_words, its_source in zip(held.tolist(), said, source, strict=True):
+            all_said[at], sources[at] = its_words, its_source
+        return all_said, sources
 
     def table(self, ids: Sequence[str], names: Sequence[str]) -> pl.DataFrame:
         """All facts (``LAB_FACT_SCHEMA``)."""
@@ -119,13 +124,15 @@ class LabFacts:
             moments("last_time", self.last_time),
         ]
         for prefix, deciding in (("", self.index), ("now_", self.now)):
+            said, source = self.words(deciding, every)
             columns += [
                 pl.Series(prefix + "value", deciding.value, nan_to_null=True),
                 texts_at(prefix + "comparator", [*COMPARATORS, None], deciding.comparator),
                 texts_at(prefix + "flag", [*FLAGS, None], deciding.flag),
                 texts_at(prefix + "flag_from", [*FLAG_FROM, None], deciding.flag_from),
                 moments(prefix + "time", deciding.time),
-                *(column.alias(prefix + column.name) for column in self.words(deciding, every)),
+                pl.Series(prefix + "said", said, dtype=pl.String),
+                pl.Series(prefix + "source", source, dtype=pl.String),
             ]
         by_name = {column.name: column for column in columns}
         return pl.DataFrame([by_name[name] for name in LAB_FACT_SCHEMA])
@@ -232,28 +239,38 @@ class _Groups:
         alone = starts & np.append(starts[1:], True)
         tied = rows[~alone]
         some = self.measured.take(tied)
-        words = _words(some, self.events)
+        said, source = _words(some.events, some.made, self.events)
         value = np.where(np.isnan(some.value), -np.inf, some.value)
-        order = np.lexsort((some.time, ranks(words["said"]), value, ranks(words["source"]), some.rank, group[~alone]))
+        order = np.lexsort((some.time, ranks(said), value, ranks(source), some.rank, group[~alone]))
         return np.concatenate([rows[alone], tied[order][firsts(group[~alone])]])
 
 
-def _words(measured: Measured, events: pl.DataFrame) -> pl.DataFrame:
-    """said, source of some measurements."""
-    first = events.select("numeric_value", "comparator", "unit", "text_value", "flag", "source")[measured.events[:, 0]]
-    words = first.select(_SAID, "source")
-    if not measured.made.any():
-        return words
-    made, more = pl.Series(measured.made), [events["source"].gather(none_below_0(measured.events[:, place])) for place in (1, 2)]
-    return words.select(
-        pl.when(made == FOR_ALBUMIN).then(pl.col("said") + ", adjusted for albumin")
-        .when(made == FROM_TWO).then(pl.lit("computed from calcium and phosphate"))
-        .when(made == FROM_CREATININE).then("computed from creatinine " + pl.col("said"))
-        .otherwise("said").alias("said"),
-        pl.when(pl.col("source").is_not_null()).then(pl.concat_str("source", *more, separator=" + ", ignore_nulls=True)).alias("source"),
-    )  # fmt: skip
+def _words(rests_on: Ints, made: Ints, events: pl.DataFrame) -> Words:
+    """What measurements say, which rest on some events (``Measured.events``, ``Measured.made``)."""
+    columns = ("numeric_value", "comparator", "unit", "text_value", "flag", "source")
+    number, comparator, unit, text, flag, source = (values_at(events[name], rests_on[:, 0]) for name in columns)
+    said = [
+        (text[i] if text[i] is not None else flag[i]) if number[i] is None else _written(number[i], comparator[i], unit[i])
+        for i in range(len(number))
+    ]
+    computed = np.flatnonzero(made != AS_SENT)
+    second, third = (values_at(events["source"], rests_on[computed, place]) for place in (1, 2))
+    for at, how, *more in zip(computed.tolist(), made[computed].tolist(), second, third, strict=True):
+        said[at] = _MADE[how].format(said[at])
+        there = [name for name, event in zip(more, rests_on[at, 1:].tolist(), strict=True) if event >= 0]
+        source[at] = " + ".join([source[at] or "?", *(name or "?" for name in there)])
+    return said, source
 
 
+def _written(number: float, comparator: str | None, unit: str | None) -> str:
+    return f"{comparator or ''}{float(f'{number:.6g}')!r}".removesuffix(".0") + f" {unit or '(no unit)'}"
+
+
+_MADE: Final = {
+    FOR_ALBUMIN: "{}, adjusted for albumin",
+    FROM_TWO: "computed from calcium and phosphate",
+    FROM_CREATININE: "computed from creatinine {}",
+}
 _FLAG_BIT: Final = np.array([*(1 << place for place in range(len(FLAGS))), 0], dtype=np.uint8)
 _FLAGS_SEEN: Final = pl.Series(
     [sorted(flag for place, flag in enumerate(FLAGS) if bits >> place & 1) for bits in range(1 << len(FLAGS))], dtype=pl.List(pl.String)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import repeat
 from typing import Any, Final
 
@@ -80,6 +81,14 @@ def none_below_0(places: Ints) -> pl.Series:
     return index.to_frame().select(pl.when(pl.col("place") >= 0).then("place")).to_series() if (places < 0).any() else index
 
 
+def values_at(column: pl.Series, places: Ints) -> list[Any]:
+    """The value in each place."""
+    if len(column) < MANY:
+        values = column.to_list()
+        return [values[place] for place in places.tolist()]
+    return column.gather(places).to_list()
+
+
 def micros(times: pl.Series) -> Micros:
     """Moments in microseconds since 1970; ``NO_TIME`` for none."""
     found: Micros = times.to_numpy().view(np.int64)
@@ -91,6 +100,14 @@ def moments(name: str, times: Micros) -> pl.Series:
     if len(times) < MANY:
         return pl.Series(name, [None if time == NO_TIME else time for time in times.tolist()], dtype=pl.Datetime("us"))
     return pl.Series(name, times.view("M8[us]"))
+
+
+def datetimes(times: Micros) -> list[datetime | None]:
+    """As :func:`moments`, for Python."""
+    return [None if time == NO_TIME else _EPOCH + timedelta(microseconds=time) for time in times.tolist()]
+
+
+_EPOCH: Final = datetime(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from calcinosis.facts import Facts, Recorded
 from calcinosis.knowledge.model import Status
 from calcinosis.labs import LabFacts
 from calcinosis.leaves import Table
-from calcinosis.numbers import Ints, Mask, concept_numbers, distinct, firsts, look_up, moments, none_below_0, texts_at
+from calcinosis.numbers import Ints, Mask, concept_numbers, datetimes, distinct, firsts, look_up, none_below_0, values_at
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.plan import Plan
 from calcinosis.reasoning.program import Matrix
@@ -301,49 +302,49 @@ class FactTable:
     @cached_property
     def _lists(self) -> list[list[tuple[str, list[Any]]]]:
         every = (np.arange(n) for n in np.diff(self.starts).tolist())
-        return [[(column.name, column.to_list()) for column in self._columns(kind, rows)] for kind, rows in enumerate(every)]
+        return [list(zip(_FACT_COLUMNS, self._columns(kind, rows), strict=True)) for kind, rows in enumerate(every)]
 
     def rows(self, numbers: Ints) -> pl.DataFrame:
         """concept, said, value, time, first_time, last_time, source, n of some facts."""
-        distinct_, place = np.unique(numbers, return_inverse=True)
-        cuts = np.searchsorted(distinct_, self.starts)
-        kinds = [distinct_[cuts[kind] : cuts[kind + 1]] - self.starts[kind] for kind in range(len(FACT_KINDS))]
-        return pl.concat([pl.DataFrame(self._columns(kind, rows)) for kind, rows in enumerate(kinds)])[place]
+        wanted, place = np.unique(numbers, return_inverse=True)
+        cuts = np.searchsorted(wanted, self.starts)
+        kinds = [self._columns(kind, wanted[cuts[kind] : cuts[kind + 1]] - self.starts[kind]) for kind in range(len(FACT_KINDS))]
+        columns = {name: list(chain.from_iterable(kind[place] for kind in kinds)) for place, name in enumerate(_FACT_COLUMNS)}
+        return pl.DataFrame(columns, schema=_FACT_COLUMNS)[place]
 
-    def _columns(self, kind: int, rows: Ints) -> list[pl.Series]:
+    def _columns(self, kind: int, rows: Ints) -> list[list[Any]]:
         """The columns of some facts of one of the ``FACT_KINDS``."""
         facts, names = self.facts, self.facts.numbers.names
         if kind == len(FACT_KINDS) - 1:
             return self._people(rows)
         if kind == 0:
             known: Recorded | LabFacts = facts.recorded
-            said = facts.said(facts.recorded.event[rows])
-            value, time = texts_at("value", _PRESENCE, facts.recorded.presence[rows].astype(np.intp)), said["time"]
+            said, source = facts.said(facts.recorded.event[rows])
+            value: list[str | None] = [_PRESENCE[truth] for truth in facts.recorded.presence[rows].tolist()]
+            time = facts.recorded.time[rows]
         else:
             known = facts.measured
             decides = facts.measured.now if FACT_KINDS[kind] == "lab_now" else facts.measured.index
-            said = facts.measured.words(decides, rows)
-            value, time = texts_at("value", [*FLAGS, None], decides.flag[rows]), moments("time", decides.time[rows])
-        return [
-            texts_at("concept", names, known.concepts[rows]), said["said"], value, time, moments("first_time", known.first_time[rows]),
-            moments("last_time", known.last_time[rows]), said["source"], pl.Series("n", known.n[rows].astype(np.uint32)),
-        ]  # fmt: skip
+            said, source = facts.measured.words(decides, rows)
+            value, time = [_FLAGS[flag] for flag in decides.flag[rows].tolist()], decides.time[rows]
+        concepts = [names[concept] for concept in known.concepts[rows].tolist()]
+        first, last = datetimes(known.first_time[rows]), datetimes(known.last_time[rows])
+        return [concepts, said, value, datetimes(time), first, last, source, known.n[rows].tolist()]
 
-    def _people(self, rows: Ints) -> list[pl.Series]:
-        people, n = self.facts.subjects.select("subject_id", "sex", "age_years")[rows], len(rows)
+    def _people(self, rows: Ints) -> list[list[Any]]:
+        ids, sexes, ages = (values_at(self.facts.subjects[name], rows) for name in ("subject_id", "sex", "age_years"))
+        n, never = len(rows), [None] * len(rows)
         said = [
-            f"{sex or 'sex unknown'}, {'age unknown' if age is None else int(age)} years"
-            for sex, age in zip(people["sex"].to_list(), people["age_years"].to_list(), strict=True)
+            f"{sex or 'sex unknown'}, {'age unknown' if age is None else int(age)} years" for sex, age in zip(sexes, ages, strict=True)
         ]
-        return [
-            pl.Series("concept", [""] * n, dtype=pl.String), pl.Series("said", said, dtype=pl.String),
-            pl.Series("value", ["present"] * n, dtype=pl.String),
-            *(pl.Series(name, [None] * n, dtype=pl.Datetime("us")) for name in ("time", "first_time", "last_time")),
-            pl.Series("source", [f"Patient/{who}" for who in people["subject_id"].to_list()], dtype=pl.String),
-            pl.Series("n", [1] * n, dtype=pl.UInt32),
-        ]  # fmt: skip
+        return [[""] * n, said, ["present"] * n, never, never, never, [f"Patient/{who}" for who in ids], [1] * n]
 
 
+_FLAGS: Final = (*FLAGS, None)  # −1 finds the last
+_FACT_COLUMNS: Final[Schema] = {
+    "concept": pl.String, "said": pl.String, "value": pl.String, "time": pl.Datetime("us"), "first_time": pl.Datetime("us"),
+    "last_time": pl.Datetime("us"), "source": pl.String, "n": pl.UInt32,
+}  # fmt: skip
 _PRESENCE: Final = ("absent", "suspected", "present")  # by truth
 
 
