@@ -111,9 +111,7 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None, *, brief
     evaluation, facts, plan = evaluated.evaluation, evaluated.facts, evaluated.evaluation.plan
     writer = Writer.of(plan)
     told = Told(evaluation, facts, writer)
-    reasons = _rows_by_patient(told)
-    if brief:
-        reasons = [[row for row in rows if row["role"] != "missing"] for rows in reasons]
+    reasons = _rows_by_patient(told, with_missing=not brief)
     changed = changes_by_patient(evaluation)
     warnings = _warnings(facts, rejects)
     people = {row["subject_id"]: row for row in facts.subjects.to_dicts()}
@@ -143,10 +141,11 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None, *, brief
     return answers
 
 
-def _rows_by_patient(told: Told) -> list[list[dict[str, Any]]]:
+def _rows_by_patient(told: Told, *, with_missing: bool) -> list[list[dict[str, Any]]]:
     """Per row of ``facts.subjects`` the reasons in order: what each says, with its facts and what is unknown as records."""
     evaluation, facts = told.evaluation, told.facts
-    found, texts, writer = reasons_of(evaluation, told.table), reason_texts(evaluation.plan), Writer.of(evaluation.plan)
+    found = reasons_of(evaluation, told.table, with_missing=with_missing)
+    texts, writer = reason_texts(evaluation.plan), Writer.of(evaluation.plan)
     names = [*facts.numbers.names, ""]
     rows: list[dict[str, Any]] = [
         {**texts.rows[criterion], "role": "missing"} if missing else dict(texts.rows[criterion])

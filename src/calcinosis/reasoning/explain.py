@@ -110,6 +110,14 @@ class ReasonTexts:
         self.first_not_judged = len(criteria)
         self.decides = np.array([row["role"] == "decides" for row in self.rows], dtype=np.bool_)
         self.first_rule = np.array([rules[0].id for rules in plan.rules.values()], dtype=np.intp)
+        row = plan.program.names
+        shown = [*(c for key in plan.hypotheses for c in plan.shown[key]), *(c for c in plan.other if c.kind != "test")]
+        self.shown_rows = np.array([row[c.column] for c in shown], dtype=np.intp)
+        self.ids = np.array([c.id for c in shown], dtype=np.intp)
+        self.may_miss = np.array([c.kind == "type" and c.role in ("supports", "against") for c in shown], dtype=np.bool_)
+        self.of_mimic = np.array([plan.hypotheses.index(c.owner) if c.kind == "mimic" else -1 for c in shown], dtype=np.intp)
+        self.fired_rows = np.array([row[f"fired:{key}"] for key in plan.hypotheses], dtype=np.intp)
+        self.is_type = np.array([key in knowledge.types for key in plan.hypotheses], dtype=np.bool_)
         numbers = concept_numbers(knowledge)
         leaf_place = {name: j for j, name in enumerate(plan.questions.names)}
         subjects: dict[str, list[tuple[int, int]]] = {}
@@ -140,30 +148,25 @@ def reason_texts(plan: Plan) -> ReasonTexts:
     return _texts[version]
 
 
-def reasons_of(evaluation: Evaluation, table: FactTable) -> Reasons:
+def reasons_of(evaluation: Evaluation, table: FactTable, *, with_missing: bool = True) -> Reasons:
     """Reasons for every hypothesis, alarm, disease and form of the given patients.
 
     Args:
         evaluation: only the patients to explain (:meth:`Evaluation.take`).
+        with_missing: also the criteria of the types that are unknown.
     """
-    plan = evaluation.plan
-    judged = [key for key in plan.hypotheses if key in plan.knowledge.types or (evaluation.fired(key) >= 0).any()]
-    shown = [*(c for key in judged for c in plan.shown[key]), *(c for c in plan.other if c.kind != "test")]
-    columns = evaluation.columns
-    shown_rows = np.array([columns.names[criterion.column] for criterion in shown], dtype=np.intp)
-    ids = np.array([criterion.id for criterion in shown], dtype=np.intp)
-    may_miss = np.array([c.kind == "type" and c.role in ("supports", "against") for c in shown], dtype=np.bool_)
+    columns, texts = evaluation.columns, reason_texts(evaluation.plan)
     # what is said for and against a mimic is shown only to the patients in whom one of its rules fired
-    of_mimic = np.array([plan.hypotheses.index(c.owner) if c.kind == "mimic" else -1 for c in shown], dtype=np.intp)
-    fired_rows = np.array([columns.names[f"fired:{key}"] for key in plan.hypotheses], dtype=np.intp)
-    is_type = np.array([key in plan.knowledge.types for key in plan.hypotheses])
-    texts = reason_texts(plan)
+    is_judged = texts.is_type | (columns.matrix[texts.fired_rows] >= 0).any(axis=1)
+    chosen = np.flatnonzero((texts.of_mimic < 0) | is_judged[texts.of_mimic])
+    shown_rows, ids, of_mimic = texts.shown_rows[chosen], texts.ids[chosen], texts.of_mimic[chosen]
+    may_miss = texts.may_miss[chosen] & with_missing
     people = look_up(table.facts.row_of, evaluation.subjects["subject_id"], -1)
     parts = []
     for start in range(0, max(len(people), 1), _PATIENTS_AT_A_TIME):
         matrix = columns.matrix[:, start : start + _PATIENTS_AT_A_TIME]
-        fired, values = matrix[fired_rows], matrix[shown_rows]
-        decides = (fired >= 0) | is_type[:, None]
+        fired, values = matrix[texts.fired_rows], matrix[shown_rows]
+        decides = (fired >= 0) | texts.is_type[:, None]
         lacks = (values == UNKNOWN) & may_miss[:, None]
         told = (values == TRUE) & (decides[of_mimic] | (of_mimic < 0)[:, None])
         who, place = np.nonzero(np.concatenate([decides, told | lacks]).T)

@@ -33,7 +33,6 @@ from calcinosis.truth import FALSE, TRUE, UNKNOWN, from_bool
 Matrix = npt.NDArray[np.int8]
 _Rows = npt.NDArray[np.intp]
 _PATIENTS_AT_A_TIME: Final = 8192  # keeps the matrix of all nodes small, however many patients there are
-_MANY_PATIENTS: Final = 64  # from so many on, combining whole rows beats ``reduceat``, which takes one truth after the other
 _NO_RULE: Final = np.int8(127)
 
 
@@ -56,7 +55,7 @@ class _Operation:
 
     def run(self, values: Matrix) -> None:
         writes = values[self.first : self.first + len(self.starts)]
-        if self.kind in ("all", "any") and values.shape[1] >= _MANY_PATIENTS:
+        if self.kind in ("all", "any"):  # by whole rows: ``reduceat`` takes one truth after the other
             combine = np.minimum if self.kind == "all" else np.maximum
             values.take(self.turns[0], axis=0, out=writes)
             for rows in self.turns[1:]:
@@ -65,10 +64,6 @@ class _Operation:
             return
         read = values.take(self.reads, axis=0)
         match self.kind:
-            case "all":
-                np.minimum.reduceat(read, self.starts, axis=0, out=writes)
-            case "any":
-                np.maximum.reduceat(read, self.starts, axis=0, out=writes)
             case "not":
                 np.subtract(TRUE, read, out=writes)
             case "known":

@@ -86,8 +86,7 @@ def read_resources(resources: Sequence[dict[str, Any]], index: ConceptIndex, rea
     account = Account()
     file = account.add_file(Path(source_file), False, Numbering.ENTRY, shown=source_file)
     entries = []
-    for item in resources_of(list(resources)):
-        checked = as_json(item)
+    for checked in as_json(list(resources_of(list(resources)))):
         if isinstance(checked, Entry):
             entries.append(checked)
         else:

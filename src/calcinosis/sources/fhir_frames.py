@@ -74,12 +74,13 @@ def events_frame(rows: pl.DataFrame, drafts: pl.DataFrame, paths: list[str]) -> 
     of_row = np.repeat(np.arange(len(said)), counts)
     draft = np.arange(len(of_row)) + (first - (np.cumsum(counts) - counts))[of_row]
     rows = rows if (counts == 1).all() else rows[of_row]
-    return (
-        rows.hstack(drafts[draft].drop("mid").get_columns())
-        .filter(_SAYS_SOMETHING)
-        .select_seq(*_AS_EVENTS, _file_names(paths).alias("source_file"))
-        .select(list(EVENT_SCHEMA))
-    )
+    meanings = drafts.drop("mid")
+    said_so = pl.DataFrame([*rows.get_columns(), *meanings[draft].get_columns()])
+    says_something = said_so.select_seq(_SAYS_SOMETHING).to_series()
+    said_so = said_so if says_something.all() else said_so.filter(says_something)
+    intervals = _OWN_INTERVAL if drafts["range_unit"].null_count() == drafts.height else _INTERVAL_OF_UNIT
+    columns = _AS_EVENTS | intervals | {"source_file": _file_names(paths)}
+    return said_so.select_seq(**{name: columns[name] for name in EVENT_SCHEMA})
 
 
 _MEASURED: Final = pl.col("measured")
@@ -90,21 +91,21 @@ _SAYS_SOMETHING: Final = (
 _SAME_UNIT: Final = pl.col("range_unit").is_null() | pl.any_horizontal(
     pl.col("range_unit").str.to_lowercase() == pl.col(name).str.to_lowercase() for name in ("unit", "unit_code", "unit_text")
 ).fill_null(False)  # fmt: skip
-_AS_EVENTS: Final = (
-    pl.col("sid").alias("subject_id"),
-    pl.col("time", "end_time", "code", "concept", "text_value", "flag", "sites", "days_before_onset", "status"),
+_AS_DRAFTED: Final = ("time", "end_time", "code", "concept", "text_value", "flag", "sites", "days_before_onset", "status")
+_AS_EVENTS: Final = {
+    "subject_id": pl.col("sid"),
+    **{name: pl.col(name) for name in _AS_DRAFTED},
     # "number of ulcers: 0" denies the ulcers
-    pl.when(_MEASURED & ~pl.col("needs_value") & (_NUMBER == 0) & (pl.col("certainty") == "affirmed"))
+    "certainty": pl.when(_MEASURED & ~pl.col("needs_value") & (_NUMBER == 0) & (pl.col("certainty") == "affirmed"))
     .then(pl.lit("negated"))
-    .otherwise("certainty")
-    .alias("certainty"),
-    pl.when(_MEASURED).then(_NUMBER).alias("numeric_value"),
-    pl.when(_MEASURED).then(pl.coalesce("comparator", "said_comparator")).alias("comparator"),
-    pl.when(_MEASURED).then(pl.coalesce("unit", "said_unit")).alias("unit"),
-    pl.when(_SAME_UNIT).then("range_low").alias("range_low"),
-    pl.when(_SAME_UNIT).then("range_high").alias("range_high"),
-    pl.concat_str(pl.col("rt").replace(COMPONENT, "Observation"), pl.lit("/"), pl.col("id").fill_null("?")).alias("source"),
-)
+    .otherwise("certainty"),
+    "numeric_value": pl.when(_MEASURED).then(_NUMBER),
+    "comparator": pl.when(_MEASURED).then(pl.coalesce("comparator", "said_comparator")),
+    "unit": pl.when(_MEASURED).then(pl.coalesce("unit", "said_unit")),
+    "source": pl.concat_str(pl.col("rt").replace(COMPONENT, "Observation"), pl.lit("/"), pl.col("id").fill_null("?")),
+}
+_OWN_INTERVAL: Final = {name: pl.col(name) for name in ("range_low", "range_high")}
+_INTERVAL_OF_UNIT: Final = {name: pl.when(_SAME_UNIT).then(name) for name in _OWN_INTERVAL}
 
 
 def patients_frame(patients: pl.DataFrame, paths: list[str]) -> pl.DataFrame:

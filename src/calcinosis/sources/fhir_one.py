@@ -133,10 +133,10 @@ def typed_rows(rows: list[Row], remembered: Remembered, account: Account, file: 
 
 def typed_values(row: Row) -> tuple[Any, ...]:
     """The columns of ``ROWS`` from ``time`` to ``bad_value``."""
-    time, end = read_moment(row.start), read_moment(row.end)
+    time, end, quantity = read_moment(row.start), read_moment(row.end), _quantity(row.quantity)
     return (
-        time, end, *_quantity(row.quantity), row.start is not None and time is None, row.end is not None and end is None,
-        row.quantity is not None and _number(row.quantity) is None,
+        time, end, *quantity, row.start is not None and time is None, row.end is not None and end is None,
+        row.quantity is not None and quantity[0] is None,
     )  # fmt: skip
 
 
@@ -263,7 +263,10 @@ def component_row(row: Row, component: Any) -> Row:
 
 
 def _number(quantity: Any) -> float | None:
-    text = _varchar(_inside(quantity, "value"))
+    value = _inside(quantity, "value")
+    if type(value) is float:  # JSON has no other than finite ones
+        return value if math.isfinite(value) else None
+    text = _varchar(value)
     if text is None or not _NUMBER.match(text):
         return None
     number = float(text)
@@ -272,17 +275,33 @@ def _number(quantity: Any) -> float | None:
 
 def _quantity(quantity: Any) -> tuple[float | None, str | None, str | None, str | None, str | None]:
     """Number, comparator, unit (the UCUM code when there is one), and both spellings of the unit."""
-    comparator, unit, system, code = (_varchar(_inside(quantity, name)) for name in ("comparator", "unit", "system", "code"))
+    if quantity is None:
+        return _NO_QUANTITY
+    comparator, unit, system, code = [_varchar(_inside(quantity, name)) for name in ("comparator", "unit", "system", "code")]
     first, second = (code, unit) if system == UCUM else (unit, code)
     shown = first if first is not None else second
     return _number(quantity), comparator if comparator in ("<", "<=", ">", ">=") else None, shown, code, unit
 
 
-def as_json(entry: Entry | Reject) -> Entry | Reject:
-    """The entry, if it could have come from a file."""
-    if isinstance(entry, Entry):
-        try:
-            orjson.dumps(entry.resource)
-        except (TypeError, ValueError, RecursionError):
-            return Reject("malformed_json", "cannot be written as JSON", record=f"entry[{entry.place - 1}]")
-    return entry
+_NO_QUANTITY: Final = (None, None, None, None, None)
+
+
+def as_json(entries: list[Entry | Reject]) -> list[Entry | Reject]:
+    """The entries, with those rejected that could not have come from a file."""
+    found = [entry for entry in entries if isinstance(entry, Entry)]
+    if _can_be_written([entry.resource for entry in found]):
+        return entries
+    return [
+        entry
+        if isinstance(entry, Reject) or _can_be_written(entry.resource)
+        else Reject("malformed_json", "cannot be written as JSON", record=f"entry[{entry.place - 1}]")
+        for entry in entries
+    ]
+
+
+def _can_be_written(value: Any) -> bool:
+    try:
+        orjson.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True

@@ -8,8 +8,10 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from calcinosis.sources.fhir_columns import DATE_PATTERN, DAYS_AHEAD
@@ -238,7 +240,13 @@ def read_moment(text: str | None) -> datetime | None:
         found = found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
     except (ValueError, OverflowError):
         return None
-    return found if _EARLIEST <= found <= datetime.now(UTC).replace(tzinfo=None) + timedelta(days=DAYS_AHEAD) else None
+    return found if _EARLIEST <= found <= _latest(int(time.time()) // 3600) else None
+
+
+@lru_cache(maxsize=1)
+def _latest(hour: int) -> datetime:
+    """The last moment that a record may hold, in a given hour since 1970."""
+    return datetime.fromtimestamp((hour + 1) * 3600, UTC).replace(tzinfo=None) + timedelta(days=DAYS_AHEAD)
 
 
 def read_birth_date(text: str | None) -> date | None:
