@@ -30,7 +30,9 @@ from calcinosis.numbers import (
     Links,
     Mask,
     Micros,
+    Names,
     Numbers,
+    at,
     concept_numbers,
     firsts,
     look_up,
@@ -186,10 +188,13 @@ class Facts:
     @cached_property
     def mention_sites(self) -> tuple[Ints, Ints]:
         """Where the sites of each mention begin, with one entry more for the end; and the number of each site, −1 for one not known."""
-        column = self.events["sites"]
-        counts = column.list.len().fill_null(0).to_numpy()[self.mentioned.event]
-        told = self.mentioned.event[np.flatnonzero(counts)]
-        sites = column.gather(told).explode() if len(told) else pl.Series([], dtype=pl.String)
+        lists = at(self.events["sites"], self.mentioned.event)
+        if isinstance(lists, pl.Series):
+            counts = lists.list.len().fill_null(0).to_numpy()
+            sites: Names = lists.filter(counts > 0).explode()
+        else:
+            counts = np.array([len(each or ()) for each in lists], dtype=np.intp)
+            sites = [site for each in lists for site in each or ()]
         return np.concatenate([[0], np.cumsum(counts, dtype=np.intp)]), self.numbers.of(sites)
 
     @cached_property

@@ -15,7 +15,7 @@ import polars as pl
 from calcinosis.derived import AS_SENT, COMPARATOR, FLAG, HIGH, LOW, NORMAL, OVER, UNDER, Measured, People
 from calcinosis.events import FLAGS, REJECT_SCHEMA, Schema
 from calcinosis.knowledge import Knowledge
-from calcinosis.numbers import Floats, Ints, Links, Micros, Numbers, concept_numbers, look_up, micros, texts_at
+from calcinosis.numbers import Floats, Ints, Links, Micros, Names, Numbers, at, concept_numbers, look_up, micros, texts_at
 from calcinosis.units import UnknownUnit, canonical_factor
 
 JUDGED_SCHEMA: Final[Schema] = {
@@ -48,9 +48,8 @@ class LabEvents:
     concepts: Ints
     time: Micros
 
-    def column(self, name: str) -> pl.Series:
-        column = self.table[name]
-        return column if len(self.which) == len(column) else column.gather(self.which)
+    def texts(self, name: str) -> Names:
+        return at(self.table[name], self.which)
 
     def floats(self, name: str) -> Floats:
         floats: Floats = self.table[name].to_numpy()[self.which]
@@ -107,8 +106,8 @@ def judged_values(events: pl.DataFrame, subjects: pl.DataFrame, knowledge: Knowl
 
 def _conversions(events: LabEvents, knowledge: Knowledge) -> tuple[Floats, pl.DataFrame]:
     """The factor of every measurement (NaN for none), and the measurements that have no factor."""
-    sent = events.column("unit")
-    units = Numbers(sent.drop_nulls().unique().to_list())
+    sent = events.texts("unit")
+    units = Numbers(unit for unit in (sent.unique() if isinstance(sent, pl.Series) else sent) if unit is not None)
     names = concept_numbers(knowledge).names
     pairs, which = np.unique(events.concepts * (len(units) + 1) + units.of(sent) + 1, return_inverse=True)
     numeric = ~np.isnan(events.floats("numeric_value"))
@@ -149,8 +148,8 @@ def _canonical(events: LabEvents, factor: Floats) -> Measured:
         concepts=events.concepts,
         time=events.time,
         value=events.floats("numeric_value") * factor,
-        comparator=look_up(COMPARATOR, events.column("comparator"), -1),
-        flag=look_up(FLAG, events.column("flag"), -1),
+        comparator=look_up(COMPARATOR, events.texts("comparator"), -1),
+        flag=look_up(FLAG, events.texts("flag"), -1),
         flag_from=np.full(n, -1),
         low=events.floats("range_low") * factor,
         high=events.floats("range_high") * factor,

@@ -23,6 +23,7 @@ Ints = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Micros = npt.NDArray[np.int64]
+Names = pl.Series | Sequence[str | None]
 
 NO_TIME: Final = np.iinfo(np.int64).min  # what NumPy's "not a time" is as a number: before everything
 LAST_TIME: Final = np.iinfo(np.int64).max  # after everything
@@ -43,7 +44,7 @@ class Numbers:
     def __getitem__(self, name: str) -> int:
         return self.places[name]
 
-    def of(self, names: pl.Series) -> Ints:
+    def of(self, names: Names) -> Ints:
         return look_up(self.places, names, -1)
 
 
@@ -57,12 +58,14 @@ def concept_numbers(knowledge: Knowledge) -> Numbers:
     return _concepts[knowledge.version]
 
 
-def look_up(table: dict[str, int], names: pl.Series, otherwise: int) -> Ints:
-    """The number of each name in a table. ``names``: strings."""
+def look_up(table: dict[str, int], names: Names, otherwise: int) -> Ints:
+    """The number of each name in a table."""
     if len(names) < MANY:
-        return np.fromiter(map(table.get, names.to_list(), repeat(otherwise)), dtype=np.intp, count=len(names))
+        listed = names.to_list() if isinstance(names, pl.Series) else names
+        return np.fromiter(map(table.get, listed, repeat(otherwise)), dtype=np.intp, count=len(names))
     if not table:
         return np.full(len(names), otherwise)
+    names = names if isinstance(names, pl.Series) else pl.Series(names, dtype=pl.String)
     places = names.cast(pl.Enum(list(table)), strict=False).to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
     found: Ints = np.array([*table.values(), otherwise], dtype=np.intp)[places]
     return found
@@ -79,6 +82,11 @@ def none_below_0(places: Ints) -> pl.Series:
     """Places to gather by, those below 0 giving null."""
     index = pl.Series("place", places)
     return index.to_frame().select(pl.when(pl.col("place") >= 0).then("place")).to_series() if (places < 0).any() else index
+
+
+def at(column: pl.Series, places: Ints) -> pl.Series | list[Any]:
+    """The value in each place: as a list if there are few."""
+    return column.gather(places) if len(places) >= MANY else values_at(column, places)
 
 
 def values_at(column: pl.Series, places: Ints) -> list[Any]:

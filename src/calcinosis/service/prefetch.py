@@ -134,6 +134,8 @@ def _as_if_done(resource: Json, patient_id: str) -> Json:
 
 def only(batch: Batch, patient_id: str) -> Batch:
     """The batch of the patient whom the call is about. Whatever else a prefetch holds about others is not looked at."""
+    if batch.patients["subject_id"].to_list() == [patient_id] and (batch.events["subject_id"] == patient_id).all():
+        return batch  # the usual case
     patients = batch.patients.filter(pl.col("subject_id") == patient_id)
     if patients.is_empty():
         patients = pl.DataFrame([{"subject_id": patient_id}], schema=PATIENT_SCHEMA)
