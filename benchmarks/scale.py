@@ -3,8 +3,9 @@
     python benchmarks/scale.py [--patients 10000 100000] [--formats fhir omop meds] [--spark] [--cache /var/tmp/calcinosis-scale]
                                [--out benchmarks/results]
 
-The read limit is the time DuckDB needs to parse and count the columns that we read, of the same files. Every figure is taken in a
-process of its own, limit and screen in turn; imports and loading are not counted. Writes ``scale.md``, ``scale.csv`` and ``scale.svg``.
+The read limit is the time DuckDB needs to read the columns that we read, of the same files: NDJSON parsed and counted, Parquet hashed.
+Every figure is taken in a process of its own, limit and screen in turn; imports and loading are not counted.
+Writes ``scale.md``, ``scale.csv`` and ``scale.svg``.
 The population is made by `calcinosis simulate` and kept in the cache; it says nothing about medical accuracy.
 """
 
@@ -47,7 +48,7 @@ def columns_of_omop(folder: Path) -> dict[str, list[str]]:
 
 
 def read_limit(kind: str, folder: Path) -> float:
-    """Seconds in which DuckDB counts every column that we read."""
+    """Seconds in which DuckDB reads every value of the columns that we read."""
     import duckdb
 
     con = duckdb.connect()
@@ -64,8 +65,8 @@ def read_limit(kind: str, folder: Path) -> float:
         scans = [(f"'{path}'", there)]
     start = time.perf_counter()
     for source, columns in scans:
-        counts = ", ".join(f'count("{column}")' for column in columns)
-        con.execute(f"SELECT {counts} FROM {source}").fetchall()
+        hashed = ", ".join(f'"{column}"' for column in columns)  # a count would be answered in part from the statistics of the file
+        con.execute(f"SELECT bit_xor(hash({hashed})) FROM {source}").fetchall()
     return time.perf_counter() - start
 
 
