@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from calcinosis.contract import Assessment, TestOut
+from calcinosis.contract import Assessment, OptionOut, Statement, TestOut
 from calcinosis.derived import DERIVED_FROM
 from calcinosis.knowledge import Knowledge
 from calcinosis.report import wording
+from calcinosis.report.option_words import rules_with
 from calcinosis.service.pages.shell import environment
 
 
@@ -22,17 +23,35 @@ class Lacking:
 
 def render_answer(assessment: Assessment, knowledge: Knowledge) -> str:
     """HTML of one assessment, without the frame of a page."""
+    shown = assessment.model_copy(update={"options": [_about_this_patient(option) for option in assessment.options]})
     return (
         environment()
         .get_template("_answer.html.j2")
         .render(
-            assessments=[assessment],
-            references=wording.references(wording.citations_in([assessment])),
+            assessments=[shown],
+            references=wording.references(wording.citations_in([shown])),
             heading="Answer",
             lacking=[_lacking(test, assessment, knowledge) for test in assessment.workup if test.would_change],
             spoken=_spoken(assessment),
         )
     )
+
+
+def _about_this_patient(option: OptionOut) -> OptionOut:
+    """Without what is the same for everybody: that stands once, on the page of the treatment, and the option leads there."""
+    return option.model_copy(
+        update={
+            "what": _uncited(option.what),
+            "uses": [use.model_copy(update={"statement": _uncited(use.statement)}) for use in option.uses],
+            "always": rules_with(option.always, "contraindicated", "caution"),
+            "evidence": option.evidence.model_copy(update={"citations": []}),
+            "notes": [], "mechanism": [], "monitoring": [], "dosing": [],
+        }
+    )  # fmt: skip
+
+
+def _uncited(statement: Statement) -> Statement:
+    return statement.model_copy(update={"citations": []})
 
 
 def _lacking(test: TestOut, assessment: Assessment, knowledge: Knowledge) -> Lacking:

@@ -110,7 +110,8 @@ def environment() -> Environment:
     env.filters["sections"] = sections
     env.globals.update(
         entry_link=entry_link, said_at=said_at,
-        static=address, source_href=lambda key: f"/knowledge/sources/{key}", treatment_href=lambda key: f"/evidence?treatment={key}"
+        static=address, source_href=lambda key: f"/knowledge/sources/{key}", treatment_href=lambda key: f"/evidence?treatment={key}",
+        general_href=lambda key: f"/knowledge/treatments/{key}",
     )
     return env
 
