@@ -211,14 +211,14 @@ class _Reading:
         sites = tuple(site for site in marked if site in known)
         if len(sites) < len(marked):
             self.problem(f"{mark}site", "A site that the body map does not have was left out.")
-        return _Lesion(mark, sites, self._moment(f"{mark}since") if sites or self._shows(mark) else self._of_nothing(mark))
+        since = self._moment(f"{mark}since")
+        if since and not sites and not self._shows(mark):
+            self.problem(f"{mark}since", "Say what the lesion shows, or mark where it is.")
+            since = None
+        return _Lesion(mark, sites, since)
 
     def _shows(self, mark: str) -> bool:
         return bool(self.fields.get(f"{SECOND}shows")) if mark else any(self.one(f"q.{key}") == "yes" for key in self.form.placed)
-
-    def _of_nothing(self, mark: str) -> None:
-        if self.one(f"{mark}since"):
-            self.problem(f"{mark}since", "Say what the lesion shows, or mark where it is.")
 
     def _stated(self, lesion: _Lesion) -> None:
         """A marked site shows that something is there."""
