@@ -44,6 +44,7 @@ class Job:
     fetched: bytes = b"{}"
     call: Call | None = None
     max_orders: int = 50
+    full: bool = False  # of a page: every treatment option in detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ def _written(found: Assessment, job: Job) -> Done:
     if job.kind == "page":
         from calcinosis.service.pages.answer import render_answer  # the pages import this module
 
-        return Done(render_answer(found, _ready().knowledge).encode())
+        return Done(render_answer(found, _ready().knowledge, full=job.full).encode())
     return Done(found.model_dump_json().encode())
 
 

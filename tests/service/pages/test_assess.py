@@ -59,7 +59,7 @@ def everything(client: TestClient) -> list[tuple[str, str]]:
     for tag in re.findall(r"<input [^>]*>", text):
         name, value, kind = (re.search(rf'\b{each}="([^"]*)"', tag) for each in ("name", "value", "type"))
         kind_is = kind[1] if kind else "text"
-        if name and name[1] != "held" and (kind_is not in ("radio", "checkbox", "file") or re.search(r"\bchecked\b", tag)):
+        if name and name[1] not in ("held", "full") and (kind_is not in ("radio", "checkbox", "file") or re.search(r"\bchecked\b", tag)):
             fields.append((name[1], value[1] if value else ""))
     for name, inside in re.findall(r'<select [^>]*name="([^"]+)"[^>]*>(.*?)</select>', text, re.DOTALL):
         options = re.findall(r'<option value="([^"]*)"( selected)?', inside)

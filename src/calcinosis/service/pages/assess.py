@@ -121,7 +121,7 @@ async def answer_to(request: Request, sent: Submitted) -> Answer:
         return Answer(problems=entered.problems)
     said = entered.resources if entered.says_something else []
     try:
-        done = await state.assessors.answer(Job(kind="page", body=body, fetched=orjson.dumps(said)))
+        done = await state.assessors.answer(Job(kind="page", body=body, fetched=orjson.dumps(said), full=sent.full))
     except ProblemError as error:
         if not body or error.status not in _OF_THE_FILE:
             raise
@@ -169,7 +169,7 @@ def whole(request: Request, sent: Submitted, answer: Answer, place: Place = Plac
         problems=_named(request, answer), errors=answer.problems, value=lambda name: (fields.get(name) or [""])[-1],
         chosen=lambda name: frozenset(fields.get(name, ())), drug_rows=filled_drugs(fields), taking=TAKING, shapes=shapes, width=WIDTH,
         height=HEIGHT, unit_word=lambda unit: _UNIT_WORDS.get(unit, unit), filled=filled(form, fields), place=place, held_back="",
-        second=SECOND,
+        second=SECOND, full=sent.full,
     )  # fmt: skip
 
 

@@ -74,6 +74,7 @@
     if (event.submitter?.hasAttribute("formaction")) return;
     event.preventDefault();
     clearTimeout(timer);
+    if (event.submitter?.name === "full") return void inFull();
     ask().then(() => { answered.focus({ preventScroll: true }); answered.scrollIntoView(); });
   });
 
@@ -102,9 +103,24 @@
   }
   answered.addEventListener("toggle", (event) => { if (event.target.open && event.target.matches("details.option")) tell(event.target); }, true);
 
+  // the options that are not shown in detail yet; ``wanted``: the one to open
+  async function inFull(wanted) {
+    form.elements.namedItem("full").value = "1";
+    await ask();
+    const option = document.getElementById(wanted || "p1-options");
+    if (!option) return;
+    if (wanted) option.open = true;
+    option.querySelector("summary")?.focus({ preventScroll: true });
+    option.scrollIntoView();
+  }
+
   // a link to a question opens the group it stands in and puts the cursor there; a link to a reason opens it
   document.addEventListener("click", (event) => {
     const link = event.target.closest('a[href^="#"]');
+    if (link?.dataset.open) {
+      event.preventDefault();
+      return void inFull(link.dataset.open);
+    }
     const target = link && document.getElementById(decodeURIComponent(link.hash.slice(1)));
     if (!target) return;
     for (let each = target; each; each = each.parentElement) if (each.tagName === "DETAILS") each.open = true;
