@@ -63,7 +63,7 @@ def test_what_is_entered_is_assessed_with_the_record_of_the_launch(app: TestClie
     before, after = (send(app, "/smart/assess/answer", fields | more) for more in ({}, {"q.histology_vessel_calcification": "yes"}))
     assert before.status_code == after.status_code == 200
     assert "Dystrophic" in headline(before.text) and "Calciphylaxis" in headline(after.text)
-    assert "entered here" in after.text and "The record of A004 Testperson" in after.text and "<html" not in after.text
+    assert "entered here" in after.text and "The record</strong> (A004 Testperson" in after.text and "<html" not in after.text
 
 
 def test_without_scripts_the_whole_page_keeps_patient_record_and_form(app: TestClient, fields: dict[str, str]) -> None:

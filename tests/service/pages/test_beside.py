@@ -153,7 +153,7 @@ def test_the_page_says_whose_record_it_holds(client: TestClient) -> None:
     patient = next(entry["resource"] for entry in record["entry"] if entry["resource"]["resourceType"] == "Patient")
     patient["name"] = [{"family": "<b>Example</b>", "given": ["Ada"]}]
     text = client.post("/assess/answer", files={"record": ("x.json", json.dumps(record))}, headers=BROWSER).text
-    assert "The record of Ada &lt;b&gt;Example&lt;/b&gt;, born 1953, male" in text
+    assert "The record</strong> (Ada &lt;b&gt;Example&lt;/b&gt;, born 1953, male)" in text
 
 
 @given(st.binary(max_size=2_000))

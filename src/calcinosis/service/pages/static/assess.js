@@ -105,7 +105,7 @@
 
   // the options that are not shown in detail yet; ``wanted``: the one to open
   async function inFull(wanted) {
-    form.elements.namedItem("full").value = "1";
+    form.querySelector("input[name=full]").value = "1";
     await ask();
     const option = document.getElementById(wanted || "p1-options");
     if (!option) return;
