@@ -276,7 +276,7 @@ def test_the_answer_about_a_record_read_elsewhere(client: TestClient) -> None:
     resources = read(q__skin_necrosis="yes", q__haemodialysis="yes", q__pain="yes").resources
     scope = {"type": "http", "method": "GET", "path": "/assess", "headers": [(b"accept-encoding", b"gzip")], "query_string": b"", "app": client.app}
     assert client.portal is not None
-    found = client.portal.call(answer_page, Request(scope), resources, lambda held: "NOTE-OF-THE-LAUNCH")
+    found = client.portal.call(answer_page, Request(scope), resources, lambda _: "NOTE-OF-THE-LAUNCH")
     assert isinstance(client.portal, anyio.from_thread.BlockingPortal)
     assert found.status_code == 200 and b'class="alarms"' in bytes(found.body) and "content-encoding" not in found.headers
     text = bytes(found.body).decode()
