@@ -325,7 +325,7 @@ def test_nothing_of_the_form_reaches_an_address_a_log_or_the_audit(client: TestC
     found = post(client, [*CALCIPHYLAXIS, ("age", "SECRETAGE"), ("drug", "SECRETDRUG"), ("taking", "yes")])
     client.post("/assess", files={"record": ("SECRETNAME.json", b'{"SECRETKEY": ')}, headers=BROWSER)
     written = audit.read_text().removeprefix(before)
-    heard = caplog.text + "".join(capfd.readouterr()) + written
+    heard = caplog.text + "".join(capfd.readouterr()) + re.sub(r'"(when|ms)":[^,}]+', "", written)  # a time may hold any digits
     for word in ("SECRET", "Warfarin", "skin_necrosis", "thigh", "2.4"):
         assert word not in heard
     assert [json.loads(line)["service"] for line in written.splitlines()] == ["assess", "assess"]
