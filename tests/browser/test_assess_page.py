@@ -51,7 +51,7 @@ def test_a_reason_leads_to_its_question_and_to_its_source(visits: Visits) -> Non
     other = page.locator("#p1-type-metastatic")
     other.locator("summary").click()
     expect(other.get_by_text("For this status")).to_be_visible()
-    reasons.get_by_role("link", name="entered in the form").first.click()
+    reasons.get_by_role("link", name="entered here").first.click()
     assert page.evaluate("document.getElementById('entry').contains(document.activeElement)")
     cited = reasons.locator(".cite a").first
     key = cited.inner_text()

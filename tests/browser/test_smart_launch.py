@@ -85,6 +85,29 @@ def test_from_the_chart_to_the_answer(place: Hospital, look: dict[str, Any], req
     picture(page, f"smart-answer-{request.node.callspec.id.replace(' ', '-')}")
 
 
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_what_the_record_of_the_ehr_lacks_is_entered_beside_it(place: Hospital, scripts: bool) -> None:
+    page = place.open(f"{place.ehr.base}/chart/a004", scripts=scripts)
+    page.get_by_role("link", name="calcinosis").click()
+    page.get_by_role("button", name="Allow").click()
+    opened(page, "A004 Testperson")
+    asked = len(place.ehr.searched)
+    expect(page.locator("#answered .headline")).to_contain_text("Dystrophic")
+    expect(page.get_by_role("heading", name="Beside the record")).to_be_visible()
+    page.get_by_role("group", name="Calcified small vessels on histology", exact=True).get_by_text("yes", exact=True).click()
+    if not scripts:
+        page.get_by_role("button", name="Assess").click()
+        expect(page).to_have_url(f"{place.address}/smart/assess")
+    expect(page.locator("#answered .headline")).to_contain_text("Calciphylaxis")
+    opened(page, "A004 Testperson")
+    expect(page.locator(".beside")).to_contain_text("together with what was entered here")
+    assert len(place.ehr.searched) == asked  # the EHR is not asked again
+    if scripts:
+        check_accessible(page)
+        check_fits(page)
+        picture(page, "smart-beside")
+
+
 def test_from_the_list_of_servers_to_a_patient_chosen_there(place: Hospital) -> None:
     page = place.open("/")
     page.get_by_role("link", name="Open a patient from your EHR").click()
@@ -137,4 +160,6 @@ def test_a_listed_ehr_shows_the_answer_in_a_frame_of_its_own(browser: Browser, t
         frame = page.frame_locator("iframe")
         frame.get_by_role("button", name="Allow").click()
         expect(frame.locator("#opened")).to_contain_text("B090 Testperson")
+        frame.get_by_label("Age in years").fill("30")
+        expect(frame.locator(".beside")).to_contain_text("together with what was entered here")
         assert place.ehr.broken == [] and place.visits.complaints == []

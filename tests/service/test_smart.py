@@ -81,7 +81,7 @@ def test_the_answer_is_the_one_of_the_same_record_sent_to_the_api(app: TestClien
     ehr.page = 2
     handed: list[dict[str, Any]] = []
 
-    async def keep(_: Any, resources: list[dict[str, Any]]) -> Any:
+    async def keep(_: Any, resources: list[dict[str, Any]], *_more: Any) -> Any:
         handed.extend(resources)
         return JSONResponse({})
 

@@ -19,12 +19,6 @@ STANCE_WORD: Final = {
     "against": "evidence against it",
 }
 VERDICT_WORD: Final = {"contraindicated": "contraindicated", "caution": "caution", "monitor": "needs monitoring", "note": "note"}
-UNCHECKED_WORD: Final = {
-    "contraindicated": "contraindication not checked",
-    "caution": "caution not checked",
-    "monitor": "monitoring not checked",
-    "note": "note not checked",
-}
 ROLE_WORD: Final = {
     "deposit": "against the deposits",
     "inflammation": "against inflammation",
@@ -61,6 +55,11 @@ _EFFECT: Final = {
     "harm": "harm reported",
     "not_seen": "no results seen",
 }
+_GRAVITIES: Final = (
+    ("contraindicated", "contraindication", None), ("caution", "caution", None), ("monitor", "rule on monitoring", "rules on monitoring"),
+    ("note", "note", None), ("other", "other rule", None),
+)  # fmt: skip
+_NAMED: Final = frozenset(verdict for verdict, _, _ in _GRAVITIES)
 
 
 # --- how the options are arranged
@@ -273,6 +272,17 @@ def not_checked(option: OptionOut, most: int | None = None) -> list[Unchecked]:
         undecidable = "; ".join(clean(rule.label) for rule in rules if rule.because)
         if rules:
             found.append(Unchecked(verdict, len(rules), missing, undecidable))
+    return found
+
+
+def not_checked_lists(option: OptionOut) -> list[tuple[str, str, list[UncheckedOut]]]:
+    """The rules that could not be checked, the gravest first: (kind of the verdict, how many, the rules)."""
+    found = []
+    for verdict, one, many in _GRAVITIES:
+        rules = [rule for rule in option.not_checked if (rule.verdict if rule.verdict in _NAMED else "other") == verdict]
+        if rules:
+            kind = "unchecked-grave" if verdict == "contraindicated" else "unchecked"
+            found.append((kind, f"{counted(len(rules), one, many)} not checked", rules))
     return found
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -45,6 +46,8 @@ def environment() -> Environment:
     env.filters.update(
         decided_by=wording.decided_by,
         evidence=wording.evidence,
+        not_checked_lists=option_words.not_checked_lists,
+        host=lambda address: urlsplit(address).netloc.removeprefix("www."),
         order_words=option_words.order_words,
         outcome_word=option_words.outcome_word,
         percent=option_words.percent,
@@ -53,6 +56,7 @@ def environment() -> Environment:
         slug=_slug,
         speaks_for=option_words.speaks_for,
         studies_words=option_words.studies_words,
+        unchecked_words=option_words.unchecked_words,
         unknowns=wording.unknowns,
         web_address=wording.web_address,
     )
@@ -60,6 +64,7 @@ def environment() -> Environment:
         counted=option_words.counted,
         disease_names=option_words.disease_names,
         disease_word=option_words.disease_word,
+        general_href=lambda treatment: None,  # noqa: ARG005  the pages of the service say once, elsewhere, what is the same for everybody
         entry_link=lambda table, key, words: words,  # noqa: ARG005  the pages of the service make a link of it
         headline=wording.headline,
         index_day=wording.index_day,
@@ -80,7 +85,6 @@ def environment() -> Environment:
         studied_in=option_words.studied_in,
         tied=option_words.tied,
         treatment_href=lambda key: f"#t-{key}",
-        unchecked_word=option_words.UNCHECKED_WORD,
         urgency_word=wording.URGENCY_WORD,
         verdict_word=option_words.VERDICT_WORD,
         work_up=_work_up,

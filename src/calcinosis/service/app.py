@@ -26,6 +26,7 @@ from calcinosis.service.settings import Settings
 from calcinosis.service.shield import Shield
 from calcinosis.service.smart_client import SmartClient
 from calcinosis.service.smart_state import Launches
+from calcinosis.service.smart_visit import Visits
 
 API_VERSION: Final = "1.0.0"
 _DESCRIPTION: Final = (
@@ -46,7 +47,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         state = app.state
         state.fhir, state.guard, state.assessors = FhirClient(settings), Guard(settings), Assessors(settings, metrics)
-        state.smart, state.launches = SmartClient(settings), Launches(settings)
+        state.smart, state.launches, state.visits = SmartClient(settings), Launches(settings), Visits()
         rest.warm()
         state.cohorts.warm()
         await state.assessors.start()

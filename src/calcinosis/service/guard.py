@@ -87,11 +87,21 @@ async def _api(request: Request) -> None:
     await request.app.state.guard.admit(request, "api")
 
 
+async def _reader(request: Request) -> None:
+    """A reader of the knowledge, which is about nobody. Whom a launch let in has no token of ours, and shall read it too."""
+    guard: Guard = request.app.state.guard
+    if request.app.state.settings.smart and "authorization" not in request.headers:
+        guard.visit(request)
+    else:
+        await guard.admit(request, "api")
+
+
 async def _metrics(request: Request) -> None:
     await request.app.state.guard.admit(request, "metrics")
 
 
 cds_client = Depends(_cds)
 api_client = Depends(_api)
+knowledge_reader = Depends(_reader)
 metrics_client = Depends(_metrics)
-__all__ = ["Guard", "api_client", "cds_client", "metrics_client"]
+__all__ = ["Guard", "api_client", "cds_client", "knowledge_reader", "metrics_client"]

@@ -1,13 +1,12 @@
 """SMART App Launch: from the EHR, or standalone, to the answer about the patient of the launch.
 
 Nothing is stored. The browser carries an encrypted note from the authorization request to the callback; the token lives while the callback
-reads the record.
+reads the record. The page then holds the record, and sends it back with what is entered beside it.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
@@ -15,12 +14,15 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from calcinosis.knowledge import Knowledge
 from calcinosis.service.jwt import Rejected
-from calcinosis.service.pages.assess import answer_page
+from calcinosis.service.pages.assess import Place, answer_page, answer_to, part, refused, taken_along, whole
 from calcinosis.service.pages.shell import page
+from calcinosis.service.pages.submitted import Submitted, read_submitted
+from calcinosis.service.problems import ProblemError
 from calcinosis.service.settings import SmartServer
 from calcinosis.service.smart_client import Failed, SmartClient
 from calcinosis.service.smart_record import KINDS, NoPatient, banner, fetch_record
 from calcinosis.service.smart_state import Launches
+from calcinosis.service.smart_visit import Opened
 
 router = APIRouter(prefix="/smart", include_in_schema=False, default_response_class=HTMLResponse)
 _log = logging.getLogger("calcinosis.service")
@@ -46,18 +48,6 @@ class Stopped(Exception):
     def __init__(self, status: int, title: str, detail: str) -> None:
         super().__init__(title)
         self.status, self.title, self.detail = status, title, detail
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What the page says before the answer."""
-
-    banner: str
-    patient_id: str
-    server: str
-    about: str | None
-    lacking: tuple[str, ...]
-    others: int
 
 
 @router.get("/launch")
@@ -113,6 +103,51 @@ async def callback(request: Request) -> Response:
     return response
 
 
+@router.post("/assess")
+async def assess(request: Request) -> Response:
+    """The page of a launch again, with what was entered beside the record."""
+    try:
+        sent = await _revisited(request)
+    except Rejected as rejected:
+        return _stopped(request, Stopped(403, "This page cannot go on", f"{str(rejected).capitalize()}. Open it again from the EHR."))
+    return whole(request, sent, await answer_to(request, sent), Place("/smart/assess", sent.visit))
+
+
+@router.post("/assess/answer")
+async def answer(request: Request) -> Response:
+    """The answer alone, for the script."""
+    try:
+        sent = await _revisited(request)
+    except Rejected as rejected:
+        return refused(request, 403, f"{str(rejected).capitalize()}. Open it again from the EHR.")
+    return part(request, sent, await answer_to(request, sent))
+
+
+@router.post("/assess/record")
+async def entered(request: Request) -> Response:
+    """What was entered beside the record, as a FHIR Bundle to keep."""
+    try:
+        return taken_along(request, await _revisited(request))
+    except Rejected as rejected:
+        raise ProblemError(403, str(rejected)) from None
+
+
+async def _revisited(request: Request) -> Submitted:
+    """What the page of a launch sent.
+
+    Raises:
+        Rejected: it does not carry the record that the launch put there.
+        ProblemError: 400, 413, 415 or 429.
+    """
+    state = request.app.state
+    state.guard.visit(request)
+    sent = await read_submitted(request, state.settings)
+    request.state.opened, request.state.client = state.visits.open(sent.visit, sent.held)
+    if sent.record is not None:
+        raise ProblemError(400, "this page is about the patient of the launch; open a file on the empty form")
+    return sent
+
+
 async def _authorize(request: Request, issuer: str, token: str | None) -> Response:
     client: SmartClient = request.app.state.smart
     launches: Launches = request.app.state.launches
@@ -160,11 +195,13 @@ async def _continued(request: Request, state: str, asked: dict[str, str | None])
     except NoPatient:
         detail = "The record of the patient of the launch cannot be read."
         raise Stopped(502, f"{server.label} does not give this patient", detail) from None
-    request.state.opened = Opened(
+    opened = request.state.opened = Opened(
         banner(record.patient), granted.patient, server.label, _about(granted.app_context, request.app.state.knowledge), record.lacking,
         record.others,
     )  # fmt: skip
-    return await answer_page(request, record.resources)
+    return await answer_page(
+        request, record.resources, lambda held: request.app.state.visits.seal(opened, request.state.client, held)
+    )
 
 
 def _about(context: str | None, knowledge: Knowledge) -> str | None:

@@ -35,7 +35,8 @@ class Job:
     """One record to answer.
 
     Attributes:
-        body: the request as it came; ``fetched`` holds what was fetched in addition, as JSON of key -> resource.
+        body: the request as it came; ``fetched`` holds what was fetched in addition, as JSON of key -> resource. Of a page: the record,
+            empty where there is none, and as ``fetched`` what was entered beside it, a JSON list of resources.
     """
 
     kind: Literal["json", "fhir", "page", "patient", "orders"]
@@ -43,6 +44,7 @@ class Job:
     fetched: bytes = b"{}"
     call: Call | None = None
     max_orders: int = 50
+    full: bool = False  # of a page: every treatment option in detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,11 @@ def _ready() -> Readers:
 
 
 def _read(job: Job) -> Batch:
+    from calcinosis.service.pages.beside import with_entered  # the pages import this module
+
     readers = _ready()
+    if job.kind == "page" and not job.body:
+        return with_entered(None, job.fetched, readers)
     document = orjson.loads(job.body)
     if job.call is not None:
         resources = entries(_prefetch(document, job))
@@ -133,7 +139,7 @@ def _read(job: Job) -> Batch:
     batch = batch_of(document, readers)
     if batch.patients.height != 1:
         raise Refused(422, f"expected one patient, the record holds {batch.patients.height}")
-    return batch
+    return with_entered(batch, job.fetched, readers) if job.kind == "page" else batch
 
 
 def _prefetch(document: Any, job: Job) -> dict[str, Any]:
@@ -165,7 +171,7 @@ def _written(found: Assessment, job: Job) -> Done:
     if job.kind == "page":
         from calcinosis.service.pages.answer import render_answer  # the pages import this module
 
-        return Done(render_answer(found, _ready().knowledge).encode())
+        return Done(render_answer(found, _ready().knowledge, full=job.full).encode())
     return Done(found.model_dump_json().encode())
 
 

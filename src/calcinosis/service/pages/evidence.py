@@ -21,7 +21,7 @@ from calcinosis.report.evidence_page import chapter_of
 from calcinosis.service.pages.shell import page, page_router
 from calcinosis.service.problems import ProblemError
 
-router = page_router()
+router = page_router(about_nobody=True)
 Asked = Annotated[str, Query(max_length=100)]
 
 

@@ -2,22 +2,26 @@
 
 *Yes* is an entry, *no* is an explicit denial, and *not known* is no entry at all. Each resource names its concept by the key it has in
 the knowledge, beside a code of a public system where one means exactly that.
+
+Entered alone, everything is of today; as soon as somebody says since when, or a record stands beside it, only what was given a date has
+one: the reader takes an entry without a date for the time of the lesion.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from difflib import get_close_matches
 from typing import Any, Final
 
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.entry_form import FormGroup
 from calcinosis.knowledge.model import Concept
+from calcinosis.service.pages.form_codes import URI, exact_codes, units_of
+from calcinosis.service.pages.moments import NotRead, birth_date, moment
 from calcinosis.sources.coding import CONCEPT_SYSTEM
-from calcinosis.units import UnknownUnit, canonical_factor
 
 Json = dict[str, Any]
 Fields = Mapping[str, Sequence[str]]  # name -> values in the order sent
@@ -26,16 +30,11 @@ PATIENT: Final = "entered"
 SEXES: Final = ("female", "male")
 TAKING: Final = {"yes": "active", "past": "stopped", "no": "not-taken"}
 RESULTS: Final = ("positive", "negative")
-OLDEST: Final = 130
+SECOND: Final = "2."  # before the names of the fields of the second lesion
 MOST_DRUGS: Final = 40
 _NAMES_LIKE: Final = 3
 _LONGEST_NAME: Final = 40
 _UCUM: Final = "http://unitsofmeasure.org"
-_URI: Final = {
-    "SNOMED": "http://snomed.info/sct", "LOINC": "http://loinc.org", "RXNORM": "http://www.nlm.nih.gov/research/umls/rxnorm",
-    "ICD10CM": "http://hl7.org/fhir/sid/icd-10-cm", "HPO": "http://human-phenotype-ontology.org",
-    "MONDO": "http://purl.obolibrary.org/obo/mondo.owl",
-}  # fmt: skip
 _FLAG: Final = {"high": "H", "low": "L", "normal": "N"}
 _NUMBER: Final = re.compile(r"(<=|>=|<|>|≤|≥)?\s*(\d{1,9}(?:[.,]\d{1,6})?)")
 _THOUSANDS: Final = re.compile(r"\d{1,3},\d{3}")
@@ -77,12 +76,13 @@ class EntryForm:
 
     def __init__(self, knowledge: Knowledge) -> None:
         self._knowledge = knowledge
-        self._codes = _exact_codes(knowledge)
+        self._codes = exact_codes(knowledge)
         self.groups = tuple(
             Asked(group, tuple(self._question(knowledge.concepts[key]) for key in group.concepts))
             for group in knowledge.entry_form.values()
         )  # fmt: skip
         self._units = {question.key: question.units for asked in self.groups for question in asked.questions}
+        self.placed = frozenset(q.key for asked in self.groups if asked.group.placed for q in asked.questions)
         drugs = [concept for concept in knowledge.concepts.values() if concept.kind == "drug" and (concept.synonyms or concept.patterns)]
         self.drugs = tuple(sorted(concept.label for concept in drugs))
         self._drug_keys = {
@@ -90,21 +90,22 @@ class EntryForm:
             **{drug.label.casefold(): drug.key for drug in drugs},
         }  # fmt: skip
         self.names = frozenset(
-            {"age", "sex", "site", "drug", "taking"}
+            {"age", "sex", "site", "since", "drug", "taking", "began", *(SECOND + name for name in ("site", "since", "shows"))}
             | {f"{kind}.{key}" for key in self._units for kind in ("q", "v", "u")}
+            | {f"on.{asked.group.key}" for asked in self.groups if asked.group.kind == "results"}
         )  # fmt: skip
 
-    def read(self, fields: Fields, today: date) -> Entered:
-        """The record that the fields describe, as seen today."""
-        return _Reading(self, fields, today).done()
+    def read(self, fields: Fields, today: date, *, beside: bool = False) -> Entered:
+        """The record that the fields describe, as seen today; ``beside``: they add to a record that has dates of its own."""
+        return _Reading(self, fields, today, beside=beside).done()
 
     def _question(self, concept: Concept) -> Question:
-        return Question(concept.key, concept.label, _units(concept, self._knowledge) if concept.lab else ())
+        return Question(concept.key, concept.label, units_of(concept, self._knowledge) if concept.lab else ())
 
     def coding(self, key: str, unit: str | None = None) -> Json:
         """The concept by its own key, and by a public code; of a measurement by the code for this unit."""
         codes = [code for code in self._codes.get(key, ()) if unit is None or code.unit == unit]
-        public = [{"system": _URI[code.system], "code": code.code} for code in codes[:1]]
+        public = [{"system": URI[code.system], "code": code.code} for code in codes[:1]]
         return {"coding": [{"system": CONCEPT_SYSTEM, "code": key}, *public]}
 
     def concept(self, key: str) -> Concept:
@@ -124,25 +125,37 @@ class EntryForm:
         return self._knowledge.ancestors[key]
 
 
+@dataclass(frozen=True, slots=True)
+class _Lesion:
+    """One of the lesions: where it is, and since when. ``mark``: before the names of its fields and resources."""
+
+    mark: str
+    sites: tuple[str, ...]
+    since: str | None
+
+
 class _Reading:
     """One reading of the fields; the parts of :class:`Entered` grow as the groups are gone through."""
 
-    def __init__(self, form: EntryForm, fields: Fields, today: date) -> None:
+    def __init__(self, form: EntryForm, fields: Fields, today: date, *, beside: bool) -> None:
         self.form, self.fields, self.today = form, fields, today
         self.entered = Entered([{"resourceType": "Patient", "id": PATIENT}])
         self.yes: dict[str, str] = {}  # concept -> field
         self.no: dict[str, str] = {}
-        self.sites: list[str] = []
+        self.first, self.second = self._lesion(""), self._lesion(SECOND)
+        self.seen = None if beside else today.isoformat()
+        self.when = None if self.first.since or self.second.since else self.seen  # of what is not the lesion itself
 
     def done(self) -> Entered:
         self._patient()
+        for lesion in (self.first, self.second):
+            self._stated(lesion)
+        self._second()
         for asked in self.form.groups:
-            if asked.group.kind == "sites":
-                self._sites(asked)
-        for asked in self.form.groups:
+            on = self._moment(f"on.{asked.group.key}") if asked.group.kind == "results" else None
             for question in asked.questions:
                 if asked.group.kind == "results":
-                    self._result(question)
+                    self._result(question, on or self.when)
                 elif asked.group.kind != "sites":
                     self._choice(question, asked.group)
             if asked.group.kind == "drugs":
@@ -165,8 +178,9 @@ class _Reading:
         about = {"subject": {"reference": f"Patient/{PATIENT}"}}
         if kind == "AllergyIntolerance":
             about = {"patient": about["subject"]}
-        named = (name or key).replace("_", "-")[:50]
-        self.entered.resources.append({"resourceType": kind, "id": f"{PATIENT}-{named}", **about, **content})
+        named = (name or key).replace("_", "-")[:56]
+        said = {part: value for part, value in content.items() if value is not None}
+        self.entered.resources.append({"resourceType": kind, "id": f"{PATIENT}-{named}", **about, **said})
 
     # --- the parts of the form ---------------------------------------------------------------------------
 
@@ -178,20 +192,48 @@ class _Reading:
         elif sex:
             self.problem("sex", "Choose one of the answers.")
         if age:
-            years = _plain_number(age)
-            if years is None or years > OLDEST:
-                self.problem("age", f"Age in years: a number from 0 to {OLDEST}.")
-            else:
-                patient["birthDate"] = _born(self.today, years).isoformat()
+            try:
+                patient["birthDate"] = birth_date(age, self.today).isoformat()
+            except NotRead as wrong:
+                self.problem("age", str(wrong))
 
-    def _sites(self, asked: Asked) -> None:
-        known = {question.key for question in asked.questions}
-        marked = list(dict.fromkeys(self.fields.get("site", ())))
-        self.sites = [site for site in marked if site in known]
-        if len(self.sites) < len(marked):
-            self.problem("site", "A site that the body map does not have was left out.")
-        if self.sites and asked.group.states:
-            self._condition(asked.group.states, "yes", placed=True)
+    def _moment(self, name: str, said: str | None = None) -> str | None:
+        said = self.one(name) if said is None else said
+        try:
+            return moment(said, self.today) if said else None
+        except NotRead as wrong:
+            self.problem(name, str(wrong))
+            return None
+
+    def _lesion(self, mark: str) -> _Lesion:
+        known = {question.key for asked in self.form.groups if asked.group.kind == "sites" for question in asked.questions}
+        marked = list(dict.fromkeys(self.fields.get(f"{mark}site", ())))
+        sites = tuple(site for site in marked if site in known)
+        if len(sites) < len(marked):
+            self.problem(f"{mark}site", "A site that the body map does not have was left out.")
+        since = self._moment(f"{mark}since")
+        if since and not sites and not self._shows(mark):
+            self.problem(f"{mark}since", "Say what the lesion shows, or mark where it is.")
+            since = None
+        return _Lesion(mark, sites, since)
+
+    def _shows(self, mark: str) -> bool:
+        return bool(self.fields.get(f"{SECOND}shows")) if mark else any(self.one(f"q.{key}") == "yes" for key in self.form.placed)
+
+    def _stated(self, lesion: _Lesion) -> None:
+        """A marked site shows that something is there."""
+        for asked in self.form.groups:
+            if asked.group.states and lesion.sites:
+                self._placed(asked.group.states, lesion)
+
+    def _second(self) -> None:
+        """What is ticked for the second lesion; what is not ticked is not known."""
+        shown = list(dict.fromkeys(self.fields.get(f"{SECOND}shows", ())))
+        for key in shown:
+            if key in self.form.placed:
+                self._placed(key, self.second)
+            else:
+                self.problem(f"{SECOND}shows", "Something that this form does not ask of a lesion was left out.")
 
     def _choice(self, question: Question, group: FormGroup) -> None:
         name = f"q.{question.key}"
@@ -206,26 +248,35 @@ class _Reading:
             self._drug(question.key, said)
         elif kind == "procedure":
             status = "completed" if said == "yes" else "not-done"
-            when = self.today.isoformat()
-            self.add("Procedure", question.key, status=status, code=self.form.coding(question.key), performedDateTime=when)
+            self.add("Procedure", question.key, status=status, code=self.form.coding(question.key), performedDateTime=self.when)
         elif kind == "allergy":
             self.add("AllergyIntolerance", question.key, **self._verified(said, "allergyintolerance"), code=self.form.coding(question.key))
+        elif group.placed and said == "yes":
+            self._placed(question.key, self.first)
         else:
-            self._condition(question.key, said, placed=group.placed and said == "yes")
+            self.add("Condition", question.key, **self._verified(said, "condition"), code=self.form.coding(question.key))
 
-    def _condition(self, key: str, said: str, *, placed: bool) -> None:
-        content = self._verified(said, "condition")
-        if placed and self.sites:
-            content["bodySite"] = [self.form.coding(site) for site in self.sites]
-        self.add("Condition", key, **content, code=self.form.coding(key))
+    def _placed(self, key: str, lesion: _Lesion) -> None:
+        """Something at the sites of a lesion: as it is now, and as it began. What came before it began is no part of it."""
+        came_before = self.form.concept(key).kind == "exposure"
+        content = {**self._verified("yes", "condition"), "code": self.form.coding(key)}
+        content["recordedDate"] = self.when if came_before else self.seen
+        if lesion.sites:
+            content["bodySite"] = [self.form.coding(site) for site in lesion.sites]
+        name = lesion.mark.replace(".", "-") + key
+        since = None if came_before else lesion.since
+        if self.seen or not since:
+            self.add("Condition", key, name, **content)
+        if since:
+            self.add("Condition", key, f"{name[:50]}.since", **{**content, "recordedDate": None}, onsetDateTime=since)
 
     def _verified(self, said: str, kind: str) -> Json:
         """Status and date of a condition or an allergy."""
         verification = "confirmed" if said == "yes" else "refuted"
         active = {"clinicalStatus": _status(kind, "clinical", "active")} if said == "yes" else {}
-        return {**active, "verificationStatus": _status(kind, "verification", verification), "recordedDate": self.today.isoformat()}
+        return {**active, "verificationStatus": _status(kind, "verification", verification), "recordedDate": self.when}
 
-    def _result(self, question: Question) -> None:
+    def _result(self, question: Question, when: str | None) -> None:
         name, key = f"v.{question.key}", question.key
         said = self.one(name)
         if not said:
@@ -235,10 +286,10 @@ class _Reading:
             if said not in RESULTS:
                 return self.problem(name, "Choose positive, negative or not known.")
             value = {"valueCodeableConcept": {"text": said}}
-            return self._observation(key, None, value)
+            return self._observation(key, None, value, when)
         if said.lower() in _FLAG:
             value = {"interpretation": [{"coding": [{"code": _FLAG[said.lower()]}]}]}
-            return self._observation(key, None, value)
+            return self._observation(key, None, value, when)
         if _THOUSANDS.fullmatch(said.lstrip("<>=≤≥ ")):
             return self.problem(name, "Is the comma a decimal sign? Write a point, and thousands without a sign.")
         match = _NUMBER.fullmatch(said)
@@ -250,14 +301,13 @@ class _Reading:
         quantity: Json = {"value": float(match[2].replace(",", ".")), "unit": unit, "system": _UCUM, "code": unit}
         if match[1]:
             quantity["comparator"] = _COMPARATOR.get(match[1], match[1])
-        return self._observation(key, unit, {"valueQuantity": quantity})
+        return self._observation(key, unit, {"valueQuantity": quantity}, when)
 
-    def _observation(self, key: str, unit: str | None, value: Json) -> None:
-        when = self.today.isoformat()
+    def _observation(self, key: str, unit: str | None, value: Json, when: str | None) -> None:
         self.add("Observation", key, status="final", code=self.form.coding(key, unit), effectiveDateTime=when, **value)
 
     def _drugs(self) -> None:
-        names, taking = self.fields.get("drug", ()), self.fields.get("taking", ())
+        names, taking, began = (self.fields.get(name, ()) for name in ("drug", "taking", "began"))
         if len(names) > MOST_DRUGS:
             self.problem("drug.0", f"More than {MOST_DRUGS} drugs.")
         misspelt = 0
@@ -277,10 +327,14 @@ class _Reading:
                 if said != "past":
                     (self.yes if said == "yes" else self.no)[key] = where
                 self._drug(key, said, f"drug-{place}")
+                since = self._moment(where, began[place].strip() if place < len(began) else "")
+                if since and said == "no":
+                    self.problem(where, "What is not taken has no beginning.")
+                elif since:
+                    self._drug(key, said, f"drug-{place}.since", effectivePeriod={"start": since}, dateAsserted=None)
 
-    def _drug(self, key: str, said: str, name: str = "") -> None:
-        when = self.today.isoformat()
-        content = {"status": TAKING[said], "medicationCodeableConcept": self.form.coding(key), "dateAsserted": when}
+    def _drug(self, key: str, said: str, name: str = "", **when: Any) -> None:
+        content = {"status": TAKING[said], "medicationCodeableConcept": self.form.coding(key), "dateAsserted": self.when, **when}
         self.add("MedicationStatement", key, name, **content)
 
     def _contradictions(self) -> None:
@@ -296,50 +350,3 @@ def _status(kind: str, name: str, code: str) -> Json:
     """A status of HL7's own code systems."""
     system = "condition-ver-status" if (kind, name) == ("condition", "verification") else f"{kind}-{name}"
     return {"coding": [{"system": f"http://terminology.hl7.org/CodeSystem/{system}", "code": code}]}
-
-
-def _exact_codes(knowledge: Knowledge) -> dict[str, list[Any]]:
-    """Concept -> codes that mean it, and nothing else in the knowledge."""
-    meanings: dict[tuple[str, str], int] = {}
-    for code in knowledge.codes:
-        meanings[code.system, code.code] = meanings.get((code.system, code.code), 0) + 1
-    found: dict[str, list[Any]] = {}
-    for code in knowledge.codes:
-        if code.relation == "exact" and code.system in _URI and meanings[code.system, code.code] == 1:
-            found.setdefault(code.concept_key, []).append(code)
-    return found
-
-
-def _units(concept: Concept, knowledge: Knowledge) -> tuple[str, ...]:
-    """The canonical unit and those that laboratories send for it; where none is known, those of tests with the same canonical unit."""
-    assert concept.lab is not None
-    if concept.lab.unit is None:
-        return ()
-    own = tuple(_convertible(concept, (code.unit for code in knowledge.codes if code.concept_key == concept.key)))
-    if len(own) > 1:
-        return own
-    alike = {key for key, each in knowledge.concepts.items() if each.lab and each.lab.unit == concept.lab.unit}
-    return tuple(_convertible(concept, (code.unit for code in knowledge.codes if code.concept_key in alike)))
-
-
-def _convertible(concept: Concept, units: Iterator[str | None]) -> Iterator[str]:
-    assert concept.lab is not None and concept.lab.unit is not None
-    for unit in dict.fromkeys((concept.lab.unit, *units)):
-        if unit:
-            try:
-                canonical_factor(unit, concept.lab)
-            except UnknownUnit:
-                continue
-            yield unit
-
-
-def _plain_number(text: str) -> float | None:
-    match = _NUMBER.fullmatch(text)
-    return float(match[2].replace(",", ".")) if match and not match[1] else None
-
-
-def _born(today: date, years: float) -> date:
-    """The birth date of somebody who is this old today, to the day."""
-    whole = int(years)
-    day = today.replace(year=today.year - whole, day=28 if (today.month, today.day) == (2, 29) else today.day)
-    return day - timedelta(days=round((years - whole) * 365.25))

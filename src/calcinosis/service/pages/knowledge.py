@@ -19,7 +19,7 @@ from calcinosis.service.pages.finder import Finder
 from calcinosis.service.pages.shell import page, page_router
 from calcinosis.service.problems import ProblemError
 
-router = page_router()
+router = page_router(about_nobody=True)
 MOST_FOUND = 60
 
 

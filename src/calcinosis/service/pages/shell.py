@@ -17,11 +17,11 @@ from markupsafe import Markup
 
 from calcinosis.contract import DISCLAIMER
 from calcinosis.report import patient_page
-from calcinosis.service.guard import api_client
+from calcinosis.service.guard import api_client, knowledge_reader
 from calcinosis.service.pages.files import address
 
 _SECTION: Final = re.compile(r'<section id="([\w-]+)"[^>]*>\s*<h2[^>]*>(.*?)</h2>')
-_ENTERED: Final = re.compile(r"[A-Z][A-Za-z]+/entered(?:-([a-z0-9-]{1,50}))?")
+_ENTERED: Final = re.compile(r"(?:Patient/)?entered here(?:/([a-z0-9-]{1,60}))?")
 _MACHINES: Final = ("/api/", "/cds-services", "/health/", "/metrics", "/static/")  # what programs ask for gets problem+json
 
 
@@ -42,9 +42,13 @@ DOORS: Final = (
 )
 
 
-def page_router() -> APIRouter:
-    """A router for pages: behind the same guard as the API, and not part of its description."""
-    return APIRouter(include_in_schema=False, default_response_class=HTMLResponse, dependencies=[api_client])
+def page_router(*, about_nobody: bool = False) -> APIRouter:
+    """A router for pages: behind the same guard as the API, and not part of its description.
+
+    ``about_nobody``: what is published anyway; those who come by a SMART launch read it without a token.
+    """
+    guard = knowledge_reader if about_nobody else api_client
+    return APIRouter(include_in_schema=False, default_response_class=HTMLResponse, dependencies=[guard])
 
 
 def page(
@@ -110,7 +114,8 @@ def environment() -> Environment:
     env.filters["sections"] = sections
     env.globals.update(
         entry_link=entry_link, said_at=said_at,
-        static=address, source_href=lambda key: f"/knowledge/sources/{key}", treatment_href=lambda key: f"/evidence?treatment={key}"
+        static=address, source_href=lambda key: f"/knowledge/sources/{key}", treatment_href=lambda key: f"/evidence?treatment={key}",
+        general_href=lambda key: f"/knowledge/treatments/{key}",
     )
     return env
 
@@ -121,11 +126,11 @@ def entry_link(table: str, key: str, words: str) -> Markup:
 
 
 def said_at(source: str) -> str | Markup:
-    """The resource a fact comes from; one that the entry form made leads back to its question."""
+    """The resource a fact comes from; what was entered in the form leads back to its question."""
     entered = _ENTERED.fullmatch(source)
     if not entered:
         return source
-    return Markup('<a class="entered" href="#q-{}">entered in the form</a>').format(entered[1]) if entered[1] else "entered in the form"
+    return Markup('<a class="entered" href="#q-{}">entered here</a>').format(entered[1]) if entered[1] else "entered here"
 
 
 def sections(body: str) -> list[tuple[str, Markup]]:

@@ -23,15 +23,33 @@ _LONGEST: Final = 200
 
 @dataclass(slots=True)
 class Submitted:
-    """The fields in the order sent, and the record that was uploaded, if any."""
+    """What a browser sent.
+
+    Attributes:
+        fields: in the order sent.
+        record: the file that was uploaded, if any.
+        held: a record that the page holds already (:mod:`~calcinosis.service.pages.held`).
+        full: whether every treatment option is asked for in detail.
+        visit: from a launch, what shows which record of whom this service put into the page.
+    """
 
     fields: dict[str, list[str]] = field(default_factory=dict)
     record: bytes | None = None
+    held: str = ""
+    visit: str = ""
+    full: bool = False
 
     def add(self, name: str, value: str) -> None:
-        if len(name) > _LONGEST or len(value) > _LONGEST:
+        if name == "held":
+            self.held = value  # bounded as the whole body is
+        elif name == "visit":
+            self.visit = value
+        elif name == "full":
+            self.full = bool(value)
+        elif len(name) > _LONGEST or len(value) > _LONGEST:
             raise ProblemError(413, f"a field is longer than {_LONGEST} characters")
-        self.fields.setdefault(name, []).append(value)
+        else:
+            self.fields.setdefault(name, []).append(value)
 
 
 class _InMemory(MultiPartParser):

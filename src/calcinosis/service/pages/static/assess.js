@@ -7,6 +7,7 @@
   const bar = document.getElementById("bar");
   if (!form || !answered || !window.fetch) return;
   let timer = 0, asking = null;
+  const where = `${form.getAttribute("action")}/answer`;
 
   const open = () => new Map([...answered.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));
 
@@ -30,13 +31,23 @@
     }
   }
 
+  // a record that was read stays in this page: it goes back with every change, and the file need not be chosen again
+  function hold() {
+    const back = answered.querySelector("#held-back");
+    if (!back) return;
+    form.elements.namedItem("held").value = back.value;
+    back.remove();
+    form.elements.namedItem("record").value = "";
+    document.getElementById("holds").hidden = false;
+  }
+
   async function ask() {
     if (asking) asking.abort();
     asking = new AbortController();
     const mine = asking;
     answered.setAttribute("aria-busy", "true");
     try {
-      const response = await fetch("/assess/answer", { method: "POST", body: new FormData(form), headers: { Accept: "text/html" }, signal: mine.signal });
+      const response = await fetch(where, { method: "POST", body: new FormData(form), headers: { Accept: "text/html" }, signal: mine.signal });
       const text = await response.text();
       if (mine.signal.aborted) return;
       if (!response.headers.get("content-type")?.startsWith("text/html") || (response.status >= 400 && !text.includes("data-field"))) {
@@ -45,6 +56,7 @@
       }
       const before = open();
       answered.innerHTML = text;  // from this service, escaped there; the policy of the page runs no script in it
+      hold();
       for (const each of answered.querySelectorAll("details[id]")) if (before.has(each.id)) each.open = before.get(each.id);
       mark();
       say();
@@ -62,12 +74,53 @@
     if (event.submitter?.hasAttribute("formaction")) return;
     event.preventDefault();
     clearTimeout(timer);
+    if (event.submitter?.name === "full") return void inFull();
     ask().then(() => { answered.focus({ preventScroll: true }); answered.scrollIntoView(); });
   });
+
+  // what the knowledge says of a treatment, put where its link stands as soon as the option is opened; the link stays
+  const known = new Map();
+  async function tell(option) {
+    const link = option.querySelector(".general a");
+    if (!link || option.querySelector(".general-text")) return;
+    const text = document.createElement("div");
+    text.className = "general-text";
+    link.parentElement.after(text);
+    try {
+      const address = link.getAttribute("href");
+      if (!known.has(address)) known.set(address, fetch(address, { headers: { Accept: "text/html" } }).then((got) => got.ok ? got.text() : ""));
+      const article = new DOMParser().parseFromString(await known.get(address), "text/html").querySelector("article.entry");
+      if (!article) return text.remove();
+      for (const each of article.querySelectorAll('a[href^="#"]')) each.setAttribute("href", address + each.getAttribute("href"));
+      for (const each of article.querySelectorAll("h2")) {
+        const heading = document.createElement("h6");
+        heading.append(...each.childNodes);
+        each.replaceWith(heading);
+      }
+      for (const each of article.querySelectorAll("[id], [aria-labelledby]")) { each.removeAttribute("id"); each.removeAttribute("aria-labelledby"); }
+      text.append(...article.childNodes);
+    } catch { text.remove(); }
+  }
+  answered.addEventListener("toggle", (event) => { if (event.target.open && event.target.matches("details.option")) tell(event.target); }, true);
+
+  // the options that are not shown in detail yet; ``wanted``: the one to open
+  async function inFull(wanted) {
+    form.querySelector("input[name=full]").value = "1";
+    await ask();
+    const option = document.getElementById(wanted || "p1-options");
+    if (!option) return;
+    if (wanted) option.open = true;
+    option.querySelector("summary")?.focus({ preventScroll: true });
+    option.scrollIntoView();
+  }
 
   // a link to a question opens the group it stands in and puts the cursor there; a link to a reason opens it
   document.addEventListener("click", (event) => {
     const link = event.target.closest('a[href^="#"]');
+    if (link?.dataset.open) {
+      event.preventDefault();
+      return void inFull(link.dataset.open);
+    }
     const target = link && document.getElementById(decodeURIComponent(link.hash.slice(1)));
     if (!target) return;
     for (let each = target; each; each = each.parentElement) if (each.tagName === "DETAILS") each.open = true;

@@ -1,0 +1,75 @@
+"""What lets the page of a launch ask again, when something is entered beside the record.
+
+The token of the launch is gone by then, and nothing was kept. The page carries the record and a sealed note: who opened it, about whom,
+what could not be read, and a digest of the record, so that none of it can be exchanged for another. It holds for a working day and as
+long as this process runs; nobody else can read or make one.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Final
+
+import orjson
+from joserfc import jwe
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+
+from calcinosis.service.jwt import Rejected
+
+SECONDS: Final = 8 * 3600
+_ALGORITHM: Final = {"alg": "dir", "enc": "A256GCM"}
+_LONGEST: Final = 32_768
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the page says before the answer."""
+
+    banner: str
+    patient_id: str
+    server: str
+    about: str | None
+    lacking: tuple[str, ...]
+    others: int
+
+
+class Visits:
+    """Seals what a launch opened, and opens it when the page comes back."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._key = OctKey.import_key(secrets.token_bytes(32))
+        self._clock = clock
+
+    def seal(self, opened: Opened, client: str, held: str) -> str:
+        """The note for a page that holds this record."""
+        note = {"opened": asdict(opened), "client": client, "record": _digest(held), "until": self._clock() + SECONDS}
+        return jwe.encrypt_compact(_ALGORITHM, orjson.dumps(note), self._key)
+
+    def open(self, sealed: str, held: str) -> tuple[Opened, str]:
+        """What was opened, and the client for the audit log.
+
+        Raises:
+            Rejected: it is no note of ours, about another record, or too old.
+        """
+        if not sealed or len(sealed) > _LONGEST:
+            raise Rejected("the page names no launch")
+        try:
+            note = orjson.loads(jwe.decrypt_compact(sealed, self._key, algorithms=list(_ALGORITHM.values())).plaintext or b"")
+            opened = Opened(**{**note["opened"], "lacking": tuple(note["opened"]["lacking"])})
+        except (JoseError, ValueError, TypeError, KeyError):
+            raise Rejected("the service was restarted since this page was opened") from None
+        if not hmac.compare_digest(note["record"], _digest(held)):
+            raise Rejected("the record is not the one of the launch")
+        if note["until"] <= self._clock():
+            raise Rejected("this page was opened too long ago")
+        return opened, str(note["client"])
+
+
+def _digest(held: str) -> str:
+    return sha256(held.encode()).hexdigest()
