@@ -106,6 +106,7 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
     for key, rings in alarms.items():
         urgency[rings] = np.minimum(urgency[rings], _URGENCIES.index(knowledge.alarms[key].urgency))
     is_mimic = leading.is_in(list(knowledge.mimics))
+    missing = {key: _mask(lacking, n) for key, lacking in missing_tests(evaluation).items()}
     rows = evaluation.subjects.select("subject_id", "sex", "age_years").with_columns(
         _boolean(columns["finding:lesion_present"]).alias("lesion_present"),
         _boolean(columns["finding:mineral_shown"]).alias("mineral_shown"),
@@ -125,7 +126,7 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         *(pl.Series(f"calciphylaxis_{weight}", sum((risks[key] for key in risks if weights[key] == weight), np.zeros(n, dtype=np.uint8)))
           for weight in ("major", "minor")),
         _boolean(columns["finding:calciphylaxis_at_risk"]).alias("calciphylaxis_at_risk"),
-        _lists({key: _mask(lacking, n) for key, lacking in missing_tests(evaluation).items()}, n).alias("missing_tests"),
+        _lists(missing, n).alias("missing_tests"),
         pl.Series([knowledge.version]).new_from_index(0, n).alias("knowledge_version"),
     )  # fmt: skip
     rows = (
@@ -139,6 +140,7 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         | evaluation.true("mineral_shown")
         | evaluation.true("calciphylaxis_at_risk")
         | np.any(list(alarms.values()), axis=0)
+        | np.any([np.zeros(n, dtype=np.bool_), *(mask for key, mask in missing.items() if knowledge.tests[key].without_lesion)], axis=0)
     )
     chosen = np.flatnonzero(interesting)
     if not len(chosen):

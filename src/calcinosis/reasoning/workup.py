@@ -104,6 +104,7 @@ class _Asked:
     starts: npt.NDArray[np.intp]  # where each test begins
     when: npt.NDArray[np.intp]  # row of the criterion that a test waits for
     least: npt.NDArray[np.int8]  # what that criterion must reach; 0 where a test waits for none
+    without_lesion: npt.NDArray[np.bool_]  # asked for also where no lesion is on record
 
 
 _asked: dict[str, _Asked] = {}
@@ -127,23 +128,26 @@ def _asked_tests(plan: Plan) -> _Asked:
             least=np.array(
                 [FALSE if test.key not in when else UNKNOWN if test.ask_when_unknown else TRUE for test in tests], dtype=np.int8
             ),
+            without_lesion=np.array([test.without_lesion for test in tests], dtype=np.bool_),
         )
     return _asked[version]
 
 
 def missing_tests(evaluation: Evaluation) -> dict[str, npt.NDArray[np.intp]]:
-    """Test -> rows of the patients with a lesion for whom it is missing.
+    """Test -> rows of the patients for whom it is missing: those with a lesion and, for a few tests, those with another ground.
 
     A test is missing while all its results are unknown, unless its ``when`` rules it out.
     """
     asked, matrix = _asked_tests(evaluation.plan), evaluation.columns.matrix
     if not asked.tests:
         return {}
-    lesion = np.flatnonzero(evaluation.true("lesion_present"))
-    matrix = matrix if len(lesion) == matrix.shape[1] else matrix[:, lesion]
+    lesion = evaluation.true("lesion_present")
+    rows = np.flatnonzero(lesion | (matrix[asked.when[asked.without_lesion]] == TRUE).any(axis=0))
+    matrix = matrix if len(rows) == matrix.shape[1] else matrix[:, rows]
     lacking = np.logical_and.reduceat(matrix[asked.known] == UNKNOWN, asked.starts, axis=0)
     lacking &= matrix[asked.when] >= asked.least[:, None]
-    return {asked.tests[test]: lesion[lacking[test]] for test in np.flatnonzero(lacking.any(axis=1)).tolist()}
+    lacking &= lesion[rows] | (asked.without_lesion[:, None] & (matrix[asked.when] == TRUE))
+    return {asked.tests[test]: rows[lacking[test]] for test in np.flatnonzero(lacking.any(axis=1)).tolist()}
 
 
 @dataclass(frozen=True, slots=True)

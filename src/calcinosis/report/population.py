@@ -62,6 +62,7 @@ class Population:
     factors: dict[tuple[int, int], int]  # (major, minor) -> patients without a lesion
     common_factors: list[tuple[str, int]]
     missing: list[tuple[str, int]]
+    to_clarify: list[tuple[str, int]]  # asked for although no lesion is on record
     rejects: list[dict[str, Any]]
     errors: int
     warnings: int
@@ -145,6 +146,7 @@ def count_population(out_dir: Path, knowledge: Knowledge, summary: Mapping[str, 
         factors=_factors(people.filter(~lesion)),
         common_factors=_common_factors(out_dir / "reasons.parquet", people.filter(at_risk.fill_null(False) & ~lesion)),
         missing=[(label.test(key), n) for key, n in _exploded(people.filter(lesion), "missing_tests")],
+        to_clarify=[(label.test(key), n) for key, n in _exploded(people.filter(~lesion), "missing_tests")],
         rejects=rejects,
         errors=sum(row["n"] for row in rejects if row["level"] == "error"),
         warnings=sum(row["n"] for row in rejects if row["level"] != "error"),
