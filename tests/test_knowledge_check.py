@@ -126,6 +126,7 @@ DEFECTS = [
     ("schema", "types/dystrophic.yaml", "{has: nodule, at: hand}", "{has: nodule, lab: ana}", "types/dystrophic.yaml:8", "exactly one"),
     ("schema", "types/dystrophic.yaml", "    sources: [book]\n", "    sources: []\n", "types/dystrophic.yaml:9", "sources"),
     ("schema", "sources/all.yaml", ", doi: 10.1000/1", "", "sources/all.yaml:2", "needs a pmid, pmcid, doi or url"),
+    ("schema", "workup/labs.yaml", "    label: Phosphate\n", "    label: Phosphate\n    without_lesion: true\n", "workup/labs.yaml:2", "needs a `when`"),
     ("schema", "concepts/codes.csv", "LOINC-NOTICE,book", "LOINC-NOTICE,", "concepts/codes.csv:3", "verified_in"),
     ("duplicate_key", "concepts/all.yaml", "{key: ulcer,", "{key: nodule,", "concepts/all.yaml:4", "concepts/all.yaml:3"),
     ("duplicate_code", "concepts/codes.csv", "", "phosphate,LOINC,2777-1,exact,,LOINC-NOTICE,book\n", "concepts/codes.csv:4", ""),
@@ -143,6 +144,8 @@ DEFECTS = [
     ("unknown_site", "types/dystrophic.yaml", "at: hand", "at: ulcer", "types/dystrophic.yaml:1", "ulcer"),
     ("unknown_finding", "types/dystrophic.yaml", "finding: phosphate_high", "finding: phosphat", "types/dystrophic.yaml:1", "phosphat"),
     ("unknown_hypothesis", "mimics/gout.yaml", "hypothesis: dystrophic", "hypothesis: dystrofic", "mimics/gout.yaml:1", "dystrofic"),
+    ("unknown_rule", "current_drugs.yaml", "", "reviews:\n  - {key: r, label: R, concepts: [ulcer], when: {has: ulcer}, urgency: routine, text: T, "
+     "sources: [book], covers: [gout/none]}\n", "current_drugs.yaml:2", "gout/none"),
     ("unknown_disease", "diseases/sclerosis.yaml", "", "more_specific_than: [sclerodermia]\n", "diseases/sclerosis.yaml:1", "sclerodermia"),
     ("unknown_setting", "findings/all.yaml", "at_least: limit", "at_least: lmit", "findings/all.yaml:6", "lmit"),
     ("unit", "settings.yaml", "unit: mg/dL", "unit: mmol/L", "findings/all.yaml:6", "mmol/L"),

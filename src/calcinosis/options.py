@@ -329,9 +329,12 @@ def _reviews(evaluation: Evaluation, kinds: frozenset[str]) -> list[tuple[npt.ND
     """(rows of the patients, criterion, kind) of every review and rule that concerns somebody."""
     plan, columns = evaluation.plan, evaluation.columns
     found: list[tuple[npt.NDArray[np.intp], PlannedCriterion, str]] = []
+    said: dict[str, npt.NDArray[np.bool_]] = {}  # safety rule -> who was told the same by a review
     for each in plan.reviews:
         taken, holds = columns[each.taken.column], columns[each.when.column] == TRUE
         if holds.any():
+            for name in each.review.covers if kinds == GOES_ON else ():  # an order is judged by every rule
+                said[name] = said.get(name, False) | (holds & (taken == TRUE))
             found += [
                 (np.flatnonzero(holds & (taken == truth)), each.taken, kind) for kind, truth in (("review", TRUE), ("not_checked", UNKNOWN))
             ]
@@ -341,7 +344,9 @@ def _reviews(evaluation: Evaluation, kinds: frozenset[str]) -> list[tuple[npt.ND
         has_it = columns[planned.current.column] == TRUE
         for rule, criterion in planned.safety if has_it.any() else ():
             if rule.verdict in UNSAFE:
-                found.append((np.flatnonzero(has_it & (columns[criterion.column] == TRUE)), criterion, "unsafe"))
+                told = said.get(f"{planned.treatment.key}/{rule.key}")
+                new = has_it if told is None else has_it & ~told
+                found.append((np.flatnonzero(new & (columns[criterion.column] == TRUE)), criterion, "unsafe"))
     return [entry for entry in found if len(entry[0])]
 
 

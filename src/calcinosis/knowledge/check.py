@@ -158,9 +158,12 @@ def _treatments(knowledge: Knowledge) -> Iterator[Problem]:
         for use in treatment.uses:
             yield from (Problem(origin, "unknown_type", f"type {key!r} does not exist") for key in use.types if key not in knowledge.types)
             yield from _known_diseases(knowledge, use.diseases, origin)
+    rules = {f"{key}/{rule.key}" for key, treatment in knowledge.treatments.items() for rule in treatment.safety}
     for review in knowledge.reviews.values():
         for concept in review.concepts:
             yield from _known_concept(knowledge, concept, knowledge.origins["CurrentDrugReview", review.key])
+        for name in set(review.covers) - rules:
+            yield Problem(knowledge.origins["CurrentDrugReview", review.key], "unknown_rule", f"safety rule {name!r} does not exist")
     rows = {study.row: study for study in knowledge.studies}
     studied = {key for study in knowledge.studies for key in study.treatments}
     for study in knowledge.studies:

@@ -331,6 +331,9 @@ class _Reference:
         yield from (f"{_safe(review.text)} {self.cite(review.sources)}", "")
         yield from ("Any of these being taken: " + ", ".join(self.link("concepts", key) for key in review.concepts) + ".", "")
         yield from ("**And when**", "", *self.criterion(review.when), "")
+        if review.covers:
+            links = dict.fromkeys(self.link("treatments", name.split("/")[0]) for name in review.covers)
+            yield from (f"Says also what a safety rule says of: {', '.join(links)}.", "")
 
     def study(self, row: Study) -> Iterator[str]:
         treatments = ", ".join(self.link("treatments", key) for key in row.treatments)

@@ -85,3 +85,4 @@ class CurrentDrugReview(Closed):
     urgency: Literal["immediate", "same_day", "urgent", "routine"]
     text: str = Field(description="what to discuss or check; never an order")
     sources: tuple[str, ...] = Field(min_length=1)
+    covers: tuple[str, ...] = Field((), description="safety rules (treatment/rule) that say the same, not told a second time beside it")
