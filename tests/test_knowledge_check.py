@@ -126,7 +126,7 @@ DEFECTS = [
     ("schema", "types/dystrophic.yaml", "{has: nodule, at: hand}", "{has: nodule, lab: ana}", "types/dystrophic.yaml:8", "exactly one"),
     ("schema", "types/dystrophic.yaml", "    sources: [book]\n", "    sources: []\n", "types/dystrophic.yaml:9", "sources"),
     ("schema", "sources/all.yaml", ", doi: 10.1000/1", "", "sources/all.yaml:2", "needs a pmid, pmcid, doi or url"),
-    ("schema", "workup/labs.yaml", "    label: Phosphate\n", "    label: Phosphate\n    without_lesion: true\n", "workup/labs.yaml:2", "needs a `when`"),
+    ("no_ground", "workup/labs.yaml", "    label: Phosphate\n", "    label: Phosphate\n    without_lesion: true\n", "workup/labs.yaml:2", "needs a `when`"),
     ("schema", "concepts/codes.csv", "LOINC-NOTICE,book", "LOINC-NOTICE,", "concepts/codes.csv:3", "verified_in"),
     ("duplicate_key", "concepts/all.yaml", "{key: ulcer,", "{key: nodule,", "concepts/all.yaml:4", "concepts/all.yaml:3"),
     ("duplicate_code", "concepts/codes.csv", "", "phosphate,LOINC,2777-1,exact,,LOINC-NOTICE,book\n", "concepts/codes.csv:4", ""),

@@ -110,6 +110,8 @@ def _sources(knowledge: Knowledge) -> Iterator[Problem]:
 
 def _references(knowledge: Knowledge) -> Iterator[Problem]:
     for record, origin in _records(knowledge):
+        if getattr(record, "without_lesion", False) and getattr(record, "when", None) is None:
+            yield Problem(origin, "no_ground", "a test asked for without a lesion needs a `when`")
         for concept in getattr(record, "parents", ()):
             if concept not in knowledge.concepts:
                 yield Problem(origin, "unknown_concept", f"parent {concept!r} does not exist")

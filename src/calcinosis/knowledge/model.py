@@ -7,7 +7,7 @@ medicine (a concept, a criterion, a status rule); the medicine itself lives in `
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -485,12 +485,6 @@ class Test(Closed):
     without_lesion: bool = Field(False, description="asked for also where no lesion is on record, as soon as ``when`` is true")
     sources: tuple[str, ...] = Field(min_length=1)
     note: str | None = None
-
-    @model_validator(mode="after")
-    def _asked_on_a_ground(self) -> Self:
-        if self.without_lesion and self.when is None:
-            raise ValueError("a test asked for without a lesion needs a `when`")
-        return self
 
 
 class Setting(Closed):

@@ -128,7 +128,7 @@ def _asked_tests(plan: Plan) -> _Asked:
             least=np.array(
                 [FALSE if test.key not in when else UNKNOWN if test.ask_when_unknown else TRUE for test in tests], dtype=np.int8
             ),
-            without_lesion=np.array([test.without_lesion for test in tests], dtype=np.bool_),
+            without_lesion=np.array([test.without_lesion and test.key in when for test in tests], dtype=np.bool_),
         )
     return _asked[version]
 
