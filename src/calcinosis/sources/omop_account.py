@@ -75,17 +75,16 @@ class Account:
             for what, times in not_read.items() if n else ():
                 self._not_read[what] += times * n
 
-    def add_problems(self, sayings: Sayings, rows: Coded, dated: Mapping[str, npt.NDArray[np.bool_]]) -> None:
+    def add_problems(self, table: Table, rows: Coded, dated: Mapping[str, npt.NDArray[np.bool_]]) -> None:
         """Name the rows of which a date or a number could not be read.
 
         Args:
             dated: "start" and "end" -> of each row, whether its date can be believed.
         """
-        table = sayings.table
         for what, believable in dated.items():
-            wrong = sayings.bad(f"bad_{what}", rows) | ((getattr(rows, what) != NO_TIME) & ~believable)
+            wrong = ~believable & (getattr(rows, what) != NO_TIME)
             self._add(table.name, rows.id[wrong], "warning", "impossible_date", f"{what} date: no date between 1850 and a year from now")
-        self._add(table.name, rows.id[sayings.bad("bad_number", rows)], "warning", "wrong_type", f"{table.number}: not a number")
+        self._add(table.name, rows.id[np.isinf(rows.number)], "warning", "wrong_type", f"{table.number}: not a number")
 
     def add_strangers(self, persons: pl.Series) -> None:
         """Persons that only other tables name."""

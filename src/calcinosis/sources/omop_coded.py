@@ -6,6 +6,7 @@ of its saying, and nothing of it is looked at twice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -18,11 +19,11 @@ from calcinosis.sources.omop_tables import RAW
 
 Ints = npt.NDArray[np.int64]
 NOBODY: Final = int(np.iinfo(np.int64).min)  # a person or key that is null
-NO_TIME: Final = NOBODY + 1  # a date that is null: minus infinity, as DuckDB and PostgreSQL keep it
-OF_ROW: Final = ("person_id", "id", "start", "end", "number")
+NO_TIME: Final = NOBODY + 1  # a date that is null: minus infinity, as DuckDB keeps it
+BAD_TIME: Final = int(np.iinfo(np.int64).max)  # something that is no date: infinity
+OF_ROW: Final = ("person_id", "id", "start", "end", "number", "bad_start", "bad_end", "bad_number")
 SAYING: Final = tuple(name for name in RAW if name not in OF_ROW)
 """The columns of ``RAW`` that few distinct combinations share; they decide what a row means, and its unit."""
-_BAD: Final = ("bad_start", "bad_end", "bad_number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ class Coded:
 
     Attributes:
         person, id: ``NOBODY`` where null.
-        start, end: microseconds since 1970; ``NO_TIME`` where null.
-        number: NaN where null.
+        start, end: microseconds since 1970; ``NO_TIME`` where null, ``BAD_TIME`` where something stands that is no date.
+        number: NaN where null, infinity where something stands that is no number.
         said: row of its saying in the table's sayings.
     """
 
@@ -85,7 +86,7 @@ def coded(raw: pl.DataFrame) -> tuple[pl.DataFrame, Coded]:
     raw = _plain(raw.with_columns(pl.lit(None).alias(name) for name in RAW if name not in raw.columns).select(
         pl.col(name).cast(dtype) for name, dtype in RAW.items()
     ))  # fmt: skip
-    told = [name for name in SAYING if (raw[name].any() if name in _BAD else raw[name].null_count() < raw.height)]
+    told = [name for name in SAYING if raw[name].null_count() < raw.height]
     if not raw.height:
         sayings, said = raw.select(SAYING), np.empty(0, dtype=np.int32)
     elif not told:
@@ -96,17 +97,21 @@ def coded(raw: pl.DataFrame) -> tuple[pl.DataFrame, Coded]:
         said[groups["row"].explode().to_numpy()] = np.repeat(np.arange(groups.height, dtype=np.int32), groups["row"].list.len().to_numpy())
         never = (pl.lit(None, dtype=RAW[name]).alias(name) for name in SAYING if name not in told)
         sayings = groups.drop("row").with_columns(never).select(SAYING)
-    return sayings.with_columns(pl.col(*_BAD).fill_null(False)), Coded(
+    dates = raw.select(
+        pl.when(f"bad_{name}").then(BAD_TIME).otherwise(pl.col(name).to_physical().fill_null(NO_TIME)).alias(name) for name in ("start", "end")
+    )
+    return sayings, Coded(
         person=raw["person_id"].fill_null(NOBODY).to_numpy(),
         id=raw["id"].fill_null(NOBODY).to_numpy(),
-        start=raw["start"].to_physical().fill_null(NO_TIME).to_numpy(),
-        end=raw["end"].to_physical().fill_null(NO_TIME).to_numpy(),
-        number=raw["number"].fill_null(float("nan")).to_numpy(),
+        start=dates["start"].to_numpy(),
+        end=dates["end"].to_numpy(),
+        number=raw["number"].fill_null(math.nan).to_numpy(),
         said=said,
     )
 
 
 def _plain(raw: pl.DataFrame) -> pl.DataFrame:
     """Numbers that are none (NaN, infinity) are not read."""
-    finite = {name: pl.when(pl.col(name).is_finite()).then(name) for name in ("number", "range_low", "range_high")}
-    return raw.with_columns(bad_number=pl.col("bad_number").fill_null(False) | ~pl.col("number").is_finite().fill_null(True), **finite)
+    bad = pl.col("bad_number").fill_null(False) | ~pl.col("number").is_finite().fill_null(True)
+    finite = {name: pl.when(pl.col(name).is_finite()).then(name) for name in ("range_low", "range_high")}
+    return raw.with_columns(number=pl.when(bad).then(math.inf).otherwise("number"), **finite)

@@ -177,8 +177,18 @@ class LocalCdm(KeptCdm):
     def columns(self, table: str) -> Columns:
         if table not in self._columns:
             described = self.fetch(f"DESCRIBE SELECT * FROM {self.place(table)}")
-            self._columns[table] = {str(row[0]).lower(): Column(f'"{row[0]}"', str(row[1])) for row in described}
+            empty = self._empty(table) - {"person_id"}
+            there = {str(row[0]).lower(): Column(f'"{row[0]}"', str(row[1])) for row in described}
+            self._columns[table] = {name: column for name, column in there.items() if name not in empty}
         return self._columns[table]
+
+    def _empty(self, table: str) -> set[str]:
+        """Columns of Parquet files that hold nothing, as the files themselves say: a third of the CDM is optional, and costs time to read."""
+        if table not in self._files or not _is_parquet(self._files[table]):
+            return set()
+        metadata = self.place(table).replace("read_parquet", "parquet_metadata", 1)
+        said = f"SELECT path_in_schema, bool_and(coalesce(stats_null_count = num_values, false)) FROM {metadata} GROUP BY 1"
+        return {str(name).lower() for name, empty in self.fetch(said) if empty}
 
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
         return list(self.con.execute(sql).fetchall())

@@ -141,7 +141,7 @@ class OmopMapper:
         account.add_strangers(others)
         known = listed.select(
             subject_id=pl.col("person_id").cast(pl.String),
-            birth_date=_birth_date(),
+            birth_date=_birth_dates(listed),
             sex=pl.coalesce(pl.col("gender_concept_id").replace_strict(GENDERS, default=None, return_dtype=pl.String), text),
             source=pl.format("person/{}", "person_id"),
             source_file=pl.lit(self._files.get("person", "person")),
@@ -154,10 +154,17 @@ class OmopMapper:
         return known.select(list(PATIENT_SCHEMA)).sort("subject_id")
 
 
-def _birth_date() -> pl.Expr:
+def _birth_dates(person: pl.DataFrame) -> pl.Series:
     """The day; the 15th of a month, 1 July of a year; nothing before 1850 or in the future."""
-    day = pl.when(pl.col("month").is_null()).then(1).otherwise(pl.col("day").fill_null(15))
-    parts = (pl.col("year"), pl.col("month").fill_null(7), day)
-    written = pl.concat_str(*parts, separator="-").str.to_date("%Y-%m-%d", strict=False)
-    birth = pl.coalesce(written, "born")
-    return pl.when(birth.is_between(EARLIEST.date(), date.today())).then(birth).alias("birth_date")
+    unknown = -1
+    year, month, day = (person[name].fill_null(unknown).to_numpy() for name in ("year", "month", "day"))
+    day = np.where(month == unknown, 1, np.where(day == unknown, 15, day))
+    month = np.where(month == unknown, 7, month)
+    told = (year >= 1) & (year <= 9999) & (month >= 1) & (month <= 12)  # arithmetic of dates takes any number, such as month 13
+    first = (np.where(told, year - 1970, 0) * 12 + np.where(told, month - 1, 0)).astype("datetime64[M]")
+    days = (first + 1).astype("datetime64[D]") - first.astype("datetime64[D]")
+    told &= (day >= 1) & (day <= days.astype(np.int64))
+    written = first.astype("datetime64[D]") + np.where(told, day - 1, 0)
+    birth = np.where(told, written, person["born"].to_numpy())
+    plausible = (birth >= np.datetime64(EARLIEST, "D")) & (birth <= np.datetime64(date.today()))
+    return pl.Series("birth_date", np.where(plausible, birth, np.datetime64("NaT")), dtype=pl.Date)

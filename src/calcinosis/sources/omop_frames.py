@@ -48,7 +48,7 @@ def events_of(sayings: Sayings, rows: Coded, account: Account) -> TableEvents:
     rows = account.usable(sayings.table, rows)
     account.add_meanings(sayings, rows)
     dated = {"start": _believable(rows.start), "end": _believable(rows.end)}
-    account.add_problems(sayings, rows, dated)
+    account.add_problems(sayings.table, rows, dated)
     new = np.ones(len(rows), dtype=np.bool_)
     new[1:] = rows.person[1:] != rows.person[:-1]
     of_row, place = sayings.told_by(rows)
@@ -56,7 +56,7 @@ def events_of(sayings: Sayings, rows: Coded, account: Account) -> TableEvents:
     value = said
     if sayings.table.number:
         number = rows.number[of_row]
-        value = np.where(np.isnan(said) | np.isnan(number), said, number)
+        value = np.where(np.isfinite(said) & np.isfinite(number), number, said)
     return TableEvents(
         persons=rows.person[new],
         who=(np.cumsum(new) - 1)[of_row],

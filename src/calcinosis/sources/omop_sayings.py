@@ -56,16 +56,11 @@ class Sayings:
     def __len__(self) -> int:
         return self.frame.height
 
-    def bad(self, column: str, rows: Coded) -> npt.NDArray[np.bool_]:
-        """Of each row, whether its ``bad_…`` column is true."""
-        bad = self.frame[column].to_numpy()
-        return np.asarray(bad[rows.said] if bad.any() else np.zeros(len(rows), dtype=np.bool_))
-
     def told_by(self, rows: Coded) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """For every event of these rows, in their order: its row, and its place in ``events``."""
         key = rows.said.astype(np.intp) * len(_NUMBERS)
         if self.table.number:
-            key += np.where(np.isnan(rows.number), 0, np.where(rows.number == 0, 1, 2))
+            key += np.where(np.isfinite(rows.number), np.where(rows.number == 0, 1, 2), 0)
         counts = self._count[key]
         if self._once:
             of_row = np.flatnonzero(counts)

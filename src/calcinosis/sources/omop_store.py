@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import duckdb
 import numpy as np
@@ -19,12 +19,9 @@ from calcinosis.sources.omop_tables import RAW
 
 MOST_SAYINGS: Final = 50_000  # of a table with more, such as notes, rows are kept as they are and told apart batch by batch
 _PART: Final = 1 << 20  # rows
-_NULL: Final = {
-    "person_id": f"CAST({NOBODY} AS BIGINT)", "id": f"CAST({NOBODY} AS BIGINT)", "start": "TIMESTAMP '-infinity'", "end": "TIMESTAMP '-infinity'",
-    "number": "CAST('nan' AS DOUBLE)",
-}  # fmt: skip
+_EARLIEST, _LATEST, _NAN, _INFINITE = "TIMESTAMP '-infinity'", "TIMESTAMP 'infinity'", "CAST('nan' AS DOUBLE)", "CAST('inf' AS DOUBLE)"
 _ABSENT: Final = {"person": NOBODY, "id": NOBODY, "start": NO_TIME, "end": NO_TIME, "number": float("nan")}
-_TYPES: Final = {"number": np.float64, "said": np.int32}  # all others are whole numbers of 64 bits
+_TYPES: Final[dict[str, type[np.generic]]] = {"number": np.float64, "said": np.int32, "bucket": np.uint16}  # all others are whole numbers of 64 bits
 
 
 class StoredRows:
@@ -37,48 +34,68 @@ class StoredRows:
 
     def __init__(self, path: Path, sayings: int) -> None:
         self._file = path.open("w+b", buffering=0)
-        self._parts: list[tuple[dict[str, int], npt.NDArray[np.int64]]] = []  # where each column begins; where each bucket does
+        self._parts: list[tuple[dict[str, _Stored], npt.NDArray[np.int64]]] = []  # its columns; where each bucket begins
         self.counts = np.zeros(BUCKETS, dtype=np.int64)
         self.said = np.zeros(sayings, dtype=np.int64)
 
     def add(self, rows: pa.RecordBatch) -> None:
         """Args: rows: the columns of ``Coded`` (one that is not there is null) and ``bucket``."""
-        columns = {name: _numbers(rows.column(name)) for name in rows.schema.names}
+        if not rows.num_rows:
+            return
+        columns = {name: _numbers(rows.column(name), _TYPES.get(name, np.int64)) for name in rows.schema.names}
         bucket = columns.pop("bucket")
-        if len(bucket) and columns["said"].min() < 0:
+        if columns["said"].min() < 0:
             raise ValueError("the source changed while it was being read")
         order = np.argsort(bucket, kind="stable")
         counts = np.bincount(bucket, minlength=BUCKETS)
-        begins = {}
+        stored = {}
         for name, values in columns.items():
-            begins[name] = self._file.seek(0, 2)
-            values[order].tofile(self._file)
-        self._parts.append((begins, np.concatenate([[0], np.cumsum(counts)])))
+            kept = _narrow(values)
+            stored[name] = _Stored(self._file.seek(0, 2), kept.dtype)
+            kept[order].tofile(self._file)
+        self._parts.append((stored, np.concatenate([[0], np.cumsum(counts)])))
         self.counts += counts
         self.said += np.bincount(columns["said"], minlength=len(self.said))
 
     def take(self, first: int, last: int) -> Coded:
         """The rows of some buckets, from and up to."""
-        parts = [self._column(begins, int(starts[first]), int(starts[last])) for begins, starts in self._parts]
-        return Coded.joined([part for part in parts if len(part)] or parts or [self._column({}, 0, 0)])
+        parts = [self._stretch(stored, int(starts[first]), int(starts[last])) for stored, starts in self._parts]
+        return Coded.joined([part for part in parts if len(part)] or [self._stretch({}, 0, 0)])
 
     def close(self) -> None:
         self._file.close()
 
-    def _column(self, begins: dict[str, int], first: int, last: int) -> Coded:
+    def _stretch(self, stored: dict[str, _Stored], first: int, last: int) -> Coded:
         columns = []
-        for column in fields(Coded):
-            dtype = np.dtype(_TYPES.get(column.name, np.int64))
-            if column.name in begins and last > first:
-                self._file.seek(begins[column.name] + first * dtype.itemsize)
-                columns.append(np.fromfile(self._file, dtype, last - first))
+        for name in (column.name for column in fields(Coded)):
+            dtype = _TYPES.get(name, np.int64)
+            if name in stored and last > first:
+                there = stored[name]
+                self._file.seek(there.begins + first * there.dtype.itemsize)
+                columns.append(np.fromfile(self._file, there.dtype, last - first).astype(dtype, copy=False))
             else:
-                columns.append(np.full(last - first, _ABSENT.get(column.name, 0), dtype))
+                columns.append(np.full(last - first, _ABSENT.get(name, 0), dtype))
         return Coded(*columns)
 
 
-def _numbers(column: pa.Array) -> npt.NDArray[np.generic]:
-    return np.asarray((column.view(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_numpy(zero_copy_only=True))
+class _Stored(NamedTuple):
+    """A column of a part in the file."""
+
+    begins: int
+    dtype: np.dtype[Any]
+
+
+def _narrow(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Whole numbers in as few bytes as hold them: most of the time is writing."""
+    if values.dtype.kind == "f":
+        return values
+    least, most = values.min(), values.max()
+    return next((values.astype(dtype) for dtype in (np.int16, np.int32) if np.iinfo(dtype).min <= least and most <= np.iinfo(dtype).max), values)
+
+
+def _numbers(column: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """The values as they lie in memory; ``to_numpy`` would import pandas, half a second for nothing."""
+    return np.frombuffer(column.buffers()[1], dtype)[column.offset : column.offset + len(column)]
 
 
 def store_rows(con: duckdb.DuckDBPyConnection, name: str, rows: str, folder: Path) -> tuple[pl.DataFrame, StoredRows] | None:
@@ -112,7 +129,7 @@ def store_rows(con: duckdb.DuckDBPyConnection, name: str, rows: str, folder: Pat
     frame: pl.DataFrame = con.sql(f"SELECT * EXCLUDE (said) FROM {sayings} ORDER BY said").pl()
     telling = [column for column in said if frame[column].n_unique() > 1]  # what is the same everywhere need not be compared
     same = " AND ".join(f"plain.{column} IS NOT DISTINCT FROM sayings.{column}" for column in telling) or "true"
-    wanted = ", ".join(f'coalesce(plain."{column}", {null}) AS "{column.removesuffix("_id")}"' for column, null in _NULL.items() if column in there)
+    wanted = ", ".join(f'{sql} AS "{column}"' for column, sql in _of_row(there).items())
     kept = StoredRows(folder / f"{name}.rows", n)
     coming = con.sql(
         f"SELECT {wanted}, coalesce(sayings.said, -1) AS said, {bucket_of('plain.person_id')} AS bucket "
@@ -124,22 +141,24 @@ def store_rows(con: duckdb.DuckDBPyConnection, name: str, rows: str, folder: Pat
     return _whole(frame), kept
 
 
-def _plain(there: Iterable[str], rows: str) -> str:
-    """As ``omop_coded.coded`` reads them: a number is finite, and so is a date."""
-    changed = {}
-    for name in ("number", "range_low", "range_high"):
-        if name in there:
-            changed[name] = f"CASE WHEN isfinite({name}) THEN {name} END"
-    if "bad_number" in there:
-        changed["bad_number"] = "coalesce(bad_number, false) OR coalesce(NOT isfinite(number), false)"
+def _of_row(there: Iterable[str]) -> dict[str, str]:
+    """Column of ``Coded`` -> SQL; the same as in ``omop_coded.coded``."""
+    found = {name.removesuffix("_id"): f"coalesce(plain.{name}, CAST({NOBODY} AS BIGINT))" for name in ("person_id", "id") if name in there}
     for name in ("start", "end"):
-        if f"bad_{name}" in there:
-            changed[f"bad_{name}"] = f"""coalesce(bad_{name}, false) OR coalesce("{name}" = TIMESTAMP '-infinity', false)"""
-    listed = ", ".join(f'{sql} AS "{name}"' for name, sql in changed.items())
+        if name in there:
+            no_date = f"CASE WHEN plain.bad_{name} THEN {_LATEST} ELSE {_EARLIEST} END" if f"bad_{name}" in there else _EARLIEST
+            found[name] = f"""CASE WHEN plain."{name}" = {_EARLIEST} THEN {_LATEST} ELSE coalesce(plain."{name}", {no_date}) END"""
+    if "number" in there:
+        found["number"] = f"CASE WHEN plain.bad_number OR NOT isfinite(plain.number) THEN {_INFINITE} ELSE coalesce(plain.number, {_NAN}) END"
+    return found
+
+
+def _plain(there: Iterable[str], rows: str) -> str:
+    """Intervals are of finite numbers."""
+    listed = ", ".join(f"CASE WHEN isfinite({name}) THEN {name} END AS {name}" for name in ("range_low", "range_high") if name in there)
     return f"(SELECT * REPLACE ({listed}) FROM {rows} AS raw)" if listed else rows
 
 
 def _whole(frame: pl.DataFrame) -> pl.DataFrame:
     never = (pl.lit(None).alias(name) for name in SAYING if name not in frame.columns)
-    whole = frame.with_columns(never).select(pl.col(name).cast(RAW[name]) for name in SAYING)
-    return whole.with_columns(pl.col("bad_start", "bad_end", "bad_number").fill_null(False))
+    return frame.with_columns(never).select(pl.col(name).cast(RAW[name]) for name in SAYING)
