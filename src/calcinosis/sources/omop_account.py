@@ -114,4 +114,7 @@ class Account:
 
 def records(table: str, ids: npt.NDArray[np.int64]) -> pl.Series:
     """``measurement/123``; a key that is null is ``?``."""
-    return pl.select(pl.format(f"{table}/{{}}", pl.Series(ids).cast(pl.String).replace(str(NOBODY), "?") if (ids == NOBODY).any() else pl.Series(ids))).to_series()
+    keys = pl.Series(ids)
+    if (ids == NOBODY).any():
+        keys = keys.cast(pl.String).replace(str(NOBODY), "?")
+    return pl.select(pl.format(f"{table}/{{}}", keys)).to_series()

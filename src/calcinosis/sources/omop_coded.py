@@ -1,7 +1,7 @@
 """Rows of a CDM in numbers: who, which, when, how much, and which of the few distinct sayings of the table.
 
-A million measurements say a few hundred things (concept, unit, operator, interval, words). Those are told apart once; a row keeps the number
-of its saying, and nothing of it is looked at twice.
+A million measurements say a few hundred things (concept, unit, operator, interval, words). Those are told apart once; a row keeps the
+number of its saying.
 """
 
 from __future__ import annotations
@@ -57,10 +57,7 @@ class Coded:
 
     def in_order(self) -> Coded:
         """By person and key, because a database gives rows in any order; rows with the same key by all that they say."""
-        if not _ascends(self.person, self.id):
-            rows = self.taken(np.lexsort((self.id, self.person)))
-        else:
-            rows = self
+        rows = self if _ascends(self.person, self.id) else self.taken(np.lexsort((self.id, self.person)))
         if rows.repeats().any():
             rows = rows.taken(np.lexsort((rows.said, np.nan_to_num(rows.number, nan=-np.inf), rows.end, rows.start, rows.id, rows.person)))
         return rows
@@ -98,7 +95,8 @@ def coded(raw: pl.DataFrame) -> tuple[pl.DataFrame, Coded]:
         never = (pl.lit(None, dtype=RAW[name]).alias(name) for name in SAYING if name not in told)
         sayings = groups.drop("row").with_columns(never).select(SAYING)
     dates = raw.select(
-        pl.when(f"bad_{name}").then(BAD_TIME).otherwise(pl.col(name).to_physical().fill_null(NO_TIME)).alias(name) for name in ("start", "end")
+        pl.when(f"bad_{name}").then(BAD_TIME).otherwise(pl.col(name).to_physical().fill_null(NO_TIME)).alias(name)
+        for name in ("start", "end")
     )
     return sayings, Coded(
         person=raw["person_id"].fill_null(NOBODY).to_numpy(),

@@ -145,7 +145,7 @@ class KeptCdm(Cdm):
         return list(self.con.execute(f"SELECT {asked}, count(*) FROM fetched_{name} GROUP BY ALL").fetchall())
 
     def keep(self, name: str, rows: str) -> None:
-        """Keep rows that are coming as ``fetched_<name>``. Whole patients become neighbours, so that a batch reads a stretch of the table."""
+        """Keep rows as ``fetched_<name>``. Whole patients become neighbours, so that a batch reads a stretch of the table."""
         bucket = bucket_of("person_id")
         self.con.execute(f"CREATE TABLE fetched_{name} AS SELECT *, {bucket} AS bucket FROM {rows} AS coming ORDER BY bucket")
 
@@ -183,7 +183,7 @@ class LocalCdm(KeptCdm):
         return self._columns[table]
 
     def _empty(self, table: str) -> set[str]:
-        """Columns of Parquet files that hold nothing, as the files themselves say: a third of the CDM is optional, and costs time to read."""
+        """Columns that hold nothing, as Parquet files themselves say: much of the CDM is optional, and costs time to read."""
         if table not in self._files or not _is_parquet(self._files[table]):
             return set()
         metadata = self.place(table).replace("read_parquet", "parquet_metadata", 1)
@@ -193,7 +193,7 @@ class LocalCdm(KeptCdm):
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
         return list(self.con.execute(sql).fetchall())
 
-    def coming(self, name: str, query: str) -> str:
+    def coming(self, name: str, query: str) -> str:  # noqa: ARG002
         return f"({query})"
 
     def place(self, table: str) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 OUTCOMES: Final = ("used", "ignored", "rejected")
 Unmapped = tuple[str, str | None, str | None, str | None]
-_NUMBERS: Final = (None, 0.0, 1.0)  # what a row with a number means may depend on whether there is one and whether it is zero, and on no more
+_NUMBERS: Final = (None, 0.0, 1.0)  # no number, a zero, any other: no more of a number decides what a row means
 
 
 class Sayings:
@@ -71,7 +71,7 @@ class Sayings:
     def pairs(self, counts: npt.NDArray[np.int64]) -> list[tuple[int | None, int | None, str | None, int]]:
         """How many rows of each concept, source concept and words."""
         named = self.frame.select("concept_id", "source_concept_id", "source_value")
-        return [(*row, int(n)) for row, n in zip(named.iter_rows(), counts, strict=True)]  # type: ignore[misc]
+        return [(*row, int(n)) for row, n in zip(named.iter_rows(), counts, strict=True)]
 
     def _rows(self, mapper: OmopMapper, telling: npt.NDArray[np.intp]) -> pl.DataFrame:
         """``ROWS`` of a row without a number, with a zero and with another number, for each saying that tells something."""
@@ -85,10 +85,11 @@ class Sayings:
         )
         written = frame.select(
             *SAYING, unit=pl.coalesce(unit_code, "unit_text", unit_name),
-            comparator=pl.col("operator_id").replace_strict(OPERATORS, default=None, return_dtype=pl.String), mid=pl.Series(telling, dtype=pl.Int64),
+            comparator=pl.col("operator_id").replace_strict(OPERATORS, default=None, return_dtype=pl.String),
+            mid=pl.Series(telling, dtype=pl.Int64),
         )[np.repeat(np.arange(frame.height), len(numbers))]  # fmt: skip
         keys = (telling[:, None] * len(_NUMBERS) + np.arange(len(numbers))).ravel()
-        known = {
+        known: dict[str, pl.Expr | pl.Series] = {
             "file": pl.lit(list(TABLES).index(self.table.name)), "rt": pl.lit(self.table.name), "sid": pl.Series(keys).cast(pl.String),
             "number": pl.Series(list(numbers) * frame.height, dtype=pl.Float64), "unit_code": pl.col("unit"),
             "bad_time": pl.lit(False), "bad_end": pl.lit(False), "bad_value": pl.lit(False),
@@ -96,6 +97,3 @@ class Sayings:
         whole = written.with_columns(**known)
         never = (pl.lit(None).alias(name) for name in ROWS if name not in whole.columns)
         return whole.with_columns(never).select(pl.col(name).cast(dtype) for name, dtype in ROWS.items())
-
-
-assert set(SAID) <= set(SAYING)

@@ -21,7 +21,7 @@ MOST_SAYINGS: Final = 50_000  # of a table with more, such as notes, rows are ke
 _PART: Final = 1 << 20  # rows
 _EARLIEST, _LATEST, _NAN, _INFINITE = "TIMESTAMP '-infinity'", "TIMESTAMP 'infinity'", "CAST('nan' AS DOUBLE)", "CAST('inf' AS DOUBLE)"
 _ABSENT: Final = {"person": NOBODY, "id": NOBODY, "start": NO_TIME, "end": NO_TIME, "number": float("nan")}
-_TYPES: Final[dict[str, type[np.generic]]] = {"number": np.float64, "said": np.int32, "bucket": np.uint16}  # all others are whole numbers of 64 bits
+_TYPES: Final[dict[str, type[np.generic]]] = {"number": np.float64, "said": np.int32, "bucket": np.uint16}  # all others: 64 bits
 
 
 class StoredRows:
@@ -89,8 +89,10 @@ def _narrow(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Whole numbers in as few bytes as hold them: most of the time is writing."""
     if values.dtype.kind == "f":
         return values
-    least, most = values.min(), values.max()
-    return next((values.astype(dtype) for dtype in (np.int16, np.int32) if np.iinfo(dtype).min <= least and most <= np.iinfo(dtype).max), values)
+    for dtype in (np.int16, np.int32):
+        if np.iinfo(dtype).min <= values.min() and values.max() <= np.iinfo(dtype).max:
+            return values.astype(dtype)
+    return values
 
 
 def _numbers(column: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -149,7 +151,8 @@ def _of_row(there: Iterable[str]) -> dict[str, str]:
             no_date = f"CASE WHEN plain.bad_{name} THEN {_LATEST} ELSE {_EARLIEST} END" if f"bad_{name}" in there else _EARLIEST
             found[name] = f"""CASE WHEN plain."{name}" = {_EARLIEST} THEN {_LATEST} ELSE coalesce(plain."{name}", {no_date}) END"""
     if "number" in there:
-        found["number"] = f"CASE WHEN plain.bad_number OR NOT isfinite(plain.number) THEN {_INFINITE} ELSE coalesce(plain.number, {_NAN}) END"
+        bad = "plain.bad_number OR NOT isfinite(plain.number)"
+        found["number"] = f"CASE WHEN {bad} THEN {_INFINITE} ELSE coalesce(plain.number, {_NAN}) END"
     return found
 
 
