@@ -6,6 +6,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import omop_made as m
 import polars as pl
 import pytest
@@ -27,9 +28,10 @@ from omop_made import (
     write_parquet,
 )
 
-from calcinosis.sources import omop
+from calcinosis.sources import omop, omop_store
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.omop import is_omop, read_omop
+from calcinosis.sources.omop_database import open_cdm
 
 
 @pytest.fixture
@@ -463,16 +465,50 @@ def test_what_nobody_knows_is_counted(read: Any) -> None:
 
 def test_only_rows_that_matter_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched: dict[str, int] = {}
-    real = omop._rows
+    real = omop.store_rows
 
-    def counted(cdm: Any, name: str, *stretch: int) -> pl.DataFrame:
-        frame = real(cdm, name, *stretch)
-        fetched[name] = fetched.get(name, 0) + frame.height
-        return frame
+    def counted(con: Any, name: str, *more: Any) -> Any:
+        found = real(con, name, *more)
+        assert found
+        fetched[name] = int(found[1].counts.sum())
+        return found
 
-    monkeypatch.setattr(omop, "_rows", counted)
+    monkeypatch.setattr(omop, "store_rows", counted)
     read_cdm(write_parquet(tmp_path, cdm(condition_occurrence=[condition(m.FLU)] * 5 + [condition(m.SSC)], measurement=[measured(m.FLU, value_as_number=1)])))
-    assert fetched == {"person": 1, "condition_occurrence": 1, "measurement": 0}
+    assert fetched == {"condition_occurrence": 1, "measurement": 0}
+
+
+def test_a_table_that_says_too_many_things_is_read_batch_by_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = write_parquet(tmp_path, cdm(**MIXED))
+    wanted = comparable_cdm(read_cdm(store))
+    for most in (0, 1, 2, 3):
+        monkeypatch.setattr(omop_store, "MOST_SAYINGS", most)
+        assert comparable_cdm(read_cdm(store)) == wanted, most
+
+
+def test_columns_that_hold_nothing_are_not_asked_for(tmp_path: Path) -> None:
+    write_parquet(tmp_path, cdm(measurement=[measured(m.PHOSPHATE, value_as_number=5, unit_concept_id=m.MG_DL)]))
+    with open_cdm(tmp_path, str(tmp_path)) as there:
+        assert {"value_as_number", "person_id", "measurement_concept_id"} <= set(there.columns("measurement"))
+        assert not {"range_low", "value_as_concept_id", "operator_concept_id"} & set(there.columns("measurement"))
+    assert concepts(read_cdm(tmp_path)) == [("phosphate", "affirmed")]
+
+
+def test_a_column_that_only_one_of_two_files_fills_is_read(tmp_path: Path) -> None:
+    rows = [measured(m.PHOSPHATE, value_as_number=5, unit_concept_id=m.MG_DL), measured(m.PHOSPHATE, value_as_number=6, unit_source_value="mmol/L")]
+    batch = read_cdm(write_parquet(tmp_path, cdm(measurement=rows), parts=True))
+    assert sorted((event["numeric_value"], event["unit"]) for event in events_of(batch)) == [(5.0, "mg/dL"), (6.0, "mmol/L")]
+
+
+def test_a_date_without_end_is_no_date(tmp_path: Path) -> None:
+    write_parquet(tmp_path, cdm(condition_occurrence=[condition(m.SSC), condition(m.SSC), condition(m.SSC)]))
+    path = tmp_path / "condition_occurrence.parquet"
+    with duckdb.connect() as con:
+        con.execute(f"CREATE TABLE made AS SELECT * REPLACE ([NULL, '-infinity', 'infinity'][condition_occurrence_id]::TIMESTAMP AS condition_start_datetime, NULL::DATE AS condition_start_date) FROM '{path}'")
+        con.execute(f"COPY made TO '{path}'")
+    batch = read_cdm(tmp_path)
+    assert batch.events["time"].to_list() == [None, None, None]
+    assert batch.rejects.select("category", "record").rows() == [("impossible_date", f"condition_occurrence/{n}") for n in (2, 3)]
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 1000])
@@ -527,3 +563,6 @@ def test_every_row_is_accounted_for_in_any_cdm_and_store(made: dict[str, Any], t
     assert_accounted(batch)
     assert set(batch.events["subject_id"]) <= set(batch.patients["subject_id"])
     assert comparable_cdm(read_cdm(write_csv(folder / "csv", tables))) == comparable_cdm(batch)
+    with pytest.MonkeyPatch.context() as patch:  # as a table that says too many different things
+        patch.setattr(omop_store, "MOST_SAYINGS", 0)
+        assert comparable_cdm(read_cdm(folder / "parquet")) == comparable_cdm(batch)

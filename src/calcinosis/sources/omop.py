@@ -6,19 +6,23 @@ database, is interpreted once. The relevant rows are then copied once into a dat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from calcinosis.events import Batch
 from calcinosis.sources.coding import ConceptIndex
+from calcinosis.sources.omop_coded import Coded, coded
 from calcinosis.sources.omop_database import BUCKETS, KeptCdm, open_cdm, tables_in
-from calcinosis.sources.omop_events import PERSON
+from calcinosis.sources.omop_sayings import Sayings
 from calcinosis.sources.omop_selection import Selection, select
-from calcinosis.sources.omop_tables import RAW
+from calcinosis.sources.omop_store import StoredRows, store_rows
+from calcinosis.sources.omop_tables import TABLES
 from calcinosis.sources.text import TextReader
 
 __all__ = ["is_omop", "read_omop"]
@@ -27,6 +31,7 @@ _EVENTS_PER_BATCH: Final = 125_000
 _PERSONS_PER_BATCH: Final = 50_000
 _SERVERS: Final = ("postgresql://", "postgres://")
 
+Counts = npt.NDArray[np.int64]
 _Progress = Callable[[int, int], None]
 
 
@@ -61,47 +66,95 @@ def read_omop(
     """
     with TemporaryDirectory(prefix="calcinosis-") as folder, open_cdm(source, folder, memory_limit) as cdm:
         selection = select(cdm, index, reader)
-        wanted = {"person": cdm.person_query(), **selection.queries}
-        for done, (name, query) in enumerate(wanted.items()):
-            cdm.copy(name, query)
-            if on_progress:
-                on_progress(done + 1, len(wanted))
-        stretches = _stretches(cdm, list(wanted))
-        for first, last in stretches:
-            batch = selection.mapper.batch({name: _rows(cdm, name, first, last) for name in wanted})
-            if last == BUCKETS:
-                _close(batch, cdm, selection)
-            yield batch
+        copies = _Copies(cdm, selection, Path(folder))
+        try:
+            cdm.copy("person", cdm.person_query())
+            for done, name in enumerate(selection.queries):
+                copies.add(name)
+                if on_progress:
+                    on_progress(done + 2, len(selection.queries) + 1)
+            for first, last in _stretches(*copies.sizes()):
+                batch = copies.batch(first, last)
+                if last == BUCKETS:
+                    _close(batch, cdm, selection, copies)
+                yield batch
+        finally:
+            copies.close()
 
 
-def _stretches(cdm: KeptCdm, names: list[str]) -> list[tuple[int, int]]:
+class _Copies:
+    """The relevant rows of every table: in numbers, or as they are where they say too many different things."""
+
+    def __init__(self, cdm: KeptCdm, selection: Selection, folder: Path) -> None:
+        self._cdm, self._selection, self._folder = cdm, selection, folder
+        self._stored: dict[str, tuple[Sayings, StoredRows]] = {}
+
+    def add(self, name: str) -> None:
+        cdm, mapper = self._cdm, self._selection.mapper
+        rows = cdm.coming(name, self._selection.queries[name])
+        found = store_rows(cdm.con, name, rows, self._folder)
+        if found:
+            self._stored[name] = mapper.sayings(TABLES[name], found[0]), found[1]
+        else:
+            cdm.keep(name, rows)
+        cdm.gone(name)
+
+    def sizes(self) -> tuple[Counts, Counts]:
+        """How many rows and how many persons each bucket has."""
+        plain = (self._counted(name) for name in self._selection.queries if name not in self._stored)
+        rows = (stored.counts for _, stored in self._stored.values())
+        return sum((*plain, *rows), start=np.zeros(BUCKETS, dtype=np.int64)), self._counted("person")
+
+    def batch(self, first: int, last: int) -> Batch:
+        """Of some buckets, from and up to."""
+        return self._selection.mapper.batch_of(self._parts(first, last), self._rows("person", first, last))
+
+    def fetched(self, name: str) -> Iterable[tuple[Any, ...]]:
+        """Concept, source concept, the words read, and how many rows."""
+        if name not in self._stored:
+            return self._cdm.fetched(name)
+        sayings, rows = self._stored[name]
+        return sayings.pairs(rows.said)
+
+    def close(self) -> None:
+        for _, rows in self._stored.values():
+            rows.close()
+
+    def _parts(self, first: int, last: int) -> Iterator[tuple[Sayings, Coded]]:
+        for name in TABLES:
+            if name in self._stored:
+                sayings, rows = self._stored[name]
+                yield sayings, rows.take(first, last)
+            elif name in self._selection.queries:
+                frame, coded_rows = coded(self._rows(name, first, last))
+                yield self._selection.mapper.sayings(TABLES[name], frame), coded_rows
+
+    def _counted(self, name: str) -> Counts:
+        counts = np.zeros(BUCKETS, dtype=np.int64)
+        for bucket, n in self._cdm.con.execute(f"SELECT bucket, count(*) FROM fetched_{name} GROUP BY bucket").fetchall():
+            counts[bucket] = n
+        return counts
+
+    def _rows(self, name: str, first: int, last: int) -> pl.DataFrame:
+        query = f"SELECT * EXCLUDE (bucket) FROM fetched_{name} WHERE bucket >= {first} AND bucket < {last}"
+        frame: pl.DataFrame = self._cdm.con.sql(query).pl()
+        return frame
+
+
+def _stretches(rows: Counts, persons: Counts) -> Iterator[tuple[int, int]]:
     """Buckets of persons, from and up to, that make batches of a good size; the last one ends with ``BUCKETS``."""
-    events, persons = [0] * BUCKETS, [0] * BUCKETS
-    for name in names:
-        counts = persons if name == "person" else events
-        for bucket, n in cdm.con.execute(f"SELECT bucket, count(*) FROM fetched_{name} GROUP BY bucket").fetchall():
-            counts[bucket] += n
-    ends, held = [], [0, 0]
-    for bucket in range(BUCKETS):
-        held = [held[0] + events[bucket], held[1] + persons[bucket]]
-        following = (events[bucket + 1], persons[bucket + 1]) if bucket + 1 < BUCKETS else (0, 0)
-        if held[0] + following[0] > _EVENTS_PER_BATCH or held[1] + following[1] > _PERSONS_PER_BATCH:
-            ends.append(bucket + 1)
-            held = [0, 0]
-    ends = [*(end for end in ends if end < BUCKETS), BUCKETS]
-    return list(zip([0, *ends[:-1]], ends, strict=True))
+    first, held = 0, [0, 0]
+    for bucket, (n, people) in enumerate(zip(rows.tolist(), persons.tolist(), strict=True)):
+        if bucket > first and (held[0] + n > _EVENTS_PER_BATCH or held[1] + people > _PERSONS_PER_BATCH):
+            yield first, bucket
+            first, held = bucket, [0, 0]
+        held = [held[0] + n, held[1] + people]
+    yield first, BUCKETS
 
 
-def _rows(cdm: KeptCdm, name: str, first: int, last: int) -> pl.DataFrame:
-    columns = PERSON if name == "person" else RAW
-    frame: pl.DataFrame = cdm.con.sql(f"SELECT * EXCLUDE (bucket) FROM fetched_{name} WHERE bucket >= {first} AND bucket < {last}").pl()
-    never = (pl.lit(None).alias(column) for column in columns if column not in frame.columns)
-    return frame.with_columns(never).select(pl.col(column).cast(dtype) for column, dtype in columns.items())
-
-
-def _close(batch: Batch, cdm: KeptCdm, selection: Selection) -> None:
+def _close(batch: Batch, cdm: KeptCdm, selection: Selection, copies: _Copies) -> None:
     """Add what was never fetched, and what the files themselves could not give."""
-    ignored, unmapped = selection.left(cdm.fetched)
+    ignored, unmapped = selection.left(copies.fetched)
     rejects = cdm.rejects()
     batch.records_ignored += ignored
     batch.records_rejected += rejects.height

@@ -28,6 +28,11 @@ _ENDINGS: Final = (".parquet", ".csv", ".csv.gz", ".tsv")
 _PLACE: Final = re.compile(r"\{(\w+)\}")
 
 
+def bucket_of(person: str) -> str:
+    """SQL of the bucket of a person; the hash keeps ids apart that share a step."""
+    return f"CAST(coalesce(hash({person}) % {BUCKETS}, 0) AS USMALLINT)"
+
+
 def tables_in(folder: Path) -> dict[str, Path]:
     """The CDM tables of a folder: ``measurement.parquet``, ``MEASUREMENT.csv.gz``, or a folder ``measurement`` of Parquet files."""
     found: dict[str, Path] = {}
@@ -119,8 +124,16 @@ class KeptCdm(Cdm):
         self.con.execute(f"SET memory_limit = '{memory_limit or _MEMORY}'; SET preserve_insertion_order = false; SET TimeZone = 'UTC'")
 
     @abstractmethod
+    def coming(self, name: str, query: str) -> str:
+        """The rows of a query, as FROM of ``con`` names them; they can be read more than once."""
+
+    def gone(self, name: str) -> None:
+        """The rows that were coming are no longer needed."""
+
     def copy(self, name: str, query: str) -> None:
         """Keep the rows of a query as a table of ``con``, sorted by the new column ``bucket`` of their persons."""
+        self.keep(name, self.coming(name, query))
+        self.gone(name)
 
     def close(self) -> None:
         self.con.close()
@@ -131,9 +144,9 @@ class KeptCdm(Cdm):
         asked = ", ".join(column if column in there else "NULL" for column in ("concept_id", "source_concept_id", "source_value"))
         return list(self.con.execute(f"SELECT {asked}, count(*) FROM fetched_{name} GROUP BY ALL").fetchall())
 
-    def _keep(self, name: str, rows: str) -> None:
-        """The hash keeps ids apart that share a step; whole patients are then neighbours, so that a batch reads a stretch of the table."""
-        bucket = f"CAST(coalesce(hash(person_id) % {BUCKETS}, 0) AS USMALLINT)"
+    def keep(self, name: str, rows: str) -> None:
+        """Keep rows as ``fetched_<name>``. Whole patients become neighbours, so that a batch reads a stretch of the table."""
+        bucket = bucket_of("person_id")
         self.con.execute(f"CREATE TABLE fetched_{name} AS SELECT *, {bucket} AS bucket FROM {rows} AS coming ORDER BY bucket")
 
 
@@ -164,14 +177,24 @@ class LocalCdm(KeptCdm):
     def columns(self, table: str) -> Columns:
         if table not in self._columns:
             described = self.fetch(f"DESCRIBE SELECT * FROM {self.place(table)}")
-            self._columns[table] = {str(row[0]).lower(): Column(f'"{row[0]}"', str(row[1])) for row in described}
+            empty = self._empty(table) - {"person_id"}
+            there = {str(row[0]).lower(): Column(f'"{row[0]}"', str(row[1])) for row in described}
+            self._columns[table] = {name: column for name, column in there.items() if name not in empty}
         return self._columns[table]
+
+    def _empty(self, table: str) -> set[str]:
+        """Columns that hold nothing, as Parquet files themselves say: much of the CDM is optional, and costs time to read."""
+        if table not in self._files or not _is_parquet(self._files[table]):
+            return set()
+        metadata = self.place(table).replace("read_parquet", "parquet_metadata", 1)
+        said = f"SELECT path_in_schema, bool_and(coalesce(stats_null_count = num_values, false)) FROM {metadata} GROUP BY 1"
+        return {str(name).lower() for name, empty in self.fetch(said) if empty}
 
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
         return list(self.con.execute(sql).fetchall())
 
-    def copy(self, name: str, query: str) -> None:
-        self._keep(name, f"({query})")
+    def coming(self, name: str, query: str) -> str:  # noqa: ARG002
+        return f"({query})"
 
     def place(self, table: str) -> str:
         if table not in self._places:
@@ -258,11 +281,15 @@ class PostgresCdm(KeptCdm):
         self._cursor.execute(sql)
         return list(self._cursor.fetchall())
 
-    def copy(self, name: str, query: str) -> None:
+    def coming(self, name: str, query: str) -> str:
         self._cursor.execute(query)
         self.con.register("arriving", self._cursor.fetch_record_batch())
-        self._keep(name, "arriving")
+        self.con.execute(f"CREATE TABLE arrived_{name} AS SELECT * FROM arriving")  # so that the server is asked once
         self.con.unregister("arriving")
+        return f"arrived_{name}"
+
+    def gone(self, name: str) -> None:
+        self.con.execute(f"DROP TABLE arrived_{name}")
 
     def place(self, table: str) -> str:
         schema, name = self._names[table]
