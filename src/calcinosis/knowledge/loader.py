@@ -156,13 +156,14 @@ def load_knowledge(folder: Path | None = None) -> Knowledge:
     """Load and validate the knowledge base (``folder`` defaults to the content shipped with the package).
 
     Raises:
-        KnowledgeError: with file and line of every record that does not fit the model.
+        KnowledgeError: with file and line of every record that does not fit the model, or the content changed while it was read.
     """
     return _load(folder or CONTENT)
 
 
 @lru_cache(maxsize=4)
 def _load(content: Path) -> Knowledge:
+    version = _version(content)
     problems: list[Problem] = []
     origins: dict[tuple[str, str], Origin] = {}
     tables: dict[str, dict[str, Any]] = {name: {} for name in _LAYOUT}
@@ -177,10 +178,12 @@ def _load(content: Path) -> Knowledge:
                 tables[name][record.key] = record
     codes = _codes(content / "concepts" / "codes.csv", content, origins, problems)
     studies = _studies(content, origins, problems)
+    if _version(content) != version:  # everything built from the knowledge is kept by its version
+        problems.append(Problem(Origin("VERSION", 1), "changed", "the content was changed while it was read; load it again"))
     if problems:
         raise KnowledgeError(problems)
     return Knowledge(
-        version=_version(content),
+        version=version,
         sources=tables["sources"],
         concepts=tables["concepts"],
         codes=codes,
