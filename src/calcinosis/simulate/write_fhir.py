@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import base64
+from concurrent.futures import Executor
+from datetime import date
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+import numpy as np
 import orjson
 import polars as pl
 
+from calcinosis.simulate.ahead import cores, in_order
 from calcinosis.simulate.plan import Payload, Plan
-from calcinosis.simulate.statements import Block, course_end
+from calcinosis.simulate.population import RECORD_ENDS
+from calcinosis.simulate.statements import FIRST_DAY, Block, course_end
 
 SYSTEMS = {
     "ICD10CM": "http://hl7.org/fhir/sid/icd-10-cm",
@@ -30,64 +36,84 @@ _DATE = {
     "condition": "recordedDate", "drug": "authoredOn", "procedure": "performedDateTime", "report": "effectiveDateTime",
     "note": "date", "lab": "effectiveDateTime",
 }  # fmt: skip
+_SLICE = 20_000  # rows put into words at once: about 7 MB of text
+_WRITE = 1 << 20  # bytes written at once: a kernel may take several times longer over larger pieces
+_DAYS = pl.date_range(FIRST_DAY, RECORD_ENDS, eager=True).dt.strftime("%Y-%m-%dT")
+_BEFORE = (FIRST_DAY - date(1970, 1, 1)).days
+_MINUTES = pl.Series([f"{minute // 60:02}:{minute % 60:02}:00Z" for minute in range(24 * 60)])
 
 
 class FhirWriter:
-    """One NDJSON file per resource type, appended block by block."""
+    """One NDJSON file per resource type, appended block by block: slices are put into words on every core and written in order."""
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
-        self._kinds = [payload.kind for payload in plan.payloads]
+    def __init__(self, plan: Plan, folder: Path, pool: Executor) -> None:
+        self._pool = pool
+        self._kinds = np.array([list(_TYPES).index(payload.kind) for payload in plan.payloads], np.int8)
         self._body = pl.Series([_body(payload, ended=False) for payload in plan.payloads])
         self._ended = pl.Series([_body(payload, ended=True) for payload in plan.payloads])
         self._unit = pl.Series([_unit(payload) for payload in plan.payloads])
-        self._files: dict[str, BinaryIO] = {}
+        self._files: dict[str, FileIO] = {}
         self._folder = folder
         self.rows = 0
 
     def write(self, block: Block) -> None:
-        self._append("Patient", _patients(block))
-        frame = block.statements.with_row_index("row", offset=self.rows)
-        kind = pl.Series(self._kinds, dtype=pl.Categorical).gather(frame["payload"])
-        minute = pl.col("time").dt.strftime("%Y-%m-%dT%H:%M:00Z")
-        stamps = frame.select(pl.col("time").unique()).with_columns(stamp=minute)  # visits share their time
-        frame = frame.with_columns(kind).join(stamps, on="time", how="left", maintain_order="left")
-        for name, resource in _TYPES.items():
-            part = frame.filter(pl.col(kind.name) == name)
-            if not part.is_empty():
-                self._append(resource, part.select(self._lines(part, name, resource)))
-        self.rows += len(block.statements)
+        self._append("Patient", _joined(_patients(block)))
+        said = block.statements.with_row_index("row", offset=self.rows)
+        for lines in in_order(self._pool, self._lines, said.iter_slices(_SLICE), 2 * cores()):
+            for resource, part in lines.items():
+                self._append(resource, part)
+        self.rows += len(said)
 
-    def _lines(self, part: pl.DataFrame, kind: str, resource: str) -> pl.Expr:
+    def _lines(self, said: pl.DataFrame) -> dict[str, memoryview]:
+        """Resource type -> the lines of one slice."""
+        kinds = self._kinds[said["payload"].to_numpy()]
+        time = said["time"].dt.epoch("s").to_numpy() // 60
+        said = said.with_columns(day=_DAYS.gather(time // 1440 - _BEFORE), minute=_MINUTES.gather(time % 1440))
+        found = ((resource, kind, said.filter(kinds == number)) for number, (kind, resource) in enumerate(_TYPES.items()))
+        return {resource: _joined(part.select(self._line(part, kind, resource))) for resource, kind, part in found if len(part)}
+
+    def _line(self, part: pl.DataFrame, kind: str, resource: str) -> pl.Expr:
         body = self._body.gather(part["payload"])
         if kind == "drug":
             body = body.zip_with(~part["ended"], self._ended.gather(part["payload"]))
-        end: list[Any] = ['"}']
+        end: list[Any] = ['"}\n']
         if kind == "lab":
             value, unit = part["value"].cast(pl.String), self._unit.gather(part["payload"])
             absent = orjson.dumps({"coding": [{"system": _ABSENT, "code": "unknown"}]}).decode()
             end = [
                 pl.when(part["value"].is_null())
-                .then(pl.lit(f'","dataAbsentReason":{absent}}}'))
+                .then(pl.lit(f'","dataAbsentReason":{absent}}}\n'))
                 .otherwise(pl.concat_str(pl.lit('","valueQuantity":{"value":'), value, unit))
             ]
         elif kind == "drug":
-            stop = course_end(pl.col("time")).dt.strftime('","dispenseRequest":{"validityPeriod":{"end":"%Y-%m-%d"}}}')
-            end = [pl.when("ended").then(stop).otherwise(pl.lit('"}'))]
+            stop = course_end(pl.col("time")).dt.strftime('","dispenseRequest":{"validityPeriod":{"end":"%Y-%m-%d"}}}\n')
+            end = [pl.when("ended").then(stop).otherwise(pl.lit('"}\n'))]
         pieces = [
             pl.lit(f'{{"resourceType":"{resource}","id":"s'), pl.col("row"),
             pl.lit('","subject":{"reference":"Patient/'), pl.col("subject"),
-            body, pl.col("stamp"), *(pl.lit(piece) if isinstance(piece, str) else piece for piece in end),
+            body, pl.col("day"), pl.col("minute"), *(pl.lit(piece) if isinstance(piece, str) else piece for piece in end),
         ]  # fmt: skip
         return pl.concat_str(pieces)
 
-    def _append(self, resource: str, lines: pl.DataFrame) -> None:
+    def _append(self, resource: str, lines: memoryview) -> None:
         if resource not in self._files:
-            self._files[resource] = (self._folder / f"{resource}.ndjson").open("wb")
-        lines.write_csv(self._files[resource], include_header=False, quote_style="never", separator="\x1f")
+            self._files[resource] = FileIO(self._folder / f"{resource}.ndjson", "w")
+        while lines:
+            lines = lines[self._files[resource].write(lines[:_WRITE]) :]
 
     def close(self) -> None:
         for file in self._files.values():
             file.close()
+
+
+def _joined(lines: pl.DataFrame) -> memoryview:
+    """The bytes of one column of text, which Arrow keeps one after the other."""
+    column = lines.to_series().to_arrow()
+    if column.null_count:
+        raise ValueError("a line lacks a part")
+    _, offsets, text = column.buffers()
+    ends = np.frombuffer(offsets, np.int64)[column.offset :][[0, len(column)]]
+    return memoryview(text)[ends[0] : ends[1]]
 
 
 def _patients(block: Block) -> pl.DataFrame:
@@ -99,7 +125,7 @@ def _patients(block: Block) -> pl.DataFrame:
         pl.concat_str(
             pl.lit('{"resourceType":"Patient","id":"'), pl.col("id"), pl.lit('","gender":"'), sex, pl.lit('","birthDate":"'),
             pl.col("birth").cast(pl.Int32).cast(pl.Date).cast(pl.String), pl.lit('"'),
-            pl.when(pl.col("death") >= 0).then(dead).otherwise(pl.lit("")), pl.lit("}"),
+            pl.when(pl.col("death") >= 0).then(dead).otherwise(pl.lit("")), pl.lit("}\n"),
         )
     )  # fmt: skip
 
@@ -141,8 +167,8 @@ def _body(payload: Payload, *, ended: bool) -> str:
 
 def _unit(payload: Payload) -> str:
     if payload.unit is None:
-        return "}}"
+        return "}}\n"
     quantity = {"unit": payload.unit}
     if payload.unit_known:
         quantity |= {"system": "http://unitsofmeasure.org", "code": payload.unit}
-    return "," + orjson.dumps(quantity).decode()[1:] + "}"
+    return "," + orjson.dumps(quantity).decode()[1:] + "}\n"
