@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 import numpy as np
 import orjson
 import polars as pl
-from polars._typing import IntoExpr
 
 from calcinosis.simulate.ahead import cores, in_order
 from calcinosis.simulate.plan import Payload, Plan
@@ -86,7 +85,7 @@ class FhirWriter:
         minute = said["time"].dt.epoch("s").to_numpy() // 60
         clock = minute % _MINUTES_A_DAY
         body = self._body.gather(payload)
-        end: list[IntoExpr]
+        end: list[pl.Series | pl.Expr]
         match kind:
             case "lab":  # few pieces and no branches: each costs as much as a tenth of the line
                 absent = said["value"].is_null()
@@ -103,7 +102,7 @@ class FhirWriter:
 
     def _append(self, resource: str, lines: memoryview) -> None:
         if resource not in self._files:
-            self._files[resource] = (self._folder / f"{resource}.ndjson").open("wb", buffering=0)
+            self._files[resource] = (self._folder / f"{resource}.ndjson").open("wb")
         for first in range(0, len(lines), _PIECE):
             self._files[resource].write(lines[first : first + _PIECE])
 
