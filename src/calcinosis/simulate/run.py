@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from calcinosis.knowledge import Knowledge, load_knowledge
+from calcinosis.simulate.ahead import cores, in_order
 from calcinosis.simulate.plan import Plan, make_plan
 from calcinosis.simulate.population import BLOCK, block_sizes
 from calcinosis.simulate.statements import Block, draw_block
@@ -19,6 +21,7 @@ from calcinosis.simulate.write_meds import MedsWriter
 from calcinosis.simulate.write_omop import OmopWriter
 
 FORMATS: Final = ("fhir", "omop", "meds")
+_BLOCKS_AHEAD = 1  # drawn while the one before is written
 _README = """This population is made up by `calcinosis simulate` (seed {seed}, {patients} patients, knowledge {version}).
 
 It is for load and recovery tests, never for claims about medical accuracy. Its rates are figures of
@@ -75,20 +78,25 @@ def simulate(
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty")
     folder.mkdir(parents=True, exist_ok=True)
-    writer = _writer(plan, folder, data_format, seed)
     truth_path = Path(out) / "truth.parquet"
     truth: pq.ParquetWriter | None = None
     done = 0
-    for number, n in enumerate(block_sizes(patients)):
-        block = draw_block(plan, seed, number, n, 1 + number * BLOCK)
-        writer.write(block)
-        table: pa.Table = block.truth.to_arrow()
-        truth = truth or pq.ParquetWriter(truth_path, table.schema, compression="zstd")
-        truth.write_table(table)
-        done += n
-        if on_progress:
-            on_progress(done)
-    writer.close()
+
+    def draw(numbered: tuple[int, int]) -> Block:
+        number, n = numbered
+        return draw_block(plan, seed, number, n, 1 + number * BLOCK)
+
+    with ThreadPoolExecutor(cores()) as pool:
+        writer = _writer(plan, folder, data_format, seed, pool)
+        for block in in_order(pool, draw, enumerate(block_sizes(patients)), _BLOCKS_AHEAD):
+            writer.write(block)
+            table: pa.Table = block.truth.to_arrow()
+            truth = truth or pq.ParquetWriter(truth_path, table.schema, compression="zstd")
+            truth.write_table(table)
+            done += block.patients.n
+            if on_progress:
+                on_progress(done)
+        writer.close()
     if truth:
         truth.close()
     readme = _README.format(seed=seed, patients=patients, version=knowledge.version, format=data_format)
@@ -96,10 +104,10 @@ def simulate(
     return Simulated(folder, truth_path, patients, writer.rows)
 
 
-def _writer(plan: Plan, folder: Path, data_format: str, seed: int) -> Writer:
+def _writer(plan: Plan, folder: Path, data_format: str, seed: int, pool: Executor) -> Writer:
     match data_format:
         case "fhir":
-            return FhirWriter(plan, folder)
+            return FhirWriter(plan, folder, pool)
         case "omop":
             return OmopWriter(plan, folder)
         case _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,8 @@ from calcinosis.simulate.population import Bools, Ints, Patients, draw_patients,
 
 _ROW_BITS = 24  # rows of a block
 _MINUTE_BITS = 24  # minutes within thirty years
-_EPOCH_MINUTE = 14_610 * 1440  # 2010-01-01
+FIRST_DAY = date(2010, 1, 1)  # no record is older
+_EPOCH_MINUTE = (FIRST_DAY - date(1970, 1, 1)).days * 1440
 _OWN_SHARE = 0.8  # of a value's spread that is the patient's own; the rest changes from visit to visit
 _DAYS_OF_A_COURSE = 30
 
@@ -120,9 +122,8 @@ def _table(plan: Plan, rng: np.random.Generator, patients: Patients, rows: _Rows
     visit = visit[source]
     minute = patients.visit_minute[visit] + delay[source]
     # one number per row, unique because the row stands in it: sorting it sorts the rows the same way on every machine
-    key = np.sort(
-        patients.visit_patient[visit] << (_MINUTE_BITS + _ROW_BITS) | (minute - _EPOCH_MINUTE) << _ROW_BITS | np.arange(len(visit))
-    )
+    key = patients.visit_patient[visit] << (_MINUTE_BITS + _ROW_BITS) | (minute - _EPOCH_MINUTE) << _ROW_BITS | np.arange(len(visit))
+    key.sort(kind="stable")  # merges: every test and entry came in order already
     order = key & ((1 << _ROW_BITS) - 1)
     source = source[order]
     return pl.DataFrame(
