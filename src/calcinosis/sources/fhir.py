@@ -20,7 +20,7 @@ from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir_account import Account, Numbering
 from calcinosis.sources.fhir_columns import LAYOUTS, RESOURCE_TYPES
 from calcinosis.sources.fhir_events import FhirMapper
-from calcinosis.sources.fhir_frames import Drafts, events_frame, patients_frame
+from calcinosis.sources.fhir_frames import Drafts, events_frame, events_of, patients_frame
 from calcinosis.sources.fhir_meaning import Meaning
 from calcinosis.sources.fhir_one import Remembered, as_json, contained_subjects, flat_rows, patient_rows, settle, typed_rows
 from calcinosis.sources.fhir_tables import FhirTables
@@ -92,10 +92,10 @@ def read_resources(resources: Sequence[dict[str, Any]], index: ConceptIndex, rea
         else:
             account.add_reject(file, checked)
     rows = settle(flat_rows(entries), account, file)
-    typed, drafts = typed_rows(rows, _remembered(index, reader), account, file)
+    typed, meanings = typed_rows(rows, _remembered(index, reader), account, file)
     account.add_row_problems(typed)
     patients = account.patients(patient_rows(rows, file), lambda: contained_subjects(rows))
-    batch = Batch(patients=patients_frame(patients, account.paths), events=events_frame(typed, drafts.frame(), account.paths))
+    batch = Batch(patients=patients_frame(patients, account.paths), events=events_of(typed, meanings, account.paths))
     account.close(batch, None)
     return batch
 

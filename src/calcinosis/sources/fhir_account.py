@@ -13,6 +13,7 @@ import polars as pl
 
 from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch
 from calcinosis.sources.fhir_columns import COMPONENT, NEEDS_NO_SUBJECT, READ_TYPES, RESOURCE_TYPES, quoted
+from calcinosis.sources.fhir_frames import ROWS, TypedRow
 from calcinosis.sources.fhir_meaning import Meaning
 from calcinosis.sources.fhir_tables import WITHOUT_ID, FhirTables
 from calcinosis.sources.fhir_values import read_birth_date
@@ -163,8 +164,12 @@ class Account:
             self._by_meaning.append((number, "warning", "wrong_type", "; ".join(meaning.problems)))
         return len(self._by_meaning) > known
 
-    def add_row_problems(self, rows: pl.DataFrame) -> None:
-        """What was wrong with the rows of these meanings."""
+    def add_row_problems(self, rows: pl.DataFrame | list[TypedRow]) -> None:
+        """What was wrong with the rows of these meanings (``fhir_frames.ROWS``)."""
+        if isinstance(rows, list):
+            if not self._by_meaning and not any(row.bad_time or row.bad_end or row.bad_value for row in rows):
+                return
+            rows = pl.DataFrame(rows, schema=ROWS, orient="row")
         if self._by_meaning:
             schema = {"mid": pl.Int64, "level": pl.String, "category": pl.String, "reason": pl.String}
             problems = pl.DataFrame(self._by_meaning, schema=schema, orient="row")

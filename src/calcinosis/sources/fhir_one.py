@@ -28,7 +28,7 @@ from calcinosis.sources.fhir_columns import (
     Layout,
 )
 from calcinosis.sources.fhir_events import FhirMapper
-from calcinosis.sources.fhir_frames import PATIENT_ROWS, ROWS, Drafts
+from calcinosis.sources.fhir_frames import PATIENT_ROWS, TypedRow
 from calcinosis.sources.fhir_meaning import Meaning
 from calcinosis.sources.fhir_values import UCUM, read_birth_date, read_moment
 from calcinosis.sources.spool import Entry, Reject
@@ -110,13 +110,13 @@ def settle(rows: Iterable[Row], account: Account, file: int) -> list[Row]:
     return kept
 
 
-def typed_rows(rows: list[Row], remembered: Remembered, account: Account, file: int) -> tuple[pl.DataFrame, Drafts]:
-    """The rows that say something, with dates and numbers read, numbered by what they mean."""
+def typed_rows(rows: list[Row], remembered: Remembered, account: Account, file: int) -> tuple[list[TypedRow], dict[int, Meaning]]:
+    """The rows that say something, with dates and numbers read, numbered by what they mean; and the meanings."""
     said = [(row, orjson.dumps(row.parts, option=orjson.OPT_SORT_KEYS)) for row in rows if row.kind != "Patient"]
     counts = Counter((row.kind, packed) for row, packed in said)
-    drafts = Drafts()
+    meanings: dict[int, Meaning] = {}
     kept: dict[tuple[str, bytes], int] = {}
-    values: list[tuple[Any, ...]] = []
+    values: list[TypedRow] = []
     seen: set[tuple[str, bytes]] = set()
     for row, packed in said:
         key = (row.kind, packed)
@@ -125,14 +125,14 @@ def typed_rows(rows: list[Row], remembered: Remembered, account: Account, file: 
             meaning = remembered(row.kind, row.parts, packed)
             if account.add_meaning(len(seen), row.kind, meaning, counts[key]) or meaning.drafts:
                 kept[key] = len(seen)
-                drafts.add(len(seen), meaning)
+                meanings[len(seen)] = meaning
         if key in kept:
-            values.append((file, row.place, row.kind, row.id, row.subject, *typed_values(row), kept[key]))
-    return pl.DataFrame(values, schema=ROWS, orient="row"), drafts
+            values.append(TypedRow._make((file, row.place, row.kind, row.id, row.subject, *typed_values(row), kept[key])))
+    return values, meanings
 
 
 def typed_values(row: Row) -> tuple[Any, ...]:
-    """The columns of ``ROWS`` from ``time`` to ``bad_value``."""
+    """The fields of ``TypedRow`` from ``time`` to ``bad_value``."""
     time, end, quantity = read_moment(row.start), read_moment(row.end), _quantity(row.quantity)
     return (
         time, end, *quantity, row.start is not None and time is None, row.end is not None and end is None,
