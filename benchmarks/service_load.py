@@ -2,7 +2,7 @@
 
 Requests are sent when they are due, whether or not earlier ones were answered, and timed from that moment. The echo is a minimal FastAPI
 application that reads the JSON and sends it back: the limit of what this server can do with such a body.
-Usage: python benchmarks/service_load.py [--rate 50] [--seconds 60] [--workers 1] [--together 8]
+Usage: python benchmarks/service_load.py [--rate 50] [--seconds 60] [--workers CORES] [--together 8]
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=50)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--together", type=int, default=8)
     options = parser.parse_args()
     bodies = [body(place) for place in range(BODIES)]
