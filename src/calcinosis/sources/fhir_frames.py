@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA
 from calcinosis.sources.fhir_columns import COMPONENT
 from calcinosis.sources.fhir_meaning import Meaning
 
+_Places = npt.NDArray[np.intp]
 _Schema = dict[str, pl.DataType | type[pl.DataType]]
 ROWS: Final[_Schema] = {  # a row ready to become events
     "file": pl.Int32, "pos": pl.Int64, "rt": pl.String, "id": pl.String, "sid": pl.String, "time": pl.Datetime("us"),
@@ -96,8 +98,7 @@ def events_frame(rows: pl.DataFrame, drafts: pl.DataFrame, paths: list[str]) -> 
     said, meant = rows["mid"].to_numpy(), drafts["mid"].to_numpy()
     first = np.searchsorted(meant, said, side="left")
     counts = np.searchsorted(meant, said, side="right") - first
-    of_row = np.repeat(np.arange(len(said)), counts)
-    draft = np.arange(len(of_row)) + (first - (np.cumsum(counts) - counts))[of_row]
+    of_row, draft = spread(first, counts)
     rows = rows if (counts == 1).all() else rows[of_row]
     meanings = drafts.drop("mid")
     said_so = pl.DataFrame([*rows.get_columns(), *meanings[draft].get_columns()])
@@ -106,6 +107,12 @@ def events_frame(rows: pl.DataFrame, drafts: pl.DataFrame, paths: list[str]) -> 
     intervals = _OWN_INTERVAL if drafts["range_unit"].null_count() == drafts.height else _INTERVAL_OF_UNIT
     columns = _AS_EVENTS | intervals | {"source_file": _file_names(paths)}
     return said_so.select_seq(**{name: columns[name] for name in EVENT_SCHEMA})
+
+
+def spread(first: _Places, counts: _Places) -> tuple[_Places, _Places]:
+    """Of each row so many places of a table, from its first: the row and the place of each, row by row."""
+    of_row = np.repeat(np.arange(len(counts)), counts)
+    return of_row, np.arange(len(of_row)) + (first - (np.cumsum(counts) - counts))[of_row]
 
 
 def events_of(rows: list[TypedRow], meanings: Mapping[int, Meaning], paths: list[str]) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from calcinosis.sources.fhir_frames import ROWS, Drafts, events_frame
+from calcinosis.sources.fhir_frames import ROWS, Drafts, events_frame, spread
 from calcinosis.sources.omop_coded import SAYING, Coded
 from calcinosis.sources.omop_tables import OPERATORS, SAID, TABLES, Table
 
@@ -65,8 +65,7 @@ class Sayings:
         if self._once:
             of_row = np.flatnonzero(counts)
             return of_row, self._first[key if len(of_row) == len(key) else key[of_row]]
-        of_row = np.repeat(np.arange(len(key)), counts)
-        return of_row, np.arange(len(of_row)) + (self._first[key] - (np.cumsum(counts) - counts))[of_row]
+        return spread(self._first[key], counts)
 
     def pairs(self, counts: npt.NDArray[np.int64]) -> list[tuple[int | None, int | None, str | None, int]]:
         """How many rows of each concept, source concept and words."""

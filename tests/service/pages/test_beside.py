@@ -167,14 +167,18 @@ def test_whatever_else_is_held_is_refused(text: str) -> None:
         held.unpack(text, SMALL)
 
 
-@pytest.mark.parametrize(
-    ("packed", "status"),
-    [
-        ("nonsense", 400), (b64encode(gzip.compress(b"{")).decode(), 400), (b64encode(gzip.compress(b"[" * 5_000)).decode(), 400),
-        (b64encode(gzip.compress(b"[" + b" " * 3_000_000 + b"]")).decode(), 413), (b64encode(gzip.compress(b"[]")).decode(), 422),
-        (b64encode(gzip.compress(b"{}") + b"more").decode(), 400), (b64encode(gzip.compress(b"{}")[:-5]).decode(), 400),
-    ],
-)  # fmt: skip
+HELD: dict[str, tuple[str, int]] = {
+    "not packed": ("nonsense", 400),
+    "broken JSON": (b64encode(gzip.compress(b"{")).decode(), 400),
+    "deep JSON": (b64encode(gzip.compress(b"[" * 5_000)).decode(), 400),
+    "too large": (b64encode(gzip.compress(b"[" + b" " * 3_000_000 + b"]")).decode(), 413),
+    "nobody": (b64encode(gzip.compress(b"[]")).decode(), 422),
+    "more behind": (b64encode(gzip.compress(b"{}") + b"more").decode(), 400),
+    "cut off": (b64encode(gzip.compress(b"{}")[:-5]).decode(), 400),
+}
+
+
+@pytest.mark.parametrize(("packed", "status"), HELD.values(), ids=HELD)  # named: gzip writes the time, and two workers must agree on names
 def test_a_held_record_is_trusted_no_more_than_a_file(client: TestClient, packed: str, status: int) -> None:
     for path in ("/assess", "/assess/answer"):
         found = client.post(path, data={"held": packed, "q.pain": "yes"}, headers=BROWSER)
