@@ -12,7 +12,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from browsing import CHROMIUM, FLAGS, Visits, serve
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
+
+expect.set_options(timeout=20_000)  # both cores carry other tests: a slow answer is not a wrong one
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,20 @@ def test_a_reason_leads_to_its_question_and_to_its_source(visits: Visits) -> Non
     expect(page).to_have_url(re.compile(f"/knowledge/sources/{key}$"))
 
 
+def test_what_leads_later_is_open_though_an_earlier_answer_had_it_closed(visits: Visits) -> None:
+    page = visits.open("/assess")
+    dystrophic, calciphylaxis = page.locator("#p1-type-dystrophic"), page.locator("#p1-type-calciphylaxis")
+    say(page, "Skin ulcer", "yes")
+    expect(calciphylaxis).to_have_count(1)
+    expect(calciphylaxis).not_to_have_attribute("open", "")
+    dystrophic.locator("summary").first.click()  # what the reader turns, stays turned
+    turned = dystrophic.get_attribute("open")
+    enter_calciphylaxis(page)
+    expect(page.get_by_role("status")).to_contain_text("Calciphylaxis: probable")
+    expect(calciphylaxis).to_have_attribute("open", "")
+    assert dystrophic.get_attribute("open") == turned
+
+
 def test_a_missing_test_is_found_entered_and_changes_the_answer(visits: Visits) -> None:
     page = visits.open("/assess")
     enter_calciphylaxis(page)

@@ -9,7 +9,10 @@
   let timer = 0, asking = null;
   const where = `${form.getAttribute("action")}/answer`;
 
-  const open = () => new Map([...answered.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));
+  // what the reader opened or closed stays so in the next answer; the rest is open as the service wrote it (`data-written`)
+  const parts = () => [...answered.querySelectorAll("details[id]")];
+  const written = (each) => { each.dataset.written = each.open ? "open" : ""; };
+  const turned = () => new Map(parts().filter((each) => each.open !== Boolean(each.dataset.written)).map((each) => [each.id, each.open]));
 
   function say() {
     const spoken = answered.querySelector("#spoken");
@@ -54,10 +57,13 @@
         live.textContent = "The answer could not be updated. Use the button.";
         return;
       }
-      const before = open();
+      const before = turned();
       answered.innerHTML = text;  // from this service, escaped there; the policy of the page runs no script in it
       hold();
-      for (const each of answered.querySelectorAll("details[id]")) if (before.has(each.id)) each.open = before.get(each.id);
+      for (const each of parts()) {
+        written(each);
+        if (before.has(each.id)) each.open = before.get(each.id);
+      }
       mark();
       say();
     } catch (error) {
@@ -131,5 +137,6 @@
     target.scrollIntoView({ block: "center" });
   });
 
+  parts().forEach(written);
   if (answered.querySelector("#spoken")) say();
 })();
