@@ -91,18 +91,35 @@ OTHER_NAMES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("said", ["{}", "possible {}", "consistent with {}"])
+DOUBTED = (
+    "possible {}", "consistent with {}", "misdiagnosed as {}", "treated as {}, no response", "initially diagnosed as {}", "mistaken for {}",
+    "working diagnosis: {}", "referred as {}",
+)  # fmt: skip
+RISKS = {"on dialysis": "end-stage renal disease on haemodialysis", "kidneys not recorded": "obesity"}
+
+
+@pytest.mark.parametrize("risk", RISKS.values(), ids=RISKS)
+@pytest.mark.parametrize("said", ["{}", *DOUBTED])
 @pytest.mark.parametrize("name", OTHER_NAMES)
-def test_another_name_without_tissue_keeps_calciphylaxis_open(name: str, said: str) -> None:
-    answer = assess(
-        {
-            "conditions": [
-                {"text": "painful necrotic ulcer", "sites": ["thigh"]},
-                {"text": "end-stage renal disease on haemodialysis"},
-                {"text": said.format(name)},
-            ]
-        }
-    )
+def test_another_name_without_tissue_keeps_calciphylaxis_open(name: str, said: str, risk: str) -> None:
+    conditions = [{"text": "painful necrotic ulcer", "sites": ["thigh"]}, {"text": risk}, {"text": said.format(name)}]
+    answer = assess({"conditions": conditions})
     calciphylaxis = next(each for each in answer.types if each.type == "calciphylaxis")
     assert calciphylaxis.status.rank >= (Status.POSSIBLE if said == "{}" else Status.PROBABLE).rank
     assert answer.alarms
+
+
+@pytest.mark.parametrize("found", ["Epidermal necrosis with some leukocytoclasis.", "Neutrophils and nuclear dust, no vasculitis."])
+def test_broken_neutrophils_alone_are_no_vasculitis(found: str) -> None:
+    biopsy = [{"code": "Skin biopsy", "conclusion": found}]
+    answer = assess({"conditions": [{"text": "painful necrotic ulcer", "sites": ["thigh"]}, {"text": "obesity"}], "reports": biopsy})
+    calciphylaxis = next(each for each in answer.types if each.type == "calciphylaxis")
+    vasculitis = next((each for each in answer.mimics if each.mimic == "cutaneous_vasculitis"), None)
+    assert calciphylaxis.status.rank >= Status.POSSIBLE.rank
+    assert vasculitis is None or vasculitis.status.rank <= Status.POSSIBLE.rank
+
+
+def test_a_note_that_names_calciphylaxis_is_no_biopsy() -> None:
+    answer = assess({"conditions": [{"text": "painful necrotic ulcer", "sites": ["thigh"]}], "drugs": [{"text": "zinc", "note": "for calciphylaxis"}]})
+    reasons = next(each for each in answer.types if each.type == "calciphylaxis").reasons
+    assert reasons and not any("biopsy" in reason.label for reason in reasons)
