@@ -51,7 +51,7 @@ def make_cohort(folder: Path, patients: int, interesting: float) -> None:
     age = pl.Series("age_years", draw.uniform(1, 95, patients))
     write(pool[chosen].with_columns(ids, age), folder / "assessments.parquet")
     copies = pl.DataFrame({"new": ids, "subject_id": pool["subject_id"].gather(chosen)}).drop_nulls()
-    for name in ("reasons", "treatment_reviews", "events"):
+    for name in ("reasons", "treatment_reviews", "treatment_options", "events"):
         table = pl.read_parquet(cases / f"{name}.parquet")
         copied = copies.join(table, on="subject_id", maintain_order="left_right").with_columns(subject_id="new").select(table.columns)
         write(copied, folder / f"{name}.parquet")

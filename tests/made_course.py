@@ -84,6 +84,6 @@ def rename(screened: Path) -> None:
     """Give the first patients with an alarm hostile names, in every table."""
     people = pl.read_parquet(screened / "assessments.parquet")
     old = people.filter(pl.col("alarms").list.len() > 0, pl.col("subject_id") != "course-1")["subject_id"].head(len(HOSTILE)).to_list()
-    for table in ("assessments", "reasons", "treatment_reviews", "events"):
+    for table in ("assessments", "reasons", "treatment_reviews", "treatment_options", "events"):
         path = screened / f"{table}.parquet"
         pl.read_parquet(path).with_columns(pl.col("subject_id").replace(old, list(HOSTILE))).write_parquet(path)

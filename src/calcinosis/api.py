@@ -167,7 +167,8 @@ def screen(
 ) -> Cohort:
     """Assess a whole population and write the results to ``out``.
 
-    Writes ``assessments.parquet``, ``reasons.parquet``, ``treatment_reviews.parquet``, ``events.parquet``, ``rejects.parquet``,
+    Writes ``assessments.parquet``, ``reasons.parquet``, ``treatment_reviews.parquet``, ``treatment_options.parquet``,
+    ``events.parquet``, ``rejects.parquet``,
     ``unmapped.csv``, ``summary.json`` and ``report.html``.
 
     Args:

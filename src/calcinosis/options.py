@@ -31,8 +31,9 @@ from calcinosis.contract import (
 from calcinosis.events import Schema
 from calcinosis.evidence.cells import Evidence, evidence_for
 from calcinosis.facts import Facts
+from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Status
-from calcinosis.knowledge.treatments import SafetyRule
+from calcinosis.knowledge.treatments import SafetyRule, Treatment
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.explain import REASON_SCHEMA, FactTable, facts_behind, facts_by_number_behind
 from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment
@@ -45,7 +46,7 @@ EFFECTS: Final = ("benefit", "mixed", "not_seen", "no_benefit", "harm")
 GOES_ON: Final = frozenset({"drug"})  # kinds of treatment; a procedure is done, it does not go on
 KINDS: Final = ("review", "unsafe", "not_checked")
 UNSAFE: Final = ("contraindicated", "caution")  # verdicts that make a current treatment worth a second look
-_NO_LEVEL: Final = 6
+NO_LEVEL: Final = 6
 _YES, _UNKNOWN, _NO = int(TRUE), int(UNKNOWN), int(FALSE)  # to compare with single truths
 
 REVIEW_SCHEMA: Final[Schema] = {
@@ -157,14 +158,14 @@ class OptionWriter:
         uses = [use for use in each.uses if type_ in use.use.types and (use.when is None or self._truth(use.when, row) != _NO)]
         if not uses:
             return None
-        evidence = _evidence(self._plan, treatment.key, type_)
+        evidence = evidence_of(self._plan.knowledge, treatment.key, type_)
         stance = min((use.use.stance for use in uses), key=STANCES.index)
         favours = {c.label: c for use in uses for c in use.favours if self._truth(c, row) == _YES}.values()
         speaks_for = [Reason(label=c.label, facts=self._facts_of(c, row), citations=self._words.citations(c.sources)) for c in favours]
         studied = [not use.use.diseases or bool(diseases & set(use.use.diseases)) for use in uses]
         safety, not_checked, cleared = self._safety(each, row)
         return OptionOut(
-            **self._unchanging(each, type_, evidence),
+            **unchanging(self._plan.knowledge, treatment, type_, self._words),
             place=0,
             current=None if each.current is None else (False, None, True)[self._truth(each.current, row)],
             stance=stance,
@@ -191,32 +192,12 @@ class OptionWriter:
             ),
         )
 
-    def _unchanging(self, each: PlannedTreatment, type_: str, evidence: Evidence) -> dict[str, Any]:
-        """What an option says whoever the patient is."""
-        treatment = each.treatment
-        place = self._plan.knowledge.version, treatment.key, type_
-        if place not in _unchanging:
-            statements = {name: getattr(treatment, name) for name in ("mechanism", "dosing", "monitoring")}
-            _unchanging[place] = {
-                "type": type_,
-                "treatment": treatment.key,
-                "label": treatment.label,
-                "kind": treatment.kind,
-                "drug_class": treatment.drug_class,
-                "what": self._words.statement(treatment.what),
-                "always": [self._rule(rule, []) for rule in treatment.safety if rule.always],
-                "evidence": self._evidence_out(evidence),
-                "notes": [self._words.statement(each) for each in treatment.evidence_notes],
-                **{name: [self._words.statement(each) for each in said] for name, said in statements.items()},
-            }
-        return _unchanging[place]
-
     def _safety(self, each: PlannedTreatment, row: int) -> tuple[list[SafetyOut], list[UncheckedOut], int]:
         holds, not_checked, cleared = [], [], 0
         for rule, criterion in each.safety:
             truth = self._truth(criterion, row)
             if truth == _YES:
-                holds.append(self._rule(rule, self._facts_of(criterion, row)))
+                holds.append(safety_out(rule, self._facts_of(criterion, row), self._words))
             elif truth == _UNKNOWN:
                 not_checked.append(_unchecked(*_names(rule), self._missing(criterion, row), None))
             else:
@@ -232,31 +213,53 @@ class OptionWriter:
         column = self._columns[row]
         return tuple(dict.fromkeys(label for leaf, label in self._labels[criterion.id] if column[leaf] == _UNKNOWN))
 
-    def _rule(self, rule: SafetyRule, facts: list[FactOut]) -> SafetyOut:
-        return SafetyOut(
-            rule=rule.key, kind=rule.kind, verdict=rule.verdict, label=rule.label, why=rule.why, advice=rule.advice,
-            facts=facts, citations=self._words.citations(rule.sources),
-        )  # fmt: skip
 
-    def _evidence_out(self, evidence: Evidence) -> EvidenceOut:
-        return EvidenceOut(
-            studies=evidence.studies,
-            patients=evidence.evaluated,
-            beside=evidence.beside,
-            single_cases=evidence.single_cases,
-            level=evidence.level,
-            directions=evidence.directions,
-            diseases=evidence.diseases,
-            pooled=[
-                PooledOut(
-                    outcome=cell.outcome, disease=cell.disease, studies=cell.k, patients=cell.n, events=cell.events,
-                    estimate=cell.estimate, low=cell.low, high=cell.high,
-                    prediction_low=cell.prediction_low, prediction_high=cell.prediction_high,
-                )
-                for cell in evidence.pooled
-            ],
-            citations=self._words.citations(dict.fromkeys(study.study for study in evidence.rows)),
-        )  # fmt: skip
+def unchanging(knowledge: Knowledge, treatment: Treatment, type_: str, words: Words) -> dict[str, Any]:
+    """What an option says whoever the patient is; built once per knowledge version."""
+    place = knowledge.version, treatment.key, type_
+    if place not in _unchanging:
+        statements = {name: getattr(treatment, name) for name in ("mechanism", "dosing", "monitoring")}
+        _unchanging[place] = {
+            "type": type_,
+            "treatment": treatment.key,
+            "label": treatment.label,
+            "kind": treatment.kind,
+            "drug_class": treatment.drug_class,
+            "what": words.statement(treatment.what),
+            "always": [safety_out(rule, [], words) for rule in treatment.safety if rule.always],
+            "evidence": _evidence_out(evidence_of(knowledge, treatment.key, type_), words),
+            "notes": [words.statement(each) for each in treatment.evidence_notes],
+            **{name: [words.statement(each) for each in said] for name, said in statements.items()},
+        }
+    return _unchanging[place]
+
+
+def safety_out(rule: SafetyRule, facts: list[FactOut], words: Words) -> SafetyOut:
+    return SafetyOut(
+        rule=rule.key, kind=rule.kind, verdict=rule.verdict, label=rule.label, why=rule.why, advice=rule.advice,
+        facts=facts, citations=words.citations(rule.sources),
+    )  # fmt: skip
+
+
+def _evidence_out(evidence: Evidence, words: Words) -> EvidenceOut:
+    return EvidenceOut(
+        studies=evidence.studies,
+        patients=evidence.evaluated,
+        beside=evidence.beside,
+        single_cases=evidence.single_cases,
+        level=evidence.level,
+        directions=evidence.directions,
+        diseases=evidence.diseases,
+        pooled=[
+            PooledOut(
+                outcome=cell.outcome, disease=cell.disease, studies=cell.k, patients=cell.n, events=cell.events,
+                estimate=cell.estimate, low=cell.low, high=cell.high,
+                prediction_low=cell.prediction_low, prediction_high=cell.prediction_high,
+            )
+            for cell in evidence.pooled
+        ],
+        citations=words.citations(dict.fromkeys(study.study for study in evidence.rows)),
+    )  # fmt: skip
 
 
 # --- what the patient has now ------------------------------------------------------------------------
@@ -415,7 +418,7 @@ def _order_key(order: OrderOut) -> tuple[int, ...]:
         order.contraindicated,
         STANCES.index(order.stance),
         order.applicability,
-        _NO_LEVEL if order.level is None else order.level,
+        NO_LEVEL if order.level is None else order.level,
         EFFECTS.index(order.effect),
         min(order.cautions, 1),
     )
@@ -430,8 +433,9 @@ def effect_of(directions: Mapping[str, int]) -> str:
 _evidence_cache: dict[tuple[str, str, str], Evidence] = {}
 
 
-def _evidence(plan: Plan, treatment: str, type_: str) -> Evidence:
-    place = plan.knowledge.version, treatment, type_
+def evidence_of(knowledge: Knowledge, treatment: str, type_: str) -> Evidence:
+    """What was published on a treatment of a type; looked up once per knowledge version."""
+    place = knowledge.version, treatment, type_
     if place not in _evidence_cache:
-        _evidence_cache[place] = evidence_for(plan.knowledge, treatment, type_)
+        _evidence_cache[place] = evidence_for(knowledge, treatment, type_)
     return _evidence_cache[place]

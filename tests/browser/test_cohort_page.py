@@ -138,6 +138,20 @@ def test_on_a_phone_labels_of_the_axis_stay_inside_and_apart(visits: Visits) -> 
     check_fits(page)
 
 
+def test_treatment_options_stand_with_what_speaks_against_them_here(visits: Visits) -> None:
+    page = visits.open(DOOR.patient("course-1"))
+    options = page.locator("section.options")
+    expect(options.get_by_role("heading", level=3)).to_have_text("Treatment options evaluated so far")
+    shown = options.locator("details.option").count()
+    assert 5 < shown < options.locator("table.overview tbody tr:not(.group)").count()
+    options.locator("details.option > summary").first.click()
+    check_accessible(page)
+    check_fits(page)
+    picture(page, "cohort-options")
+    options.get_by_role("link", name=re.compile("Show the other")).click()
+    expect(page.locator("section.options details.option")).to_have_count(page.locator("table.overview tbody tr:not(.group)").count())
+
+
 def test_the_first_load_is_small(visits: Visits) -> None:
     assert 2_000 < bytes_of_first_load(visits, DOOR.patient("course-1")) <= 200_000
     assert bytes_of_first_load(visits, DOOR.home) <= 200_000

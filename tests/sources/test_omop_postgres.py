@@ -136,7 +136,7 @@ def test_a_made_cdm_gives_the_same_answer_from_the_server_as_from_files(made: st
 def test_a_sample_gives_the_same_events_and_answers(synthea: str, tmp_path: Path) -> None:
     readers = make_readers()
     from_files, from_server = (screen(source, tmp_path / name, readers=readers) for source, name in ((SYNTHEA, "files"), (synthea, "server")))
-    for name in ("assessments", "reasons", "treatment_reviews"):
+    for name in ("assessments", "reasons", "treatment_reviews", "treatment_options"):
         left, right = (pl.read_parquet(cohort.folder / f"{name}.parquet") for cohort in (from_files, from_server))
         by = [column for column in ("subject_id", "kind", "owner", "role", "order") if column in left.columns]
         assert (left.height and left.sort(by).equals(right.sort(by))) or left.height == right.height == 0, name

@@ -6,7 +6,7 @@ import polars as pl
 
 from calcinosis.engines.cohort import Cohort
 
-TABLES = ("assessments", "reasons", "treatment_reviews", "events", "rejects")
+TABLES = ("assessments", "reasons", "treatment_reviews", "treatment_options", "events", "rejects")
 
 
 def assert_same(first: Cohort, second: Cohort) -> None:

@@ -15,6 +15,7 @@ from calcinosis.engines.course import COURSE_SCHEMA
 from calcinosis.engines.rows import COUNTS, Assessed, assessment_schema
 from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Schema
 from calcinosis.knowledge import Knowledge
+from calcinosis.option_rows import OPTION_SCHEMA
 from calcinosis.options import REVIEW_SCHEMA
 from calcinosis.reasoning.explain import REASON_SCHEMA
 
@@ -25,6 +26,7 @@ def result_tables(knowledge: Knowledge) -> dict[str, tuple[str, Schema]]:
         "assessments": ("assessments.parquet", assessment_schema(knowledge)),
         "reasons": ("reasons.parquet", REASON_SCHEMA),
         "reviews": ("treatment_reviews.parquet", REVIEW_SCHEMA),
+        "options": ("treatment_options.parquet", OPTION_SCHEMA),
         "events": ("events.parquet", COURSE_SCHEMA),
         "rejects": ("rejects.parquet", REJECT_SCHEMA),
     }
@@ -92,6 +94,10 @@ class Cohort:
     @property
     def treatment_reviews(self) -> pl.DataFrame:
         return self._read("treatment_reviews.parquet", REVIEW_SCHEMA)
+
+    @property
+    def treatment_options(self) -> pl.DataFrame:
+        return self._read("treatment_options.parquet", OPTION_SCHEMA)
 
     @property
     def events(self) -> pl.DataFrame:

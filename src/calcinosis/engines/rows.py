@@ -15,6 +15,7 @@ from calcinosis.engines.course import course_rows
 from calcinosis.events import Batch, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Status
+from calcinosis.option_rows import OPTION_SCHEMA, option_rows
 from calcinosis.options import REVIEW_SCHEMA, review_rows
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.explain import REASON_SCHEMA, explain
@@ -31,8 +32,8 @@ class Assessed:
 
     Attributes:
         assessments: one row per patient (:func:`assessment_schema`).
-        reasons, reviews, events: of the patients there is something to say about (``REASON_SCHEMA``, ``REVIEW_SCHEMA``,
-            ``COURSE_SCHEMA``).
+        reasons, reviews, options, events: of the patients there is something to say about (``REASON_SCHEMA``, ``REVIEW_SCHEMA``,
+            ``OPTION_SCHEMA``, ``COURSE_SCHEMA``).
         rejects: of the source and of the units (``REJECT_SCHEMA``).
         patients_with_lab: concept -> patients who have a value.
     """
@@ -40,6 +41,7 @@ class Assessed:
     assessments: pl.DataFrame
     reasons: pl.DataFrame
     reviews: pl.DataFrame
+    options: pl.DataFrame
     events: pl.DataFrame
     rejects: pl.DataFrame
     unmapped: pl.DataFrame
@@ -55,11 +57,12 @@ class Assessed:
 def assessed(batch: Batch, knowledge: Knowledge, *, as_of: datetime | None = None, closed_world: frozenset[str] = frozenset()) -> Assessed:
     """Assess a batch of whole patients."""
     evaluated = evaluate_batch(batch, knowledge, as_of=as_of, closed_world=closed_world)
-    rows, reasons, reviews = assessment_rows(evaluated, batch)
+    rows, reasons, reviews, options = assessment_rows(evaluated, batch)
     return Assessed(
         assessments=rows,
         reasons=reasons,
         reviews=reviews,
+        options=options,
         events=course_rows(batch, reasons["subject_id"].unique(maintain_order=True), evaluated.facts, knowledge, as_of),
         rejects=pl.concat([batch.rejects, evaluated.facts.rejects.select(batch.rejects.columns)]),
         unmapped=batch.unmapped,
@@ -88,8 +91,8 @@ def assessment_schema(knowledge: Knowledge) -> Schema:
     }  # fmt: skip
 
 
-def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """One row per patient (``assessment_schema``); of those there is something to say about, the reasons and the treatment reviews."""
+def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """One row per patient (``assessment_schema``); of those there is something to say about, reasons, treatment reviews and options."""
     evaluation, facts = evaluated.evaluation, evaluated.facts
     plan, columns = evaluation.plan, evaluation.columns
     knowledge = plan.knowledge
@@ -142,11 +145,12 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         | np.any(list(alarms.values()), axis=0)
         | np.any([np.zeros(n, dtype=np.bool_), *(mask for key, mask in missing.items() if knowledge.tests[key].without_lesion)], axis=0)
     )
+    rows = rows.select(list(assessment_schema(knowledge)))
     chosen = np.flatnonzero(interesting)
     if not len(chosen):
-        return rows.select(list(assessment_schema(knowledge))), pl.DataFrame(schema=REASON_SCHEMA), pl.DataFrame(schema=REVIEW_SCHEMA)
+        return rows, pl.DataFrame(schema=REASON_SCHEMA), pl.DataFrame(schema=REVIEW_SCHEMA), pl.DataFrame(schema=OPTION_SCHEMA)
     concerned = evaluation.take(chosen)
-    return rows.select(list(assessment_schema(knowledge))), explain(concerned, facts), review_rows(concerned, facts)
+    return rows, explain(concerned, facts), review_rows(concerned, facts), option_rows(concerned, facts)
 
 
 def _mask(rows: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.bool_]:

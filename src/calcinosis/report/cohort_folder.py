@@ -21,7 +21,10 @@ from calcinosis.numbers import Ints
 from calcinosis.report.people import SHOWN, STANDING, URGENCIES, Labels, as_shown, likely_unlabelled, most_urgent_first
 from calcinosis.report.population import Population, count_population
 
-FILES: Final = ("assessments.parquet", "reasons.parquet", "treatment_reviews.parquet", "events.parquet", "rejects.parquet", "summary.json")
+FILES: Final = (
+    "assessments.parquet", "reasons.parquet", "treatment_reviews.parquet", "treatment_options.parquet", "events.parquet", "rejects.parquet",
+    "summary.json",
+)  # fmt: skip
 UNDETERMINED: Final = "undetermined"
 AT_RISK: Final = ("any", "no_lesion")
 _CSV_ROWS: Final = 50_000  # at a time
@@ -76,9 +79,11 @@ class Stored:
     person: dict[str, Any]
     reasons: list[dict[str, Any]]
     reviews: list[dict[str, Any]]
+    options: list[dict[str, Any]]
     events: list[dict[str, Any]]
     rejects: list[dict[str, Any]]
     has_course: bool  # false: written before events were kept
+    has_options: bool  # false: written before options were kept
 
 
 class CohortFolder:
@@ -210,13 +215,16 @@ class CohortFolder:
         if not found:
             return None
         events = self._of("events", subject)
+        types = [name.removeprefix("status_") for name in found[0] if name.startswith("status_")]
         return Stored(
             person=found[0],
             reasons=sorted(self._of("reasons", subject), key=lambda row: row["order"] or 0),
             reviews=self._of("treatment_reviews", subject),
+            options=sorted(self._of("treatment_options", subject), key=lambda row: (types.index(row["type"]), row["place"])),
             events=events,
             rejects=self._rejects(subject, events),
             has_course=self._scan("events") is not None,
+            has_options=self._scan("treatment_options") is not None,
         )
 
     def _of(self, table: str, subject: str) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ from calcinosis.knowledge.model import Status
 from calcinosis.knowledge.wording import citation
 from calcinosis.options import reviews_in_words
 from calcinosis.report.cohort_folder import Stored
+from calcinosis.report.cohort_options import options_in_words
 from calcinosis.report.people import URGENCIES
 
 Rows = list[dict[str, Any]]
@@ -42,7 +43,7 @@ class Retold:
     """What the folder holds of one patient, in words.
 
     Attributes:
-        assessment: without treatment options, and without what a missing test would change: neither is stored.
+        assessment: without what a missing test would change, and what each unchecked safety rule lacks: neither is stored.
         risks: label of a type -> its risk factors on record.
         at_risk: high risk of the type that must not be missed; None: unknown.
         explained: reasons were stored; they are for patients there is something to say about.
@@ -85,7 +86,7 @@ class _Teller:
             workup=[self._test(key) for key in person["missing_tests"] or ()],
             review=review,
             review_not_checked=not_checked,
-            options=[],
+            options=options_in_words(self.stored.options, self.knowledge, self),
             index_date=person["index_time"],
             index_basis=person["index_basis"] or "unknown",
             age_years=None if person["age_years"] is None else round(person["age_years"], 1),

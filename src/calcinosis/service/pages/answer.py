@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, TypeVar
 
-from calcinosis.contract import Assessment, OptionOut, Reason, SafetyOut, Statement, TestOut
+from calcinosis.contract import Assessment, TestOut
 from calcinosis.derived import DERIVED_FROM
 from calcinosis.knowledge import Knowledge
 from calcinosis.report import wording
-from calcinosis.report.option_words import option_lists, rules_with
+from calcinosis.service.pages.brief_options import with_options_briefly
 from calcinosis.service.pages.shell import environment
-
-_Cited = TypeVar("_Cited", Statement, SafetyOut, Reason)
-_FIRST: Final = 6  # options of each list in detail from the start
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +28,7 @@ def render_answer(assessment: Assessment, knowledge: Knowledge, *, full: bool = 
         full: every treatment option in detail, not only those that stand first, are being given, or are contraindicated here. All stand in
             the tables.
     """
-    in_detail = {
-        (option.type, option.treatment)
-        for listed in option_lists(assessment) for place, option in enumerate(listed.all)
-        if full or place < _FIRST or option.current or option.order.contraindicated
-    }  # fmt: skip
-    shown = assessment.model_copy(update={"options": [_about_this_patient(option, in_detail) for option in assessment.options]})
+    shown, in_detail = with_options_briefly(assessment, full=full)
     return (
         environment()
         .get_template("_answer.html.j2")
@@ -50,30 +41,6 @@ def render_answer(assessment: Assessment, knowledge: Knowledge, *, full: bool = 
             in_detail=in_detail,
         )
     )
-
-
-def _about_this_patient(option: OptionOut, in_detail: set[tuple[str, str]]) -> OptionOut:
-    """Without what is the same for everybody: that stands once, on the page of the treatment, and the option leads there.
-
-    Of an option that is not shown in detail nothing is cited.
-    """
-    briefly = (option.type, option.treatment) not in in_detail
-    always = rules_with(option.always, "contraindicated", "caution")
-    return option.model_copy(
-        update={
-            "what": _uncited(option.what),
-            "uses": [use.model_copy(update={"statement": _uncited(use.statement)}) for use in option.uses],
-            "always": [_uncited(rule) for rule in always] if briefly else always,
-            "safety": [_uncited(rule) for rule in option.safety] if briefly else option.safety,
-            "speaks_for": [_uncited(reason) for reason in option.speaks_for] if briefly else option.speaks_for,
-            "evidence": option.evidence.model_copy(update={"citations": []}),
-            "notes": [], "mechanism": [], "monitoring": [], "dosing": [],
-        }
-    )  # fmt: skip
-
-
-def _uncited(said: _Cited) -> _Cited:
-    return said.model_copy(update={"citations": []})
 
 
 def _lacking(test: TestOut, assessment: Assessment, knowledge: Knowledge) -> Lacking:

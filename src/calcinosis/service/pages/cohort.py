@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
@@ -20,6 +20,7 @@ from calcinosis.report.population import population_words
 from calcinosis.report.timeline import WINDOWS, make_timeline
 from calcinosis.report.wording import citations_in, references
 from calcinosis.service.cohorts import Cohorts
+from calcinosis.service.pages.brief_options import with_options_briefly
 from calcinosis.service.pages.shell import page, page_router
 from calcinosis.service.problems import ProblemError
 
@@ -128,19 +129,23 @@ def patients_csv(request: Request, name: str, asked: _Filters) -> Response:
 
 
 @router.get("/cohort/{name}/patients/{key}")
-def patient(request: Request, name: str, key: str, window: _Text = "") -> HTMLResponse:
-    """One patient: alarms first, why, what is missing, and the course over time."""
+def patient(request: Request, name: str, key: str, window: _Text = "", options: _Text = "") -> HTMLResponse:
+    """One patient: alarms first, why, treatment options, what is missing, and the course over time."""
     subject = subject_of(key)
     with request.app.state.cohorts.opened(name) as folder:
         stored = folder.patient(subject)
         if stored is None:
             raise ProblemError(404, "no such patient in this cohort")
         retold = retell(stored, folder.knowledge)
-        index = retold.assessment.index_date
+        shown, in_detail = with_options_briefly(retold.assessment, full=options == "all")
+        retold = replace(retold, assessment=shown)
+        index = shown.index_date
         return page(
             request, "cohort_patient.html.j2", about_patient=True, door=Door(name), a=retold.assessment, retold=retold,
             timeline=make_timeline(stored.events, folder.knowledge, index=index, window=window, first=_first_labs(stored, folder)),
             window=window if window in WINDOWS else "", windows=WINDOWS, has_course=stored.has_course,
+            has_options=stored.has_options, stored=True, in_detail=in_detail,
+            all_options_href=Door(name).patient(subject, **({"window": window} if window in WINDOWS else {}), options="all"),
             references=references(_citations(retold)), standing_rank=Status.POSSIBLE.rank,
             same_knowledge=folder.knowledge.version == retold.assessment.knowledge_version,
         )  # fmt: skip
