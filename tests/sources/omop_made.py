@@ -25,7 +25,8 @@ Tables = dict[str, list[Row]]
 SSC, SSC_LUNG, SSC_ICD, LUNG_ICD, CUTIS_ICD, E8359_ICD, E8359_SNOMED, BELOW_BROADER = 101, 102, 103, 104, 105, 106, 107, 108
 WARFARIN, WARFARIN_TABLET, COUMADIN_TABLET, GLUCONATE, COMBINED = 201, 202, 203, 204, 205
 PHOSPHATE, ANA, POSITIVE, NEGATIVE, MG_DL, PER_LITRE, SNOMED_UNIT = 301, 302, 303, 304, 305, 306, 307
-FAMILY, NO_HISTORY, HISTORY, RADIOLOGY, PATHOLOGY, FLU, WITHIN_NORMAL = 401, 402, 403, 404, 405, 406, 407
+FAMILY, NO_HISTORY, HISTORY, RADIOLOGY, PATHOLOGY, FLU, WITHIN_NORMAL, SUSPECTED = 401, 402, 403, 404, 405, 406, 407, 408
+PRELIMINARY, LOCAL_DOUBT, LOCAL_STATUS = 32899, 2_000_000_101, 2_000_000_102
 CONCEPTS: list[tuple[int, str, str, str]] = [
     (SSC, "SNOMED", "89155008", "Systemic sclerosis"),
     (SSC_LUNG, "SNOMED", "1", "Disorder of lung in PSS"),
@@ -54,6 +55,10 @@ CONCEPTS: list[tuple[int, str, str, str]] = [
     (PATHOLOGY, "Note Type", "P", "Pathology report"),
     (FLU, "SNOMED", "6142004", "Influenza"),
     (WITHIN_NORMAL, "SNOMED", "5", "Normal"),
+    (SUSPECTED, "SNOMED", "6", "Disease suspected"),
+    (PRELIMINARY, "Condition Status", "s1", "Preliminary diagnosis"),
+    (LOCAL_DOUBT, "Hospital", "V", "Verdacht"),
+    (LOCAL_STATUS, "Hospital", "H", "Hauptdiagnose"),
 ]
 
 _COLUMNS: dict[str, dict[str, str]] = {
@@ -64,7 +69,7 @@ _COLUMNS: dict[str, dict[str, str]] = {
     "condition_occurrence": {
         "condition_occurrence_id": "BIGINT", "person_id": "BIGINT", "condition_concept_id": "INTEGER", "condition_start_date": "DATE",
         "condition_start_datetime": "TIMESTAMP", "condition_end_date": "DATE", "condition_source_value": "VARCHAR",
-        "condition_source_concept_id": "INTEGER",
+        "condition_source_concept_id": "INTEGER", "condition_status_concept_id": "INTEGER", "condition_status_source_value": "VARCHAR",
     },
     "drug_exposure": {
         "drug_exposure_id": "BIGINT", "person_id": "BIGINT", "drug_concept_id": "INTEGER", "drug_exposure_start_date": "DATE",

@@ -295,6 +295,18 @@ def test_generic_observation_is_read_through_its_value() -> None:
     assert said(made("Observation", code=coded("Skin finding"), **value)) == [("livedo_racemosa", "affirmed")]
 
 
+@pytest.mark.parametrize(
+    ("question", "certainty"),
+    [
+        ("Skin finding", "affirmed"), ("Disease suspected", "uncertain"), ("Rule-out diagnosis", "uncertain"), ("Differential diagnosis", "uncertain"),
+        ("Suspected disease ruled out", "negated"), ("Suspected disease of the mother", "family"), ("Blood differential", "affirmed"),
+    ],
+)  # fmt: skip
+def test_the_question_may_doubt_what_its_value_names(question: str, certainty: str) -> None:
+    value = {"valueCodeableConcept": coded("livedo racemosa")}
+    assert said(made("Observation", code=coded(question), **value)) == [("livedo_racemosa", certainty)]
+
+
 def test_loinc_properties_are_no_findings() -> None:
     assert not events(made("Observation", code=coded("MCHC [Mass/volume] by Automated count", LOINC, "786-4"), valueQuantity=quantity(33)))
 

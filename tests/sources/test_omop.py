@@ -14,6 +14,7 @@ from fhir_made import CODES, CONCEPTS, INDEX, READER, assert_accounted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omop_made import (
+    Row,
     cdm,
     comparable_cdm,
     condition,
@@ -28,10 +29,12 @@ from omop_made import (
     write_parquet,
 )
 
+from calcinosis.events import ENDED
 from calcinosis.sources import omop, omop_store
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.omop import is_omop, read_omop
 from calcinosis.sources.omop_database import open_cdm
+from calcinosis.sources.omop_statuses import NAMES, NOT_UNDERSTOOD
 
 
 @pytest.fixture
@@ -56,6 +59,8 @@ MIXED: dict[str, Any] = {
         condition(m.SSC), condition(m.SSC_LUNG, person_id=2), condition(m.SSC_ICD, person_id=3, condition_end_date="2020-03-01"),
         condition(m.FLU), condition(0, condition_source_value="systemic sclerosis, limited", person_id=2), condition(0, person_id=9),
         condition(0, condition_source_value="unheard of"),
+        condition(m.SSC, condition_status_concept_id=m.PRELIMINARY, condition_status_source_value="PRELIM"),
+        condition(m.SSC, condition_status_concept_id=m.LOCAL_STATUS), condition(m.SSC, condition_status_source_value="refuted", person_id=2),
     ],
     "drug_exposure": [drug(m.WARFARIN_TABLET, drug_exposure_end_date="2020-02-01")],
     "measurement": [
@@ -76,7 +81,7 @@ MIXED: dict[str, Any] = {
 def test_every_kind_of_file_gives_the_same_answer(tmp_path: Path) -> None:
     tables = cdm(**MIXED)
     wanted = comparable_cdm(read_cdm(write_parquet(tmp_path / "parquet", tables)))
-    assert wanted[0] and wanted[4] == (22, 16, 6, 0)
+    assert wanted[0] and wanted[4] == (25, 19, 6, 0)
     stores = [
         write_parquet(tmp_path / "parts", tables, parts=True), write_duckdb(tmp_path / "cdm.duckdb", tables),
         write_csv(tmp_path / "csv", tables), write_csv(tmp_path / "upper", tables, upper=True),
@@ -242,6 +247,82 @@ def test_eras_are_read_only_without_exposures(read: Any, tmp_path: Path) -> None
     assert_accounted(batch)
 
 
+# --- the status of a condition ---------------------------------------------------------------------------
+
+
+def told(said: Row) -> dict[str, Any]:
+    """The status columns that say something, by the short names of the tests."""
+    return {f"condition_status_{name}": value for name, value in said.items()}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["own vocabulary", "vocabulary without statuses"])
+@pytest.mark.parametrize(
+    ("number", "certainty", "status"),
+    [
+        (32899, "uncertain", None), (32892, "uncertain", None), (4033240, "uncertain", None), (32893, "affirmed", None),
+        (32906, "affirmed", ENDED), (32890, "affirmed", None), (32896, "affirmed", None), (32902, "affirmed", None),
+        (4203942, "affirmed", None), (4230359, "affirmed", None), (0, "affirmed", None), (None, "affirmed", None),
+    ],
+)  # fmt: skip
+def test_the_status_of_a_condition_says_how_sure_it_is(tmp_path: Path, number: int | None, certainty: str, status: str | None, known: bool) -> None:
+    made = cdm(condition_occurrence=[condition(m.SSC, **told({"concept_id": number}))])
+    made["concept"] = [row for row in made["concept"] if row["vocabulary_id"] != "Condition Status"]
+    if known:
+        made["concept"] += [{"concept_id": each, "vocabulary_id": "Condition Status", "concept_code": str(each), "concept_name": name} for each, name in NAMES.items()]
+    batch = read_cdm(write_parquet(tmp_path, made))
+    [event] = events_of(batch)
+    assert (event["concept"], event["certainty"], event.get("status")) == ("systemic_sclerosis", certainty, status)
+    assert batch.not_read == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "certainty", "n_not_understood"),
+    [
+        ({"concept_id": m.LOCAL_DOUBT}, "uncertain", 0), ({"concept_id": m.LOCAL_STATUS}, "affirmed", 1), ({"concept_id": 2_000_000_999}, "affirmed", 1),
+        ({"source_value": "Provisional"}, "uncertain", 0), ({"source_value": "Rule-out diagnosis"}, "uncertain", 0),
+        ({"source_value": "refuted"}, "negated", 0), ({"concept_id": 0, "source_value": "DIFFERENTIAL"}, "uncertain", 0),
+        ({"source_value": "confirmed"}, "affirmed", 0), ({"source_value": "H1"}, "affirmed", 1), ({"source_value": " "}, "affirmed", 0),
+        ({"concept_id": 32902, "source_value": "provisional"}, "affirmed", 0),
+    ],
+)  # fmt: skip
+def test_a_status_of_a_site_is_read_by_what_it_maps_to_or_by_its_words(read: Any, said: Row, certainty: str, n_not_understood: int) -> None:
+    batch = read(relations=[(m.LOCAL_DOUBT, m.PRELIMINARY, "Maps to")], condition_occurrence=[condition(m.SSC, **told(said))])
+    assert concepts(batch) == [("systemic_sclerosis", certainty)]
+    assert batch.not_read == ({NOT_UNDERSTOOD: n_not_understood} if n_not_understood else {})
+    assert_accounted(batch)
+
+
+def test_statuses_that_are_not_understood_are_counted_by_row(read: Any) -> None:
+    rows = [condition(m.SSC, **told({"concept_id": m.LOCAL_STATUS}))] * 3 + [condition(m.SSC), condition(m.FLU, **told({"concept_id": m.LOCAL_STATUS}))]
+    batch = read(condition_occurrence=rows)
+    assert concepts(batch) == [("systemic_sclerosis", "affirmed")] * 4
+    assert batch.not_read == {NOT_UNDERSTOOD: 3}
+
+
+def test_a_condition_entered_in_error_is_ignored(read: Any) -> None:
+    batch = read(condition_occurrence=[condition(m.SSC, **told({"source_value": "entered-in-error"}))])
+    assert events_of(batch) == []
+    assert (batch.records_read, batch.records_ignored) == (2, 1)
+    assert_accounted(batch)
+
+
+def test_a_status_alone_does_not_stand_for_a_vocabulary(tmp_path: Path) -> None:
+    """Nor does its absence stop a run: trimmed vocabularies lack the statuses."""
+    made = cdm(condition_occurrence=[condition(999, **told({"concept_id": m.PRELIMINARY}))])
+    with pytest.raises(ValueError, match="knows none of the concepts"):
+        read_cdm(write_parquet(tmp_path / "foreign", made))
+    words = condition(0, condition_source_value="systemic sclerosis", **told({"concept_id": 32899}))
+    made = cdm(condition_occurrence=[words])
+    made["concept"] = [row for row in made["concept"] if row["vocabulary_id"] == "UCUM"]
+    assert concepts(read_cdm(write_parquet(tmp_path / "trimmed", made))) == [("systemic_sclerosis", "uncertain")]
+
+
+def test_ids_of_statuses_follow_the_alphabet() -> None:
+    """As the script of OHDSI numbered them; a slip of a digit would fall out of order."""
+    names = [name for number, name in sorted(NAMES.items()) if number < 100_000]
+    assert names == sorted(names)
+
+
 # --- values ------------------------------------------------------------------------------------------
 
 
@@ -310,7 +391,7 @@ def test_an_unknown_unit_is_rejected_aloud(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "certainty"), [(m.FAMILY, "family"), (m.NO_HISTORY, "negated"), (m.HISTORY, "affirmed")]
+    ("question", "certainty"), [(m.FAMILY, "family"), (m.NO_HISTORY, "negated"), (m.HISTORY, "affirmed"), (m.SUSPECTED, "uncertain")]
 )  # fmt: skip
 def test_a_disease_under_a_question_is_what_the_question_makes_of_it(read: Any, question: int, certainty: str) -> None:
     assert concepts(read(observation=[observed(question, value_as_concept_id=m.SSC)])) == [("systemic_sclerosis", certainty)]
@@ -526,8 +607,8 @@ def test_the_size_of_batches_changes_nothing(tmp_path: Path, monkeypatch: pytest
 
 # --- any CDM -----------------------------------------------------------------------------------------
 
-IDS = st.sampled_from([0, None, m.SSC, m.SSC_LUNG, m.SSC_ICD, m.FLU, m.PHOSPHATE, m.ANA, m.WARFARIN_TABLET, m.POSITIVE, m.MG_DL, 2_000_000_009])
-WORDS = st.sampled_from([None, "", "systemic sclerosis", "negative", "5 mg/dL", "it's", 'a "b", c', "calcinosis\nof the elbow", "mg/dL", "x"])
+IDS = st.sampled_from([0, None, m.SSC, m.SSC_LUNG, m.SSC_ICD, m.FLU, m.PHOSPHATE, m.ANA, m.WARFARIN_TABLET, m.POSITIVE, m.MG_DL, m.PRELIMINARY, 2_000_000_009])
+WORDS = st.sampled_from([None, "", "systemic sclerosis", "negative", "5 mg/dL", "it's", 'a "b", c', "calcinosis\nof the elbow", "mg/dL", "Refuted", "x"])
 DATES = st.sampled_from([None, "2020-01-01", "1066-01-01", "2999-12-31"])
 WHO = st.sampled_from([1, 2, 3, 77, None])
 KEYS = st.sampled_from([*range(1, 30), None])

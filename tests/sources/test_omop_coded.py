@@ -26,6 +26,7 @@ ROW = st.fixed_dictionaries({
     "operator_id": st.sampled_from([None, 1]), "concept_id": st.sampled_from([None, 1, 2]), "source_concept_id": st.just(None),
     "source_value": st.sampled_from([None, "a", "b'", ""]), "value_concept_id": st.sampled_from([None, 7]), "value_text": st.sampled_from([None, "Ä"]),
     "unit_concept_id": st.none(), "unit_text": st.sampled_from([None, "mg"]), "range_low": st.sampled_from([None, 1.0, math.nan, math.inf]), "range_high": st.none(),
+    "status_concept_id": st.sampled_from([None, 9]), "status_text": st.sampled_from([None, "provisional"]),
 }).map(lambda row: {**row, "bad_start": row["bad_start"] and row["start"] is None, "bad_number": row["bad_number"] and row["number"] is None})  # fmt: skip
 
 

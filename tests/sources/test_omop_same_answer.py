@@ -1,8 +1,7 @@
 """Published cases as FHIR and as a CDM: the same patient gets the same assessment.
 
-A CDM has no place for these, so both sides go without: the body site of a condition, whether a condition was refuted or suspected
-(such conditions are left out), the status of a drug, and notes beside drugs and procedures. A flag beside a number travels as
-value_as_concept_id.
+A CDM has no place for these, so both sides go without: the body site of a condition, the status of a drug, and notes beside drugs and
+procedures. A flag beside a number travels as value_as_concept_id; whether a condition was refuted, suspected or is over as its status.
 """
 
 from __future__ import annotations
@@ -17,13 +16,26 @@ from hand_made import CASES
 from omop_made import Row, cdm, write_parquet
 
 from calcinosis.api import make_readers, screen
+from calcinosis.events import ENDED
 from calcinosis.sources.coding import system_name
 
 VOCABULARY = {"SNOMED": "SNOMED", "LOINC": "LOINC", "RXNORM": "RxNorm", "ICD10CM": "ICD10CM"}
 NOT_CARRIED = {
-    "Condition": ("bodySite", "verificationStatus"), "MedicationStatement": ("status", "note"), "Procedure": ("status", "note"),
+    "Condition": ("bodySite",), "MedicationStatement": ("status", "note"), "Procedure": ("status", "note"),
 }  # fmt: skip
-UNCERTAIN = {"refuted", "provisional", "differential", "unconfirmed", "entered-in-error"}
+# What FHIR and a CDM say of a condition, in turn. OMOP has no concept for refuted, so that an ETL can leave only the word.
+STATUSES: list[tuple[Row, Row]] = [
+    ({"verificationStatus": "confirmed"}, {"concept_id": 32893}),
+    ({"verificationStatus": "provisional"}, {"concept_id": 32899, "source_value": "P"}),
+    ({}, {"concept_id": 32902}),
+    ({"verificationStatus": "refuted"}, {"source_value": "refuted"}),
+    ({"clinicalStatus": "resolved"}, {"concept_id": 32906}),
+    ({"verificationStatus": "differential"}, {"concept_id": 0, "source_value": "Differential"}),
+    ({"verificationStatus": "unconfirmed"}, {"concept_id": 32892}),
+    ({"verificationStatus": "entered-in-error"}, {"source_value": "entered-in-error"}),
+    ({"clinicalStatus": "remission", "verificationStatus": "confirmed"}, {"source_value": "remission"}),
+    ({}, {}),
+]
 
 
 class Concepts:
@@ -47,15 +59,31 @@ class Concepts:
 
 def carried(resource: Row) -> Row | None:
     """A resource without what a CDM cannot hold."""
-    verification = {coding["code"] for coding in resource.get("verificationStatus", {}).get("coding", ())}
     codings = resource.get("code", resource.get("medicationCodeableConcept", {})).get("coding", ())
-    if verification & UNCERTAIN or len(codings) > 1 or any(system_name(coding.get("system")) not in VOCABULARY for coding in codings):
+    if len(codings) > 1 or any(system_name(coding.get("system")) not in VOCABULARY for coding in codings):
         return None
     return {key: value for key, value in resource.items() if key not in NOT_CARRIED.get(resource["resourceType"], ())}
 
 
-def as_rows(person: int, resource: Row, concepts: Concepts, tables: dict[str, list[Row]]) -> None:
-    """Add the rows that say what a resource says."""
+def as_published(resource: Row) -> tuple[Row, Row]:
+    """The resource, and the columns that say its status: confirmed or refuted."""
+    [coding] = resource["verificationStatus"]["coding"]
+    return resource, next(row for fhir, row in STATUSES if fhir == {"verificationStatus": coding["code"]})
+
+
+def dealt(resource: Row, turn: int) -> tuple[Row, Row]:
+    """The resource with another status, and the columns that say it."""
+    fhir, row = STATUSES[turn % len(STATUSES)]
+    rest = {name: value for name, value in resource.items() if name not in ("verificationStatus", "clinicalStatus")}
+    return rest | {name: {"coding": [{"code": code}]} for name, code in fhir.items()}, row
+
+
+def as_rows(person: int, resource: Row, concepts: Concepts, tables: dict[str, list[Row]], status: Row) -> None:
+    """Add the rows that say what a resource says.
+
+    Args:
+        status: of a condition; the end of a column's name -> its value.
+    """
     code = resource.get("code") or resource.get("medicationCodeableConcept")
     number, text = concepts.number(code), (code or {}).get("text")
     told = {"person_id": person}
@@ -68,6 +96,7 @@ def as_rows(person: int, resource: Row, concepts: Concepts, tables: dict[str, li
             when = day(resource.get("onsetDateTime") or resource.get("recordedDate"))
             tables["condition_occurrence"].append(
                 {**told, "condition_concept_id": number, "condition_source_value": text, "condition_start_date": when}
+                | {f"condition_status_{name}": value for name, value in status.items()}
             )
         case "MedicationStatement":
             when = day(resource.get("effectiveDateTime") or resource.get("dateAsserted"))
@@ -97,12 +126,14 @@ def day(text: str | None) -> str | None:
     return text + {4: "-01-01", 7: "-01"}.get(len(text), "") if text else None
 
 
-def test_a_case_as_fhir_and_as_a_cdm_gets_the_same_assessment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [None, 0, 3, 7], ids=["as published", "dealt from 0", "dealt from 3", "dealt from 7"])
+def test_a_case_as_fhir_and_as_a_cdm_gets_the_same_assessment(tmp_path: Path, first: int | None) -> None:
+    """With the statuses of its conditions as published, and with others, dealt out from the first one on."""
     concepts = Concepts()
     names = ("person", "condition_occurrence", "drug_exposure", "procedure_occurrence", "measurement", "note")
     tables: dict[str, list[Row]] = {name: [] for name in names}
     (tmp_path / "fhir").mkdir()
-    left_out = kept = 0
+    left_out = kept = n_conditions = 0
     for person, path in enumerate(sorted((CASES / "bundles").glob("*.json")), start=1):
         entries = []
         for entry in json.loads(path.read_text(encoding="utf-8"))["entry"]:
@@ -111,7 +142,11 @@ def test_a_case_as_fhir_and_as_a_cdm_gets_the_same_assessment(tmp_path: Path) ->
                 left_out += 1
                 continue
             kept += 1
-            as_rows(person, resource, concepts, tables)
+            status: Row = {}
+            if resource["resourceType"] == "Condition":
+                resource, status = as_published(resource) if first is None else dealt(resource, first + n_conditions)
+                n_conditions += 1
+            as_rows(person, resource, concepts, tables, status)
             named = {"id": str(person)} if resource["resourceType"] == "Patient" else {"subject": {"reference": f"Patient/{person}"}}
             entries.append({"resource": {**resource, **named}})
         (tmp_path / "fhir" / path.name).write_text(json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries}))
@@ -123,12 +158,19 @@ def test_a_case_as_fhir_and_as_a_cdm_gets_the_same_assessment(tmp_path: Path) ->
         for (vocabulary, code, name), number in concepts.rows.items()
     ]
     readers = make_readers()
-    answers = []
+    answers, events = [], []
     for source in (tmp_path / "fhir", write_parquet(tmp_path / "omop", made)):
         cohort = screen(source, tmp_path / f"{source.name}-out", readers=readers)
         answers.append(pl.read_parquet(cohort.folder / "assessments.parquet").drop("n_warnings").sort("subject_id"))
+        of_conditions = pl.col("source").str.to_lowercase().str.starts_with("condition")
+        events.append(cohort.events.filter(of_conditions).select("subject_id", "concept", "certainty", "status", "time"))
     fhir, omop = answers
-    assert fhir["leading_status"].is_in(["confirmed", "probable"]).sum() > 50
+    assert sorted(events[0].rows(), key=repr) == sorted(events[1].rows(), key=repr)
+    if first is None:
+        assert fhir["leading_status"].is_in(["confirmed", "probable"]).sum() > 50
+    else:
+        assert {"affirmed", "uncertain", "negated"} <= set(events[1]["certainty"])
+        assert ENDED in set(events[1]["status"])
     differ = {
         column: [(a, b) for a, b in zip(fhir.select("subject_id", column).rows(), omop.select("subject_id", column).rows(), strict=True) if a != b]
         for column in fhir.columns[1:]

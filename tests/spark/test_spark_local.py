@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from small_cluster import session, slow
 from calcinosis.api import Readers, make_readers, screen
 from calcinosis.engines.cohort import Cohort
 from calcinosis.engines.spark import STAGING, SparkError, screen_rows, unreadable_file
+from calcinosis.events import ENDED
 from calcinosis.report.population import render_population_html
 from calcinosis.sources.fhir_many import ManyPatients
 from calcinosis.sources.spark_fhir import SparkFhir
@@ -65,6 +67,34 @@ def test_tables_give_the_same(name: str, spark: Any, readers: Readers, tmp_path:
     ours = screen(DATA / name, tmp_path / "spark", engine="spark", readers=readers)
     assert_same(ours, screen(DATA / name, tmp_path / "local", readers=readers))
     assert spark.range(1).count() == 1, "the session of the caller still runs"
+
+
+@slow
+def test_statuses_of_conditions_in_an_omop_cdm(spark: Any, readers: Readers, tmp_path: Path) -> None:
+    statuses: list[tuple[int | None, str | None]] = [
+        (32899, "P"), (32906, None), (None, "refuted"), (0, "Differential"), (2_000_000_001, None), (32902, None), (None, None), (None, "entered-in-error"),
+    ]  # fmt: skip
+    tables = {
+        "person": [{"person_id": n, "year_of_birth": 1960} for n in range(1, 41)],
+        "concept": [{"concept_id": 100, "vocabulary_id": "ICD10CM", "concept_code": "M34.9", "concept_name": "Systemic sclerosis, unspecified"},
+                    {"concept_id": 101, "vocabulary_id": "ICD10CM", "concept_code": "L94.2", "concept_name": "Calcinosis cutis"},
+                    {"concept_id": 32899, "vocabulary_id": "Condition Status", "concept_code": "s", "concept_name": "Preliminary diagnosis"}],
+        "condition_occurrence": [
+            {"condition_occurrence_id": n, "person_id": n, "condition_concept_id": 100, "condition_start_datetime": datetime(2020, 1, 2),
+             "condition_status_concept_id": statuses[n % 8][0], "condition_status_source_value": statuses[n % 8][1]}
+            for n in range(1, 41)
+        ] + [{"condition_occurrence_id": n, "person_id": n - 40, "condition_concept_id": 101} for n in range(41, 81)],
+    }  # fmt: skip
+    (tmp_path / "cdm").mkdir()
+    for name, rows in tables.items():
+        pl.DataFrame(rows).write_parquet(tmp_path / "cdm" / f"{name}.parquet")
+    ours = screen(tmp_path / "cdm", tmp_path / "spark", engine="spark", readers=readers)
+    assert_same(ours, screen(tmp_path / "cdm", tmp_path / "local", readers=readers))
+    assert spark.range(1).count() == 1, "the session of the caller still runs"
+    assert ours.summary.not_read == {"condition status": 5}
+    said = ours.events.filter(pl.col("concept") == "systemic_sclerosis")
+    assert dict(said["certainty"].value_counts().rows()) == {"affirmed": 20, "uncertain": 10, "negated": 5}
+    assert said["status"].drop_nulls().to_list() == [ENDED] * 5
 
 
 @slow

@@ -315,17 +315,24 @@ def _qualified(drafts: Iterable[Draft], effect: str | None) -> list[Draft]:
 _RELATIVES: Final = re.compile(
     r"\b(?:famil(?:y|ial)|relatives?|FHx?|maternal|paternal|mother|father|sibling|brother|sister)\b", re.IGNORECASE
 )
+_DOUBTED: Final = re.compile(
+    r"\b(?:suspected|suspicion|possible|probable|provisional|preliminary|unconfirmed|(?:working|differential) diagnosis|rule[- ]out)\b",
+    re.IGNORECASE,
+)
 _DENIED: Final = re.compile(
     r"^\s*(?:no|denies|without)\b|\b(?:no (?:known |family )?history|absent|absence|ruled out|excluded)\b", re.IGNORECASE
 )
 
 
 def _under(question: str, drafts: list[Draft]) -> list[Draft]:
-    """What a value names under its question: "family history of clinical finding = scleroderma" is no scleroderma of the patient's."""
+    """What a value names under its question: "family history of clinical finding = scleroderma" is no scleroderma of the patient's.
+
+    "Disease suspected = ..." is how a CDM keeps a suspected diagnosis (OHDSI/Themis#146).
+    """
     relatives, denied = _RELATIVES.search(question) is not None, _DENIED.search(question) is not None
     if relatives:  # a relative who does not have it says nothing
         return [] if denied else [replace(draft, certainty="family", sites=()) for draft in drafts if draft.certainty != "negated"]
-    return _qualified(drafts, "negated" if denied else None)
+    return _qualified(drafts, "negated" if denied else "uncertain" if _DOUBTED.search(question) else None)
 
 
 def _placed(drafts: Iterable[Draft], sites: tuple[str, ...]) -> list[Draft]:

@@ -21,6 +21,7 @@ from calcinosis.sources.omop_account import Account
 from calcinosis.sources.omop_coded import Coded, coded
 from calcinosis.sources.omop_frames import EARLIEST, events_of, joined
 from calcinosis.sources.omop_sayings import Sayings
+from calcinosis.sources.omop_statuses import NAMES, NOT_UNDERSTOOD, status_fields
 from calcinosis.sources.omop_tables import GENDERS, SAID, TABLES, Table
 from calcinosis.sources.omop_vocabulary import OmopVocabulary
 from calcinosis.sources.text import TextReader
@@ -56,6 +57,9 @@ class OmopMapper:
         if found is None:
             kind, fields = self._resource(table, said)
             found = self._mapper(kind, fields) if fields else Meaning(outcome="ignored", category="no_concept")
+            statuses = self._statuses(said)
+            if found.drafts and statuses and status_fields(statuses) is None:
+                found.not_read[NOT_UNDERSTOOD] += 1
             if len(self._known) >= _KNOWN:
                 self._known.clear()
             if table.name != "note":  # hardly a note comes twice, and a million of them would fill the memory
@@ -76,6 +80,8 @@ class OmopMapper:
                 return table.kind, {"type": code}
             case "Observation":
                 return table.kind, {"code": code, **self._value(said)}
+            case "Condition":
+                return table.kind, {"code": code, **(status_fields(self._statuses(said)) or {})}
         return table.kind, {"code": code}
 
     def _codeable(self, concept_id: int | None, source_concept_id: int | None, source_value: str | None) -> dict[str, Any] | None:
@@ -83,6 +89,13 @@ class OmopMapper:
         codings = self.vocabulary.codings((source_concept_id, concept_id), self._index)
         text = None if self.vocabulary.knows(concept_id, source_concept_id) else source_value
         return {"coding": codings, **({"text": text} if text else {})} if codings or text else None
+
+    def _statuses(self, said: Mapping[str, Any]) -> list[str]:
+        """Names of the status of a condition, the nearest first."""
+        number, text = said.get("status_concept_id"), said.get("status_text")
+        if number is None:
+            return [text] if text else []
+        return [*self.vocabulary.names_of(number), NAMES.get(number, f"OMOP concept {number}")]
 
     def _value(self, said: Mapping[str, Any]) -> dict[str, Any]:
         value: dict[str, Any] = {}

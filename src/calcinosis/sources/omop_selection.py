@@ -22,11 +22,12 @@ Pair = tuple[int | None, int | None, str | None]  # concept, source concept, and
 
 @dataclass
 class _Uses:
-    """What a table uses: rows by (concept, source concept), and the concepts of its values and units."""
+    """What a table uses: rows by (concept, source concept), and the concepts of its values, units and statuses."""
 
     rows: Counter[tuple[int | None, int | None]] = field(default_factory=Counter)
     values: set[int] = field(default_factory=set)
     units: set[int] = field(default_factory=set)
+    statuses: set[int] = field(default_factory=set)
 
     @property
     def concepts(self) -> set[int]:
@@ -85,7 +86,8 @@ def select(cdm: Cdm, index: ConceptIndex, reader: TextReader) -> Selection:
             counted += cdm.count("drug_era")
         else:
             uses["drug_era"] = _uses(cdm, TABLES["drug_era"])
-    vocabulary = read_vocabulary({number for each in uses.values() for number in each.concepts}, cdm.tables, cdm.rows, cdm.many)
+    used, statuses = ({number for each in uses.values() for number in getattr(each, name)} for name in ("concepts", "statuses"))
+    vocabulary = read_vocabulary(used, statuses, cdm.tables, cdm.rows, cdm.many)
     mapper = OmopMapper(index, reader, vocabulary, {name: cdm.file_of(name) for name in ("person", *cdm.tables)})
     queries: dict[str, str] = {}
     counts: dict[str, Mapping[Pair, int]] = {}
@@ -155,13 +157,14 @@ def _said(pair: Pair) -> dict[str, object]:
 
 def _uses(cdm: Cdm, table: Table) -> _Uses:
     columns = columns_of(table, cdm.columns(table.name), cdm.dialect)
-    asked = ("concept_id", "source_concept_id", "value_concept_id", "unit_concept_id")
+    asked = ("concept_id", "source_concept_id", "value_concept_id", "unit_concept_id", "status_concept_id")
     listed = ", ".join(columns[name] for name in asked)
     uses = _Uses()
-    for concept, source, value, unit, n in cdm.rows(f"SELECT {listed}, count(*) FROM {{{table.name}}} GROUP BY 1, 2, 3, 4"):
+    for concept, source, value, unit, status, n in cdm.rows(f"SELECT {listed}, count(*) FROM {{{table.name}}} GROUP BY 1, 2, 3, 4, 5"):
         uses.rows[(concept, source)] += int(n)
         uses.values |= {value} - {None}
         uses.units |= {unit} - {None}
+        uses.statuses |= {status} - {None}
     return uses
 
 

@@ -51,7 +51,8 @@ _VALUE: Final = {"value_concept_id": "value_as_concept_id", "unit_concept_id": "
 TABLES: Final[dict[str, Table]] = {
     table.name: table
     for table in (
-        _usual("condition_occurrence", "Condition", "condition"),
+        _usual("condition_occurrence", "Condition", "condition",
+               told={"status_concept_id": "condition_status_concept_id", "status_text": "condition_status_source_value"}),
         _usual("drug_exposure", "MedicationStatement", "drug", start=("drug_exposure_start_datetime", "drug_exposure_start_date"),
                end=("drug_exposure_end_datetime", "drug_exposure_end_date", "verbatim_end_date")),
         _usual("drug_era", "MedicationStatement", "drug", start=("drug_era_start_date",), end=("drug_era_end_date",)),
@@ -93,15 +94,19 @@ class Column:
 Columns = Mapping[str, Column]  # by lower-case name
 _WHOLE_TYPES: Final = frozenset({"tinyint", "smallint", "int", "integer", "bigint"})
 
-_TEXTS: Final = ("source_value", "value_text", "unit_text")
-_WHOLE: Final = ("concept_id", "source_concept_id", "value_concept_id", "unit_concept_id")
+_TEXTS: Final = ("source_value", "value_text", "unit_text", "status_text")
+_WHOLE: Final = ("concept_id", "source_concept_id", "value_concept_id", "unit_concept_id", "status_concept_id")
 RAW: Final[dict[str, pl.DataType | type[pl.DataType]]] = {  # one shape for the rows of all tables
     "id": pl.Int64, "person_id": pl.Int64, "start": pl.Datetime("us"), "end": pl.Datetime("us"), "bad_start": pl.Boolean,
     "bad_end": pl.Boolean, "number": pl.Float64, "bad_number": pl.Boolean, "operator_id": pl.Int64, "concept_id": pl.Int64,
     "source_concept_id": pl.Int64, "source_value": pl.String, "value_concept_id": pl.Int64, "value_text": pl.String,
     "unit_concept_id": pl.Int64, "unit_text": pl.String, "range_low": pl.Float64, "range_high": pl.Float64,
+    "status_concept_id": pl.Int64, "status_text": pl.String,
 }  # fmt: skip
-SAID: Final = ("concept_id", "source_concept_id", "source_value", "value_concept_id", "value_text", "range_low", "range_high")
+SAID: Final = (
+    "concept_id", "source_concept_id", "source_value", "value_concept_id", "value_text", "range_low", "range_high", "status_concept_id",
+    "status_text",
+)  # fmt: skip
 """The columns of ``RAW`` that decide what a row means; its number and unit are the row's own."""
 
 
@@ -144,6 +149,8 @@ def columns_of(table: Table, there: Columns, dialect: Dialect) -> dict[str, str]
         )  # fmt: skip
     if number and "value_text" in written:  # a number is often written as text beside it
         written["value_text"] = f"CASE WHEN {number.sql} IS NULL THEN {written['value_text']} END"
+    if "status_concept_id" in written and "status_text" in written:  # the words of a status are read where no concept says it
+        written["status_text"] = f"CASE WHEN {written['status_concept_id']} IS NULL THEN {written['status_text']} END"
     return {name: written.get(name, "NULL") for name in RAW}
 
 

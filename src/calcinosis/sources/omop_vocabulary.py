@@ -35,6 +35,10 @@ class OmopVocabulary:
     def name(self, concept_id: int | None) -> str | None:
         return self.names[concept_id][2] if concept_id is not None and concept_id in self.names else None
 
+    def names_of(self, concept_id: int) -> list[str]:
+        """Its name and those of what it leads to, the nearest first."""
+        return [self.names[each][2] for each in (concept_id, *self.leads_to.get(concept_id, ())) if each in self.names]
+
     def unit(self, concept_id: int) -> str:
         """The UCUM code of a unit; for any other concept words that no unit conversion takes for a unit."""
         vocabulary, code, name = self.names.get(concept_id, ("", "", f"OMOP concept {concept_id}"))
@@ -71,11 +75,14 @@ class OmopVocabulary:
         return [{"system": vocabulary, "code": code, "display": name if named else None}, omop]
 
 
-def read_vocabulary(used: Iterable[int], tables: frozenset[str], rows: Rows, many: Callable[[str, Iterable[int]], str]) -> OmopVocabulary:
+def read_vocabulary(
+    used: Iterable[int], statuses: Iterable[int], tables: frozenset[str], rows: Rows, many: Callable[[str, Iterable[int]], str]
+) -> OmopVocabulary:
     """Read what is needed of ``concept``, ``concept_relationship`` and ``concept_ancestor``.
 
     Args:
         used: the concept ids found in the data.
+        statuses: ids of statuses among them, which a vocabulary may lack.
         tables: which tables there are.
         many: a condition that a column is one of some numbers.
 
@@ -88,7 +95,8 @@ def read_vocabulary(used: Iterable[int], tables: frozenset[str], rows: Rows, man
             "(SNOMED, LOINC, RxNorm, ICD10CM, UCUM) from https://athena.ohdsi.org and put concept, concept_relationship and "
             "concept_ancestor beside the other tables"
         )
-    wanted = {number for number in used if number}
+    said = {number for number in used if number}
+    wanted = said | set(statuses)
     leads: dict[int, dict[int, None]] = {}
     reached = set(wanted)
     if "concept_relationship" in tables:
@@ -105,7 +113,7 @@ def read_vocabulary(used: Iterable[int], tables: frozenset[str], rows: Rows, man
             f"SELECT concept_id, vocabulary_id, concept_code, concept_name FROM {{concept}} WHERE {many('concept_id', reached)}"
         )
     }
-    if wanted and not any(number in names for number in wanted):
+    if said and not any(number in names for number in said):
         raise ValueError("the table concept knows none of the concepts that the data use: it is empty, or belongs to another CDM")
     return OmopVocabulary(names, {concept_id: tuple(_closure(concept_id, leads)) for concept_id in wanted if concept_id in leads})
 
