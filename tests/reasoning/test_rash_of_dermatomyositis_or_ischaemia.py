@@ -233,3 +233,14 @@ def test_antisynthetase_syndrome_with_a_skin_sign_and_weakness_is_suspected_derm
 
 def test_sicca_syndrome_is_no_sjogren_syndrome() -> None:
     assert named(ask(CALCIUM_SHOWN, says("sicca syndrome"))) == {}
+
+
+def test_a_violaceous_nodule_of_an_eyelid_is_no_heliotrope_rash() -> None:
+    answer = ask(says("violaceous nodule", at="upper eyelid"), says("proximal muscle weakness"))
+    assert "dermatomyositis" not in named(answer)
+
+
+@pytest.mark.parametrize("site", ["knuckles", "fingers"])
+def test_indurated_violaceous_fingers_on_dialysis_stay_ischaemic_beside_a_heliotrope_rash(site: str) -> None:
+    answer = ask(says("end-stage renal disease on haemodialysis"), says("heliotrope rash"), says("violaceous indurated plaques", at=site))
+    assert status(answer, "calciphylaxis").rank >= Status.PROBABLE.rank
