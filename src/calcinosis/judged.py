@@ -223,7 +223,7 @@ def _intervals(knowledge: Knowledge) -> _Intervals:
 def _held(lab: Lab) -> list[tuple[float, ...]]:
     """For each age and sex (from, below, sex or 0 for either) the edges of the last interval that covers it."""
     ages = sorted({0.0, np.inf, *(i.age_from_years for i in lab.intervals), *(_below(i) for i in lab.intervals)})
-    held = []
+    held: list[tuple[float, ...]] = []
     for young, old in pairwise(ages):
         for sex in SEX.values() if any(i.sex for i in lab.intervals) else (0,):
             edges = _NO_INTERVAL
