@@ -24,6 +24,7 @@ from calcinosis.knowledge.model import (
     HasAny,
     HypothesisAtLeast,
     Known,
+    Lab,
     LabIs,
     LabValue,
     Not,
@@ -259,25 +260,21 @@ class Case:
     # --- measurements
 
     def flagged(self, measurement: Measurement) -> Measurement:
-        """The flag the laboratory sent, else by its own interval, else by the interval for age and sex."""
+        """The flag the laboratory sent, else by its own interval, else by the interval for age and sex: for every one that may be the right one."""
         if measurement.flag is not None or measurement.value is None:
             return measurement
         low, high = measurement.range_low, measurement.range_high
         lab = self.knowledge.concepts[measurement.concept].lab
-        if low is None and high is None and lab is not None:
-            age = self.age_at(measurement.time if measurement.time is not None else self.index)
-            for interval in lab.intervals:
-                if interval.age_from_years > 0 and (age is None or age < interval.age_from_years):
-                    continue
-                if interval.age_below_years < 200 and (age is None or age >= interval.age_below_years):
-                    continue
-                if interval.sex is not None and self.person["sex"] != interval.sex:
-                    continue
-                scale = factor(interval.unit, lab.unit, lab.molar_mass, lab.valence)
-                assert scale is not None
-                low = interval.low * scale if interval.low is not None else low
-                high = interval.high * scale if interval.high is not None else high
-        return replace(measurement, flag=judge(measurement.value, measurement.comparator, low, high))
+        if low is not None or high is not None or lab is None:
+            return replace(measurement, flag=judge(measurement.value, measurement.comparator, low, high))
+        age = self.age_at(measurement.time if measurement.time is not None else self.index)
+        limits = {0.0, *(i.age_from_years for i in lab.intervals), *(i.age_below_years for i in lab.intervals if i.age_below_years < 200)}
+        flags = {
+            judge(measurement.value, measurement.comparator, *interval_for(lab, each_age, each_sex))
+            for each_age in (limits if age is None else [age])
+            for each_sex in ([self.person["sex"]] if self.person["sex"] in ("female", "male") else ["female", "male"])
+        }
+        return replace(measurement, flag=flags.pop() if len(flags) == 1 else None)
 
     @property
     def measured(self) -> dict[str, list[Measurement]]:
@@ -510,6 +507,19 @@ def nearest(to: Measurement, among: list[Measurement]) -> Measurement | None:
             if abs(away) <= timedelta(days=7):
                 found.append((-abs(away), away, each.source, each))
     return max(found, key=lambda f: f[:3])[3] if found else None
+
+
+def interval_for(lab: Lab, age: float, sex: str) -> tuple[float | None, float | None]:
+    low = high = None
+    for interval in lab.intervals:
+        above = age >= interval.age_from_years
+        below = interval.age_below_years >= 200 or age < interval.age_below_years
+        if above and below and interval.sex in (None, sex):
+            scale = factor(interval.unit, lab.unit, lab.molar_mass, lab.valence)
+            assert scale is not None
+            low = interval.low * scale if interval.low is not None else None
+            high = interval.high * scale if interval.high is not None else None
+    return low, high
 
 
 def judge(value: float, comparator: str | None, low: float | None, high: float | None) -> str | None:

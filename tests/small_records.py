@@ -23,9 +23,9 @@ def _readers() -> Readers:
     return make_readers()
 
 
-def ask(*resources: Resource, sex: str = "female", born: str = "1970-01-01") -> Assessment:
-    """The answer for one adult (or whoever was born then) with these resources."""
-    patient = {"resourceType": "Patient", "id": "p", "gender": sex, "birthDate": born}
+def ask(*resources: Resource, sex: str = "female", born: str | None = "1970-01-01") -> Assessment:
+    """The answer for one adult (or whoever was born then, None: nobody knows when) with these resources."""
+    patient = {"resourceType": "Patient", "id": "p", "gender": sex, **({"birthDate": born} if born else {})}
     about = [{"id": f"r{next(_numbers)}", "subject": {"reference": "Patient/p"}, **resource} for resource in resources]
     return assess([patient, *about], readers=_readers())
 
@@ -65,11 +65,23 @@ def lab(name: str, flag: str, *, days_before: int = 0) -> Resource:
     }  # fmt: skip
 
 
+def measured(name: str, value: float, unit: str, *, days_before: int = 0) -> Resource:
+    """A result as a number, without flag or interval."""
+    return {
+        "resourceType": "Observation", "status": "final", "effectiveDateTime": (LESION - timedelta(days=days_before)).isoformat(),
+        "code": {"text": name}, "valueQuantity": {"value": value, "unit": unit},
+    }  # fmt: skip
+
+
 def drug(name: str) -> Resource:
     return {
         "resourceType": "MedicationStatement", "status": "active", "effectiveDateTime": LESION.isoformat(),
         "medicationCodeableConcept": {"text": name},
     }  # fmt: skip
+
+
+def procedure(text: str) -> Resource:
+    return {"resourceType": "Procedure", "status": "completed", "performedDateTime": LESION.isoformat(), "code": {"text": text}}
 
 
 CALCIUM_SHOWN = film("Subcutaneous calcification of the forearm.")
@@ -84,3 +96,8 @@ def status(answer: Assessment, kind: str) -> Status:
 def asked_for(answer: Assessment) -> set[str]:
     """Keys of the tests that are missing."""
     return {test.test for test in answer.workup}
+
+
+def mimic_status(answer: Assessment, kind: str) -> Status | None:
+    """None where no rule of the mimic fired."""
+    return next((each.status for each in answer.mimics if each.mimic == kind), None)

@@ -122,6 +122,12 @@ def test_supports_and_points_against_are_shown_whichever_rule_decided() -> None:
             "phosphate",
             "measured outside the window, or without a usable result",
         ),
+        (
+            {"lab": "potassium", "is": "high"},  # it has no interval
+            [lab("potassium", 3, "mmol/L")],
+            "potassium",
+            "measured, but no interval for the age and sex decides, or these are not known",
+        ),
         ({"lab": "phosphate", "is": "high"}, [lab("phosphate", 3, "furlong")], "phosphate", "unit not convertible"),
         ({"lab": "calcium_adjusted", "is": "high"}, [lab("calcium_total", 3, "furlong")], "calcium_adjusted", "unit not convertible"),
         ({"lab": "egfr", "is": "low"}, [lab("creatinine", 3, None)], "egfr", "unit not convertible"),

@@ -49,8 +49,16 @@ def test_phosphate_of_a_child_is_judged_by_age() -> None:
     assert flag("phosphate", lab("phosphate", 2.2, "mmol/L"), who=CHILD) == "high"
 
 
-def test_without_an_age_no_interval_for_an_age_is_used() -> None:
+def test_without_an_age_the_flag_is_that_of_every_age_or_none() -> None:
     assert flag("phosphate", lab("phosphate", 1.7, "mmol/L"), who=patient(born=None)) is None
+    fact = lab_fact("phosphate", [lab("phosphate", 8.0, "mg/dL")], patient(born=None))
+    assert fact is not None
+    assert (fact["flag"], fact["flag_from"]) == ("high", "every_age")
+    assert fact["said"] == "8 mg/dL, judged without the age, which is not known"
+    fact = lab_fact("haemoglobin", [lab("haemoglobin", 90, "g/L")], patient(sex=None))
+    assert fact is not None
+    assert (fact["flag"], fact["flag_from"]) == ("low", "every_sex")
+    assert fact["said"] == "90 g/L, judged without the sex, which is not known"
     assert flag("albumin", lab("albumin", 20, "g/L"), who=patient(born=None)) == "low"  # this interval holds at every age
 
 

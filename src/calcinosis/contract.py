@@ -52,7 +52,10 @@ class Reason(Record):
 class UnknownFact(Record):
     concept: str
     label: str
-    because: str = Field(description="never measured; measured outside the window; unit not convertible; only suspected; source silent")
+    because: str = Field(
+        description="never measured; measured outside the window; no interval for age and sex; unit not convertible; only suspected; "
+        "source silent"
+    )
 
 
 class Missing(Record):

@@ -2,20 +2,38 @@
 
 * Unit conversion per distinct (concept, unit), through UCUM (:mod:`calcinosis.units`).
 * Flag: as the laboratory reported it; else against the interval the laboratory sent; else against the interval for age and sex.
+* Where age or sex is not known, all intervals that may apply are asked: the flag is theirs where they agree, and unknown where not.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from calcinosis.derived import AS_SENT, COMPARATOR, FLAG, HIGH, LOW, NORMAL, OVER, UNDER, Measured, People
 from calcinosis.events import FLAGS, REJECT_SCHEMA, Schema
 from calcinosis.knowledge import Knowledge
-from calcinosis.numbers import Floats, Ints, Links, Micros, Names, Numbers, at, concept_numbers, look_up, micros, texts_at
+from calcinosis.knowledge.model import Lab, ReferenceInterval
+from calcinosis.numbers import (
+    Floats,
+    Ints,
+    Links,
+    Mask,
+    Micros,
+    Names,
+    Numbers,
+    at,
+    concept_numbers,
+    firsts,
+    look_up,
+    micros,
+    texts_at,
+)
 from calcinosis.units import UnknownUnit, canonical_factor
 
 JUDGED_SCHEMA: Final[Schema] = {
@@ -28,7 +46,8 @@ JUDGED_SCHEMA: Final[Schema] = {
 }
 
 LAB_REJECT_SCHEMA: Final[Schema] = {**REJECT_SCHEMA, "subject_id": pl.String, "concept": pl.String}
-FLAG_FROM: Final = ("reported", "reported_interval", "reference_interval")
+FLAG_FROM: Final = ("reported", "reported_interval", "reference_interval", "every_age", "every_sex")
+REPORTED, REPORTED_INTERVAL, REFERENCE_INTERVAL, EVERY_AGE, EVERY_SEX = range(len(FLAG_FROM))
 SEX: Final = {"female": 1, "male": 2}
 
 
@@ -161,81 +180,118 @@ def _canonical(events: LabEvents, factor: Floats) -> Measured:
 
 @dataclass(frozen=True, slots=True)
 class _Intervals:
-    """The reference intervals in canonical units, by number of concept."""
+    """What holds at each age and sex, by number of concept: every age and sex is covered once, also where there is no interval.
+
+    ``edges`` (4, n), canonical units: a value below the first is low, from the second to the third normal, above the fourth high. One
+    interval has its lower limit twice and its upper limit twice, infinite where it has none; without an interval nothing is low, normal or
+    high. The least first and third and the greatest second and fourth of several intervals are what they all agree on.
+    """
 
     links: Links
     age_from: Floats
     age_below: Floats
     sex: Ints  # 0: either
-    low: Floats  # NaN: none
-    high: Floats
+    edges: npt.NDArray[np.float64]
+    by_age: Mask  # by number of concept: what holds depends on the age
 
 
 _interval_tables: dict[str, _Intervals] = {}
+_UNLIMITED: Final = ReferenceInterval.model_fields["age_below_years"].default  # years
+_NO_INTERVAL: Final = (-np.inf, np.inf, -np.inf, np.inf)
 
 
 def _intervals(knowledge: Knowledge) -> _Intervals:
     """One table per knowledge version."""
     if knowledge.version not in _interval_tables:
         numbers = concept_numbers(knowledge)
-        rows = [
-            (number, i.age_from_years, i.age_below_years, 0 if i.sex is None else SEX[i.sex],
-             *(np.nan if x is None else x * canonical_factor(i.unit, lab) for x in (i.low, i.high)))
-            for number, key in enumerate(numbers.names)
-            for lab in [knowledge.concepts[key].lab]
-            if lab is not None
-            for i in lab.intervals
-        ]  # fmt: skip
-        table = np.array(rows, dtype=np.float64).reshape(-1, 6)
+        rows: list[tuple[float, ...]] = []
+        by_age = np.zeros(len(numbers), dtype=np.bool_)
+        for number, key in enumerate(numbers.names):
+            lab = knowledge.concepts[key].lab
+            if lab is not None and lab.intervals:
+                held = _held(lab)
+                rows += [(number, *each) for each in held]
+                by_age[number] = len({each[0] for each in held}) > 1
+        table = np.array(rows, dtype=np.float64).reshape(-1, 8)
         links = Links.to_sorted(table[:, 0].astype(np.intp), len(numbers))
         _interval_tables[knowledge.version] = _Intervals(
-            links, table[:, 1], table[:, 2], table[:, 3].astype(np.intp), table[:, 4], table[:, 5]
+            links, table[:, 1], table[:, 2], table[:, 3].astype(np.intp), np.ascontiguousarray(table[:, 4:].T), by_age
         )
     return _interval_tables[knowledge.version]
 
 
-def _interval_of(measured: Measured, people: People, knowledge: Knowledge) -> tuple[Floats, Floats]:
-    """The interval that each measurement is read against: the laboratory's own, else that for age and sex; NaN for none.
+def _held(lab: Lab) -> list[tuple[float, ...]]:
+    """For each age and sex (from, below, sex or 0 for either) the edges of the last interval that covers it."""
+    ages = sorted({0.0, np.inf, *(i.age_from_years for i in lab.intervals), *(_below(i) for i in lab.intervals)})
+    held: list[tuple[float, ...]] = []
+    for young, old in pairwise(ages):
+        for sex in SEX.values() if any(i.sex for i in lab.intervals) else (0,):
+            edges = _NO_INTERVAL
+            for i in lab.intervals:
+                if i.age_from_years <= young and old <= _below(i) and (i.sex is None or SEX[i.sex] == sex):
+                    factor = canonical_factor(i.unit, lab)
+                    low, high = -np.inf if i.low is None else i.low * factor, np.inf if i.high is None else i.high * factor
+                    edges = (low, low, high, high)
+            held.append((young, old, sex, *edges))
+    return held
 
-    An interval without an age limit applies at any age, known or not; one for a sex only where the sex is known.
-    """
-    intervals = _intervals(knowledge)
+
+def _below(interval: ReferenceInterval) -> float:
+    return np.inf if interval.age_below_years >= _UNLIMITED else interval.age_below_years
+
+
+def _edges(measured: Measured, people: People, knowledge: Knowledge) -> tuple[npt.NDArray[np.float64], Ints]:
+    """The edges (4, n) that each measurement is read against, and where they are from (index into ``FLAG_FROM``)."""
+    intervals, age = _intervals(knowledge), people.age(measured)
+    n, sex, no_age = len(measured), people.sex[measured.rows], np.isnan(age)
     which, row = intervals.links.follow(measured.concepts)
-    age, age_from, age_below = people.age(measured)[which], intervals.age_from[row], intervals.age_below[row]
-    by_age = ((age >= age_from) & (age < age_below)) | ((age_from <= 0) & (age_below >= 200))
-    by_sex = (intervals.sex[row] == 0) | (intervals.sex[row] == people.sex[measured.rows][which])
-    fits = by_age & by_sex
-    own = ~np.isnan(measured.low) | ~np.isnan(measured.high)
-    low, high = np.full((2, len(measured)), np.nan)
-    low[which[fits]], high[which[fits]] = intervals.low[row[fits]], intervals.high[row[fits]]  # the last that fits
-    return np.where(own, measured.low, low), np.where(own, measured.high, high)
+    may = no_age[which] | ((age[which] >= intervals.age_from[row]) & (age[which] < intervals.age_below[row]))
+    may &= (intervals.sex[row] == 0) | (sex[which] == 0) | (intervals.sex[row] == sex[which])
+    which, row = which[may], row[may]
+    edges = np.repeat(np.array(_NO_INTERVAL)[:, None], n, axis=1)
+    starts = np.flatnonzero(firsts(which)) if len(which) else which
+    if len(starts):
+        for place, least_or_greatest in enumerate((np.minimum, np.maximum, np.minimum, np.maximum)):
+            edges[place, which[starts]] = least_or_greatest.reduceat(intervals.edges[place, row], starts)
+    several = (edges[0] != edges[1]) | (edges[2] != edges[3])
+    source = np.where(several, np.where(no_age & intervals.by_age[measured.concepts], EVERY_AGE, EVERY_SEX), REFERENCE_INTERVAL)
+    own = np.flatnonzero(~np.isnan(measured.low) | ~np.isnan(measured.high))
+    low, high = measured.low[own], measured.high[own]
+    edges[:2, own], edges[2:, own] = np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
+    source[own] = REPORTED_INTERVAL
+    return edges, source
+
+
+def _interval_of(measured: Measured, people: People, knowledge: Knowledge) -> tuple[Floats, Floats]:
+    """The one interval that each measurement is read against: the laboratory's own, else that for age and sex; NaN for none or several."""
+    edges, source = _edges(measured, people, knowledge)
+    one = source <= REFERENCE_INTERVAL
+    low, high = (np.where(one & np.isfinite(limit), limit, np.nan) for limit in (edges[0], edges[3]))
+    return low, high
 
 
 def flagged(measured: Measured, people: People, knowledge: Knowledge) -> Measured:
-    """Fill ``flag`` and ``flag_from`` (reported > reported interval > interval for age and sex)."""
+    """Fill ``flag`` and ``flag_from`` (reported > reported interval > interval for age and sex, or all that may apply)."""
     if not len(measured):
         return measured
-    low, high = _interval_of(measured, people, knowledge)
-    own = ~np.isnan(measured.low) | ~np.isnan(measured.high)
+    (low, normal_from, normal_to, high), source = _edges(measured, people, knowledge)
     value, comparator = measured.value, measured.comparator
     # "< 5" means anywhere below 5: a flag is given only when the whole range lies on one side
     under, over = comparator == UNDER, comparator == OVER
     smallest = np.where((comparator >= 0) & (comparator < OVER), -np.inf, value)
     largest = np.where(comparator >= OVER, np.inf, value)
-    no_low, no_high = np.isnan(low), np.isnan(high)
     judged = np.select(
         [
             (smallest > high) | (over & (smallest == high)),
             (largest < low) | (under & (largest == low)),
-            ~(no_low & no_high) & (no_low | (smallest >= low)) & (no_high | (largest <= high)),
+            (smallest >= normal_from) & (largest <= normal_to),
         ],
         [HIGH, LOW, NORMAL],
         -1,
     )
     given = measured.flag >= 0
-    by_interval = np.where(judged < 0, -1, np.where(own, 1, 2))
     return replace(
         measured,
         flag=np.where(given, measured.flag, judged),
-        flag_from=np.where(given, np.maximum(measured.flag_from, 0), by_interval),
+        flag_from=np.where(given, np.maximum(measured.flag_from, REPORTED), np.where(judged < 0, -1, source)),
     )

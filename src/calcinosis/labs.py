@@ -30,7 +30,7 @@ from calcinosis.derived import (
     together,
 )
 from calcinosis.events import COMPARATORS, EVENT_SCHEMA, FLAGS, Schema
-from calcinosis.judged import FLAG_FROM, LAB_REJECT_SCHEMA, LabEvents, flagged, judged
+from calcinosis.judged import EVERY_AGE, EVERY_SEX, FLAG_FROM, LAB_REJECT_SCHEMA, REFERENCE_INTERVAL, LabEvents, flagged, judged
 from calcinosis.knowledge import Knowledge
 from calcinosis.numbers import DAY, LAST_TIME, NO_TIME, Floats, Ints, Mask, Micros, concept_numbers, firsts, moments, texts_at, values_at
 
@@ -40,7 +40,7 @@ LAB_FACT_SCHEMA: Final[Schema] = {
     "value": pl.Float64,  # canonical unit; null when only a flag was sent
     "comparator": pl.String,
     "flag": pl.String,
-    "flag_from": pl.String,  # "reported", "reported_interval", "reference_interval"
+    "flag_from": pl.String,  # ``judged.FLAG_FROM``
     "time": pl.Datetime("us"),
     "source": pl.String,
     "said": pl.String,  # value and unit as sent
@@ -102,6 +102,9 @@ class LabFacts:
         place = deciding.place[which]
         held = np.flatnonzero(place >= 0)
         said, source = _words(self.measured.events[place[held]], self.measured.made[place[held]], self.events)
+        flag_from = deciding.flag_from[which[held]]
+        for at in np.flatnonzero(flag_from > REFERENCE_INTERVAL).tolist():
+            said[at] = f"{said[at]}, {_WHATEVER[int(flag_from[at])]}"
         if len(held) == len(place):
             return said, source
         all_said: list[str | None] = [None] * len(place)
@@ -271,6 +274,7 @@ _MADE: Final = {
     FROM_TWO: "computed from calcium and phosphate",
     FROM_CREATININE: "computed from creatinine {}",
 }
+_WHATEVER: Final = {EVERY_AGE: "judged without the age, which is not known", EVERY_SEX: "judged without the sex, which is not known"}
 _FLAG_BIT: Final = np.array([*(1 << place for place in range(len(FLAGS))), 0], dtype=np.uint8)
 _FLAGS_SEEN: Final = pl.Series(
     [sorted(flag for place, flag in enumerate(FLAGS) if bits >> place & 1) for bits in range(1 << len(FLAGS))], dtype=pl.List(pl.String)

@@ -88,6 +88,7 @@ def test_every_missing_criterion_says_what_is_unknown_and_why(answers: list[Asse
     why = {
         "never measured",
         "measured outside the window, or without a usable result",
+        "measured, but no interval for the age and sex decides, or these are not known",
         "unit not convertible",
         "only suspected",
         "source silent",

@@ -215,6 +215,7 @@ def removals(events: pl.DataFrame) -> Iterator[tuple[str, int]]:
 def kin(concept: str, knowledge: Knowledge) -> set[str]:
     """Concepts whose events speak about the same thing."""
     near = {*knowledge.ancestors[concept], *knowledge.descendants[concept]}
+    near |= {"calcium_adjusted"} if concept == "albumin" else set()  # without it the total calcium decides
     near |= {made for made, bases in DERIVED_FROM.items() if {*bases} & near}
     return near | {base for made in near for base in DERIVED_FROM.get(made, ())}
 

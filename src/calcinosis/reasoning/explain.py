@@ -60,8 +60,9 @@ BECAUSE: Final = (
     "on record, but not whether it goes on",
     "only suspected",
     "source silent",
+    "measured, but no interval for the age and sex decides, or these are not known",
 )
-_OUTSIDE, _UNUSABLE, _NEVER, _GOES_ON, _SUSPECTED, _SILENT = range(len(BECAUSE))
+_OUTSIDE, _UNUSABLE, _NEVER, _GOES_ON, _SUSPECTED, _SILENT, _NO_INTERVAL = range(len(BECAUSE))
 FACT_KINDS: Final = ("concept", "lab", "lab_now", "patient")
 _NOT_JUDGED: Final = "The record does not hold what is needed to judge this type; see what is missing"
 _PATIENTS_AT_A_TIME: Final = 2048  # keeps the table of all leaves of all reasons small, however many patients there are
@@ -249,7 +250,12 @@ def _because(rows: Ints, kind: Ints, concept: Ints, current: Mask, facts: Facts,
         because = np.full(len(rows), _SILENT)
     lab = np.flatnonzero((kind == 1) | (kind == 2))
     unusable = np.isin(key[lab], _unusable(facts, texts)) if facts.rejects.height else False
-    because[lab] = np.where(facts.measured_index.find(key[lab]) >= 0, _OUTSIDE, np.where(unusable, _UNUSABLE, _NEVER))
+    place = facts.measured_index.find(key[lab])
+    because[lab] = np.where(place >= 0, _OUTSIDE, np.where(unusable, _UNUSABLE, _NEVER))
+    for code, decides in ((1, facts.measured.index), (2, facts.measured.now)):
+        there = np.flatnonzero((place >= 0) & (kind[lab] == code))
+        unread = ~np.isnan(decides.value[place[there]]) & (decides.flag[place[there]] < 0)
+        because[lab[there[unread]]] = _NO_INTERVAL
     return because
 
 
