@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from datetime import date
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import orjson
 import polars as pl
 
 from calcinosis.simulate.ahead import cores, in_order
+from calcinosis.simulate.direct_file import DirectFile
 from calcinosis.simulate.plan import Payload, Plan
 from calcinosis.simulate.population import RECORD_ENDS
 from calcinosis.simulate.statements import FIRST_DAY, Block, course_end
@@ -37,7 +38,6 @@ _DATE = {
     "note": "date", "lab": "effectiveDateTime",
 }  # fmt: skip
 _SLICE = 20_000  # rows put into words at once: about 7 MB of text
-_PIECE = 1 << 18  # bytes written at once: ext4 in a virtual machine took up to ten times as long over pieces of 8 MB
 _MINUTES_A_DAY = 1440
 _DAYS_BEFORE = (FIRST_DAY - date(1970, 1, 1)).days
 _DAYS = pl.date_range(FIRST_DAY, RECORD_ENDS, eager=True).dt.strftime("%Y-%m-%dT")
@@ -55,7 +55,7 @@ class FhirWriter:
         self._body = pl.Series([_body(payload, ended=False) for payload in plan.payloads])
         self._ended = pl.Series([_body(payload, ended=True) for payload in plan.payloads])
         self._unit = pl.Series([*(_unit(payload) for payload in plan.payloads), ""])  # the last: of no value
-        self._files: dict[str, BinaryIO] = {}
+        self._files: dict[str, DirectFile] = {}
         self._folder = folder
         self.rows = 0
 
@@ -102,9 +102,8 @@ class FhirWriter:
 
     def _append(self, resource: str, lines: memoryview) -> None:
         if resource not in self._files:
-            self._files[resource] = (self._folder / f"{resource}.ndjson").open("wb")
-        for first in range(0, len(lines), _PIECE):
-            self._files[resource].write(lines[first : first + _PIECE])
+            self._files[resource] = DirectFile(self._folder / f"{resource}.ndjson")
+        self._files[resource].write(lines)
 
     def close(self) -> None:
         for file in self._files.values():
