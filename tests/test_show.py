@@ -80,7 +80,7 @@ def test_export_of_the_reference_has_no_dead_anchor(knowledge: Knowledge) -> Non
         ({"sex": "female"}, "sex is female"),
         ({"any": [{"sex": "male"}, {"finding": "painful"}]}, "any of (sex is male; “Pain or tenderness is recorded”)"),
         ({"at_least": 1, "of": [{"sex": "male"}]}, "at least 1 of (sex is male)"),
-        ({"has": "injection", "days_before_onset": [0, 90]}, "Injection is recorded, 0 to 90 days before onset"),
+        ({"has": "injection", "days_before_onset": [0, 90]}, "Injection (not of a filler) is recorded, 0 to 90 days before onset"),
         ({"hypothesis": "calciphylaxis", "at_least": "probable"}, "Calciphylaxis is at least probable"),
     ],
 )

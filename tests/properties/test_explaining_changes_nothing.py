@@ -47,7 +47,7 @@ def test_evaluating_a_part_is_a_part_of_evaluating_all(knowledge: Knowledge, pub
 
 def test_the_rows_of_a_screen_agree_with_the_assessments(knowledge: Knowledge, published_cases: Batch) -> None:
     evaluated = evaluate_batch(published_cases, knowledge)
-    rows, reasons, reviews = assessment_rows(evaluated, published_cases)
+    rows, reasons, reviews, _ = assessment_rows(evaluated, published_cases)
     answers = assess_batch(published_cases, knowledge)
     assert rows["subject_id"].to_list() == [a.patient_id for a in answers]
     with_reasons = set(reasons["subject_id"])

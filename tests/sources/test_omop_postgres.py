@@ -51,7 +51,7 @@ def server() -> Iterator[str]:
     become: list[str] = []
     if os.getuid() == 0:  # the server refuses to run as root
         subprocess.run(["chown", "-R", "postgres", str(folder)], check=True)
-        become = ["runuser", "-u", "postgres", "--"]
+        become = [shutil.which("runuser", path=f"{os.defpath}:/usr/sbin:/sbin") or "runuser", "-u", "postgres", "--"]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
