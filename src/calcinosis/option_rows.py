@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from calcinosis.events import Schema
@@ -37,6 +38,7 @@ OPTION_SCHEMA: Final[Schema] = {
     "not_checked": pl.List(pl.String),  # rules that lack a fact, the gravest first
     "cleared": pl.UInt16,  # rules checked on known facts that do not hold
 }
+_NOT_ASKED: Final = 3  # beside the three truths: nobody can have it now
 _GRAVITY: Final = {verdict: place for place, verdict in enumerate(VERDICTS)}
 
 
@@ -50,6 +52,48 @@ class _Said(NamedTuple):
     words: tuple[Any, ...]
 
 
+class _Spelled:
+    """Combinations of small states in words: each is spelled once, and a row keeps its number."""
+
+    def __init__(self) -> None:
+        self.lists: list[list[Any]] = []
+
+    def of(self, states: Sequence[Ints], base: int, spell: Callable[[list[int]], list[Any]]) -> Ints:
+        """Numbers of the combinations. ``states``: one array per use or rule, of values below ``base``, entry *i* of patient *i*."""
+        code = np.zeros(1, dtype=np.int64)
+        for state in states:
+            code = code * base + state
+        _, first, which = np.unique(code, return_index=True, return_inverse=True)
+        before = len(self.lists)
+        self.lists += [spell([int(state[place]) for state in states]) for place in first.tolist()]
+        number: Ints = before + which.reshape(-1)
+        return number
+
+    def column(self, numbers: Ints, kind: Any) -> pl.Series:
+        return pl.Series(self.lists, dtype=kind).gather(numbers)
+
+
+class _Collected:
+    """The rows of every option, column by column."""
+
+    def __init__(self) -> None:
+        self.parts: list[dict[str, Any]] = []
+        self.sizes: list[int] = []
+        self.uses, self.not_checked = _Spelled(), _Spelled()
+
+    def add(self, size: int, **columns: Any) -> None:
+        """Arrays with one entry for each row, and single values that hold for all."""
+        self.parts.append(columns)
+        self.sizes.append(size)
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        return np.concatenate([part[name] for part in self.parts])
+
+    def same(self, name: str) -> pl.Series:
+        """A column that has one value in each part."""
+        return pl.Series([part[name] for part in self.parts]).gather(np.repeat(np.arange(len(self.parts)), self.sizes))
+
+
 def option_rows(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
     """The options of all patients of an evaluation, for their leading type and every type that is probable or confirmed.
 
@@ -57,31 +101,38 @@ def option_rows(evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
         ``OPTION_SCHEMA``; patients in the order of the evaluation, types by urgency, then by place and label.
     """
     types, diseases = _types(evaluation), _diseases(evaluation)
-    options: list[pl.DataFrame] = []
-    favours: list[_Said] = []
-    safety: list[_Said] = []
+    standing = [(place, type_, chosen) for place, (type_, chosen) in enumerate(types.items()) if chosen.any()]
+    found, favours, safety = _Collected(), list[_Said](), list[_Said]()
     for number, each in enumerate(evaluation.plan.treatments):
-        uses = [_Uses(evaluation, each, type_, chosen, diseases) for type_, chosen in types.items()]
-        concerned = np.unique(np.concatenate([found.rows for found in uses]))
-        if not len(concerned):
+        asked = ((place, _Uses(evaluation, each, type_, chosen, diseases)) for place, type_, chosen in standing)
+        uses = [(place, use) for place, use in asked if len(use.rows)]
+        if not uses:
             continue
         rules = _Rules(evaluation, each)
-        safety += rules.holding(number, concerned)
-        for place, found in enumerate(uses):
-            if len(found.rows):
-                option = number * len(types) + place
-                favours += found.favouring(option)
-                options.append(_options(evaluation, each, found, rules, place, option, number))
-    if not options:
+        safety += rules.holding(number, np.unique(np.concatenate([use.rows for _, use in uses])))
+        for place, use in uses:
+            option = number * len(types) + place
+            favours += use.favouring(option)
+            _add(found, evaluation, each, use, rules, {"type_place": place, "option": option, "number": number})
+    if not found.parts:
         return pl.DataFrame(schema=OPTION_SCHEMA)
-    table = pl.concat(options)
+    table = pl.DataFrame(
+        {
+            "row": found["row"],
+            "subject_id": evaluation.subjects["subject_id"].gather(found["row"]),
+            **{name: found.same(name) for name in ("type_place", "option", "number", "label", "type", "treatment")},
+            "order": found["order"],
+            "current": pl.Series([False, None, True, None]).gather(found["current"]),
+            "stance": pl.Series(STANCES).gather(found["stance"]),
+            "uses": found.uses.column(found["uses"], OPTION_SCHEMA["uses"]),
+            "not_checked": found.not_checked.column(found["not_checked"], OPTION_SCHEMA["not_checked"]),
+            "cleared": found["cleared"],
+        }
+    )
     speaks_for = _listed(favours, ("label", "sources"), "speaks_for", evaluation, facts)
     held = _listed(safety, ("rule", "verdict"), "safety", evaluation, facts).rename({"option": "number"})
     return (
-        table.with_columns(
-            evaluation.subjects["subject_id"].gather(table["row"]).alias("subject_id"),
-            pl.col("order").rank("dense").over("row", "type_place").alias("place"),
-        )
+        table.with_columns(pl.col("order").rank("dense").over("row", "type_place").alias("place"))
         .join(speaks_for, on=["row", "option"], how="left")
         .join(held, on=["row", "number"], how="left")
         .with_columns(pl.col("speaks_for", "safety").fill_null([]))
@@ -139,17 +190,15 @@ class _Uses:
         applicability: Ints = 2 - studied.astype(np.intp) - favoured
         return applicability
 
-    def in_words(self) -> pl.Series:
-        states = [np.where(applies, 1 + studied, 0) for applies, studied in zip(self.apply, self.studied, strict=True)]
-
-        def spelled(state: tuple[int, ...]) -> list[dict[str, Any]]:
+    def spelled(self, words: _Spelled) -> Ints:
+        def spell(state: list[int]) -> list[dict[str, Any]]:
             return [
                 {"use": place, "role": use.use.role, "stance": use.use.stance, "studied_here": one == 2 if use.use.diseases else None}
                 for (place, use), one in zip(self.uses, state, strict=True)
                 if one
             ]
 
-        return _spelled(states, spelled, OPTION_SCHEMA["uses"])
+        return words.of([np.where(applies, 1 + studied, 0) for applies, studied in zip(self.apply, self.studied, strict=True)], 3, spell)
 
     def favouring(self, option: int) -> list[_Said]:
         return [
@@ -182,11 +231,11 @@ class _Rules:
     def cleared(self, rows: Ints) -> Ints:
         return sum((truth[rows] == FALSE for truth in self.truth), np.zeros(len(rows), dtype=np.intp))
 
-    def not_checked(self, rows: Ints) -> pl.Series:
+    def not_checked(self, rows: Ints, words: _Spelled) -> Ints:
         """Keys of the rules that lack a fact; those that no record can answer are not named: they are the same for everybody."""
-        states = [np.zeros(len(rows), dtype=np.intp), *((truth[rows] == UNKNOWN).astype(np.intp) for truth in self.truth)]
         keys = [rule.key for rule, _ in self.rules]
-        return _spelled(states, lambda state: [key for key, one in zip(keys, state[1:], strict=True) if one], OPTION_SCHEMA["not_checked"])
+        states = [np.zeros(len(rows), dtype=np.intp), *((truth[rows] == UNKNOWN).astype(np.intp) for truth in self.truth)]
+        return words.of(states, 2, lambda state: [key for key, one in zip(keys, state[1:], strict=True) if one])
 
     def holding(self, number: int, rows: Ints) -> list[_Said]:
         found = [
@@ -196,51 +245,37 @@ class _Rules:
         return [said for said in found if len(said.rows)]
 
 
-def _options(
-    evaluation: Evaluation, each: PlannedTreatment, found: _Uses, rules: _Rules, place: int, option: int, number: int
-) -> pl.DataFrame:
+def _add(
+    found: _Collected, evaluation: Evaluation, each: PlannedTreatment, use: _Uses, rules: _Rules, numbers: Mapping[str, int]
+) -> None:
     """The rows of one treatment for one type, without what is listed with its facts."""
-    rows, treatment = found.rows, each.treatment
-    evidence = evidence_of(evaluation.plan.knowledge, treatment.key, found.type)
-    cautions = rules.number("caution", rows)
+    rows, treatment = use.rows, each.treatment
+    evidence, stance = evidence_of(evaluation.plan.knowledge, treatment.key, use.type), use.stance
     parts = (  # as _order_key of calcinosis.options
         (np.minimum(rules.number("contraindicated", rows), 1), 2),
-        (found.stance, len(STANCES)),
-        (found.applicability, 3),
+        (stance, len(STANCES)),
+        (use.applicability, 3),
         (NO_LEVEL if evidence.level is None else evidence.level, NO_LEVEL + 1),
         (EFFECTS.index(effect_of(evidence.directions)), len(EFFECTS)),
-        (np.minimum(cautions, 1), 2),
+        (np.minimum(rules.number("caution", rows), 1), 2),
     )
     order = np.zeros(len(rows), dtype=np.int64)
     for part, size in parts:
         order = order * size + part
-    current = np.full(len(rows), FALSE) if each.current is None else evaluation.columns[each.current.column][rows]
-    return pl.DataFrame(
-        {
-            "row": rows,
-            "type_place": np.full(len(rows), place, dtype=np.uint8),
-            "option": np.full(len(rows), option),
-            "number": np.full(len(rows), number),
-            "label": pl.Series([treatment.label], dtype=pl.String).new_from_index(0, len(rows)),
-            "order": order,
-            "type": pl.Series([found.type], dtype=pl.String).new_from_index(0, len(rows)),
-            "treatment": pl.Series([treatment.key], dtype=pl.String).new_from_index(0, len(rows)),
-            "current": pl.Series([False, None, True]).gather(current)
-            if each.current is not None
-            else pl.Series([None], dtype=pl.Boolean).new_from_index(0, len(rows)),
-            "stance": pl.Series(STANCES).gather(found.stance),
-            "uses": found.in_words(),
-            "not_checked": rules.not_checked(rows),
-            "cleared": rules.cleared(rows),
-        }
+    found.add(
+        len(rows),
+        **numbers,
+        label=treatment.label,
+        type=use.type,
+        treatment=treatment.key,
+        row=rows,
+        order=order,
+        stance=stance,
+        current=np.full(len(rows), _NOT_ASKED) if each.current is None else evaluation.columns[each.current.column][rows],
+        uses=use.spelled(found.uses),
+        not_checked=rules.not_checked(rows, found.not_checked),
+        cleared=rules.cleared(rows),
     )
-
-
-def _spelled(states: Sequence[Ints], spell: Callable[[tuple[int, ...]], list[Any]], kind: Any) -> pl.Series:
-    """Small states in words, each combination spelled once. ``states``: one array per rule or use, entry *i* of patient *i*."""
-    distinct, which = np.unique(np.vstack(states), axis=1, return_inverse=True)
-    spelled = pl.Series([spell(tuple(column)) for column in distinct.T.tolist()], dtype=kind)
-    return spelled.gather(which.reshape(-1))
 
 
 def _listed(said: Sequence[_Said], names: Sequence[str], name: str, evaluation: Evaluation, facts: Facts) -> pl.DataFrame:
