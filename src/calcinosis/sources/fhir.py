@@ -149,13 +149,14 @@ class _Run:
     def batches(self) -> Iterator[Batch]:
         expected = self._interpret()
         parts = max(1, -(-expected // _EVENTS_PER_BATCH))
+        self.tables.spread(parts)
         for part in range(parts):
-            yield self._batch(f"hash(sid) % {parts} = {part}" if parts > 1 else "true", last=part == parts - 1)
+            yield self._batch(part, last=part == parts - 1)
 
-    def _batch(self, condition: str, *, last: bool) -> Batch:
-        rows = self.tables.kept_rows(condition)
+    def _batch(self, part: int, *, last: bool) -> Batch:
+        rows = self.tables.kept_rows(part)
         self.account.add_row_problems(rows)
-        patients = self.account.patients(self.tables.patients(condition), self.tables.contained_subjects)
+        patients = self.account.patients(self.tables.patients(part), self.tables.contained_subjects)
         batch = Batch(
             patients=patients_frame(patients, self.account.paths), events=events_frame(rows, self._drafts.frame(), self.account.paths)
         )

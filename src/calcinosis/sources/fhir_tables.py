@@ -82,14 +82,18 @@ _MEDICATIONS: Final = f"""CREATE OR REPLACE TEMP TABLE named AS SELECT saying.h 
     WHERE rt IN ({", ".join(quoted(kind) for kind in MEDICATION_TYPES)}) AND ends_with(k, chr(31))"""
 
 _COUNTS: Final = "SELECT rt, count(*), count(id), count(*) - count(sid), count(components) FROM flat GROUP BY rt"
-_PATIENTS: Final = """
+_SUBJECTS: Final = """
     SELECT sid AS subject_id, born(birth(t)) AS birth_date, 'Patient/' || id AS source, file, pos, true AS found,
         CASE saying.k WHEN '"female"' THEN 'female' WHEN '"male"' THEN 'male' END AS sex,
         t IS NOT NULL AND born(birth(t)) IS NULL AS bad_birth
-    FROM flat JOIN saying USING (h) WHERE flat.rt = 'Patient' AND {part}
+    FROM flat JOIN saying USING (h) WHERE flat.rt = 'Patient'
     UNION ALL
     SELECT DISTINCT sid, NULL, NULL, NULL, NULL, false, NULL, false
-    FROM flat ANTI JOIN (SELECT sid FROM flat WHERE rt = 'Patient') USING (sid) WHERE sid IS NOT NULL AND h IS NOT NULL AND {part}"""
+    FROM flat ANTI JOIN (SELECT sid FROM flat WHERE rt = 'Patient') USING (sid) WHERE sid IS NOT NULL AND h IS NOT NULL"""
+_SAID: Final = """
+    SELECT file, pos, rt, id, sid, t, e, v, mid
+    FROM flat JOIN (SELECT mid, h FROM saying SEMI JOIN kept USING (mid)) USING (h)"""
+_CONTAINED: Final = "SELECT DISTINCT sid, saying.rt, saying.k FROM flat JOIN saying USING (h) WHERE contains(sid, '#')"
 _READ: Final = "(" + ", ".join(quoted(kind) for kind in READ_TYPES) + ")"
 WITHOUT_ID: Final = f"id IS NULL AND rt IN {_READ}"  # of the types that are read
 
@@ -244,20 +248,26 @@ class FhirTables:
         """Mark the sayings whose rows are needed."""
         self.con.execute("INSERT INTO kept SELECT unnest($1::BIGINT[])", [list(numbers)])
 
-    def kept_rows(self, part: str) -> pl.DataFrame:
-        """The rows of kept sayings, ready to become events."""
-        return self.frame(
-            f"SELECT {_TYPED}, mid FROM (SELECT flat.*, mid, json_transform(v, {_QUANTITY}) AS q FROM flat"
-            f" JOIN (SELECT mid, h FROM saying SEMI JOIN kept USING (mid)) USING (h) WHERE {part})"
-        )
+    def spread(self, parts: int) -> None:
+        """Lay the rows of kept sayings and the subjects into parts of whole patients, and forget the flat rows.
 
-    def patients(self, part: str) -> pl.DataFrame:
-        """Every subject of the flat rows; one without a Patient resource has ``found`` false."""
-        return self.frame(_PATIENTS.format(part=part))
+        One pass for all: looking through every row once for each part would cost a population its square.
+        """
+        self.con.execute(f"CREATE TABLE said_row AS SELECT *, hash(sid) % {parts} AS part FROM ({_SAID}) ORDER BY part")
+        self.con.execute(f"CREATE TABLE subject AS SELECT *, hash(subject_id) % {parts} AS part FROM ({_SUBJECTS}) ORDER BY part")
+        self.con.execute(f"CREATE TABLE contained AS {_CONTAINED}; DROP TABLE flat")
+
+    def kept_rows(self, part: int) -> pl.DataFrame:
+        """The rows of kept sayings of a part, ready to become events."""
+        return self.frame(f"SELECT {_TYPED}, mid FROM (SELECT *, json_transform(v, {_QUANTITY}) AS q FROM said_row WHERE part = {part})")
+
+    def patients(self, part: int) -> pl.DataFrame:
+        """Every subject of a part; one without a Patient resource has ``found`` false."""
+        return self.frame(f"SELECT * EXCLUDE (part) FROM subject WHERE part = {part}")
 
     def contained_subjects(self) -> list[tuple[str, Any]]:
         """(subject id, contained resources) of resources that carry their patient inside."""
-        found = self.rows("SELECT DISTINCT sid, saying.rt, saying.k FROM flat JOIN saying USING (h) WHERE contains(sid, '#')")
+        found = self.rows("FROM contained")
         subjects = []
         for subject, kind, packed in found:
             try:
