@@ -39,6 +39,7 @@ OPTION_SCHEMA: Final[Schema] = {
     "cleared": pl.UInt16,  # rules checked on known facts that do not hold
 }
 _NOT_ASKED: Final = 3  # beside the three truths: nobody can have it now
+_AT_ONCE: Final = 20  # states of up to three values that fit in one number, beside the number of the combination before them
 _GRAVITY: Final = {verdict: place for place, verdict in enumerate(VERDICTS)}
 
 
@@ -61,7 +62,9 @@ class _Spelled:
     def of(self, states: Sequence[Ints], base: int, spell: Callable[[list[int]], list[Any]]) -> Ints:
         """Numbers of the combinations. ``states``: one array per use or rule, of values below ``base``, entry *i* of patient *i*."""
         code = np.zeros(1, dtype=np.int64)
-        for state in states:
+        for place, state in enumerate(states):
+            if place and place % _AT_ONCE == 0:
+                code = np.unique(code, return_inverse=True)[1].reshape(-1)
             code = code * base + state
         _, first, which = np.unique(code, return_index=True, return_inverse=True)
         before = len(self.lists)
@@ -219,7 +222,6 @@ class _Rules:
     """The safety rules of a treatment in every patient."""
 
     def __init__(self, evaluation: Evaluation, each: PlannedTreatment) -> None:
-        self.treatment = each.treatment
         self.rules = sorted(each.safety, key=lambda pair: _GRAVITY[pair[0].verdict])
         self.truth: list[Truth] = [evaluation.columns[criterion.column] for _, criterion in self.rules]
 

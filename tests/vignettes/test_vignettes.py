@@ -119,6 +119,13 @@ def test_broken_neutrophils_alone_are_no_vasculitis(found: str) -> None:
     assert vasculitis is None or vasculitis.status.rank <= Status.POSSIBLE.rank
 
 
+def test_neutrophils_in_a_biopsy_prove_no_pyoderma_while_infection_is_not_excluded() -> None:
+    biopsy = [{"code": "Skin biopsy", "conclusion": "Ulcer with dense neutrophilic infiltrate."}]
+    conditions = [{"text": "painful necrotic ulcer", "sites": ["thigh"]}, {"text": RISKS["on dialysis"]}, {"text": "pyoderma gangrenosum"}]
+    calciphylaxis = next(each for each in assess({"conditions": conditions, "reports": biopsy}).types if each.type == "calciphylaxis")
+    assert calciphylaxis.status.rank >= Status.POSSIBLE.rank
+
+
 def test_a_note_that_names_calciphylaxis_is_no_biopsy() -> None:
     answer = assess({"conditions": [{"text": "painful necrotic ulcer", "sites": ["thigh"]}], "drugs": [{"text": "zinc", "note": "for calciphylaxis"}]})
     reasons = next(each for each in answer.types if each.type == "calciphylaxis").reasons
