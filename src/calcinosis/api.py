@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from calcinosis.engines.cohort import Cohort, write_summary
 from calcinosis.engines.local import screen_batches
 from calcinosis.events import Batch
 from calcinosis.knowledge import Knowledge, load_knowledge
+from calcinosis.loading import uncollected
 from calcinosis.reasoning.explain import reason_texts
 from calcinosis.reasoning.plan import make_plan
 from calcinosis.sources.coding import ConceptIndex
@@ -53,15 +53,13 @@ def make_readers(knowledge_folder: Path | None = None, code_map: Path | None = N
     Raises:
         KnowledgeError, ValueError: naming file and line.
     """
-    knowledge = load_knowledge(knowledge_folder)
-    index = ConceptIndex(knowledge.codes, knowledge.concepts, code_map=code_map, rxterms=rxterms)
-    plan = make_plan(knowledge)  # compile the rules, load the unit registry and look up the words now, not with the first patient
-    plan.questions.warm()
-    reason_texts(plan)
-    readers = Readers(knowledge=knowledge, index=index, text=TextReader(knowledge.concepts.values()))
-    gc.collect()
-    gc.freeze()  # 300,000 objects that live as long as the process: walking them again and again was a sixth of one patient's time
-    return readers
+    with uncollected():
+        knowledge = load_knowledge(knowledge_folder)
+        index = ConceptIndex(knowledge.codes, knowledge.concepts, code_map=code_map, rxterms=rxterms)
+        plan = make_plan(knowledge)  # compile the rules, load the unit registry and look up the words now, not with the first patient
+        plan.questions.warm()
+        reason_texts(plan)
+        return Readers(knowledge=knowledge, index=index, text=TextReader(knowledge.concepts.values()))
 
 
 def assess(

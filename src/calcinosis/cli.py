@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from calcinosis.loading import uncollected
+
 if TYPE_CHECKING:
     from calcinosis.api import Readers
 
@@ -53,13 +55,14 @@ def _closed(kinds: list[str] | None) -> frozenset[str]:
 
 
 def _readers(code_map: Path | None, rxterms: Path | None) -> Readers:
-    from calcinosis.api import make_readers
-    from calcinosis.knowledge import KnowledgeError
+    with uncollected():
+        from calcinosis.api import make_readers
+        from calcinosis.knowledge import KnowledgeError
 
-    try:
-        return make_readers(None, code_map, rxterms)
-    except (KnowledgeError, ValueError) as error:
-        raise _fail(str(error)) from None
+        try:
+            return make_readers(None, code_map, rxterms)
+        except (KnowledgeError, ValueError) as error:
+            raise _fail(str(error)) from None
 
 
 def _sources(names: list[str]) -> list[Path | str]:
@@ -92,11 +95,11 @@ def assess(
     source_format: Format = "auto",
 ) -> None:
     """Assess patients and explain the answer, alarms first."""
+    closed = _closed(closed_world)
+    readers = _readers(code_map, rxterms)
     from calcinosis.api import read_batches
     from calcinosis.assessment import assess_batch
 
-    closed = _closed(closed_world)
-    readers = _readers(code_map, rxterms)
     answers, rejected, read = [], [], 0
     try:
         for batch in read_batches(_existing(files), readers, source_format=source_format):
@@ -162,13 +165,13 @@ def screen(
     master: Annotated[str | None, typer.Option(help="Spark master, e.g. local[4] or spark://host:7077.")] = None,
 ) -> None:
     """Screen a whole population: who has it, who is at risk, what is urgent, what is missing."""
+    closed = _closed(closed_world)
+    readers = _readers(code_map, rxterms)
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
     from calcinosis.api import screen as run
 
-    closed = _closed(closed_world)
-    readers = _readers(code_map, rxterms)
     console = Console(stderr=True)
     paths = source if engine == "spark" and any("://" in each for each in source) else _sources(source)
     columns = (
@@ -236,7 +239,8 @@ def simulate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from calcinosis.simulate import simulate as run
+    with uncollected():
+        from calcinosis.simulate import simulate as run
 
     console = Console(stderr=True)
     with Progress(console=console, disable=quiet or not console.is_terminal) as progress:

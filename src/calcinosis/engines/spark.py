@@ -6,7 +6,6 @@ public, DataFrame-level calls are used, so that it runs over Spark Connect too. 
 
 from __future__ import annotations
 
-import gc
 import os
 import pickle
 import re
@@ -30,6 +29,7 @@ from calcinosis.engines.cohort import Cohort, Summary, new_summary, result_table
 from calcinosis.engines.rows import Assessed, assessed
 from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch, Schema
 from calcinosis.knowledge import Knowledge
+from calcinosis.loading import uncollected
 from calcinosis.reasoning.plan import make_plan
 from calcinosis.spark_types import arrow_table, ddl, decoded, uri
 
@@ -247,10 +247,9 @@ class _Task:
         if self.key not in _loaded:
             os.environ.setdefault("POLARS_MAX_THREADS", "1")  # one Python process per core already
             _loaded.clear()
-            _loaded[self.key] = pickle.loads(self.payload)
-            make_plan(_loaded[self.key][1])
-            gc.collect()
-            gc.freeze()
+            with uncollected():
+                _loaded[self.key] = pickle.loads(self.payload)
+                make_plan(_loaded[self.key][1])
         return _loaded[self.key]
 
 

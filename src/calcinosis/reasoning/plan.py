@@ -6,7 +6,7 @@ A *criterion* is anything with a truth value that is shown to a reader: a status
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,8 +167,9 @@ def _compile(knowledge: Knowledge) -> Plan:
         )
         for each in knowledge.reviews.values()
     )
-    wanted = [(leaf, now and not _in_finding) for _, when, now in owners for leaf, _in_finding in _leaves_with_home(when, knowledge)]
-    wanted += [(leaf, False) for finding in knowledge.findings.values() for leaf in leaves(finding.when, knowledge)]
+    of_findings = {key: tuple(dict.fromkeys(leaves(finding.when, knowledge))) for key, finding in knowledge.findings.items()}
+    wanted = [(leaf, now and not named) for _, when, now in owners for leaf, named in _leaves_with_home(when, knowledge, of_findings)]
+    wanted += [(leaf, False) for within in of_findings.values() for leaf in within]
     wanted += [(leaf, False) for each in knowledge.types.values() if each.more_urgent for leaf in leaves(each.more_urgent.when, knowledge)]
     questions = Questions(knowledge, all_leaves(wanted))
     arguments = _Arguments(knowledge)
@@ -331,14 +332,16 @@ def _order(knowledge: Knowledge) -> tuple[str, ...]:
     return tuple(order)
 
 
-def _leaves_with_home(criterion: Criterion, knowledge: Knowledge) -> Iterator[tuple[Leaf, bool]]:
+def _leaves_with_home(
+    criterion: Criterion, knowledge: Knowledge, of_findings: Mapping[str, tuple[Leaf, ...]]
+) -> Iterator[tuple[Leaf, bool]]:
     """Leaves of a criterion, and whether they stand in a finding it names (findings always look at the index date)."""
     criterion = expand(criterion)
     if isinstance(criterion, FindingRef):
-        yield from ((leaf, True) for leaf in leaves(criterion, knowledge))
+        yield from ((leaf, True) for leaf in of_findings[criterion.finding])
     elif children(criterion):
         for part in children(criterion):
-            yield from _leaves_with_home(part, knowledge)
+            yield from _leaves_with_home(part, knowledge, of_findings)
     elif not isinstance(criterion, HypothesisAtLeast):
         yield from ((leaf, False) for leaf in leaves(criterion, knowledge))
 
