@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 from hand_made import INDEX, batch_of, evaluated, event, knowledge_of, lab, leading_of, mimic_of, patient, status_of, type_of
 
@@ -84,16 +83,6 @@ def test_no_patient_is_no_problem() -> None:
     evaluation = evaluated(Batch(patients=empty, events=batch_of([]).events), knowledge_of())
     assert evaluation.subjects.height == 0
     assert leading_of(evaluation) == []
-
-
-def test_taking_some_patients_takes_their_values() -> None:
-    events = [event("calcification", who="b"), event("calcification", certainty="negated", who="c")]
-    evaluation = evaluated(
-        batch_of(events, patient("a"), patient("b"), patient("c")), knowledge_of(types=[type_of("one", ("possible", PRESENT))])
-    )
-    taken = evaluation.take(np.array([1, 2]))
-    assert taken.subjects["subject_id"].to_list() == ["b", "c"]
-    assert status_of("one", taken) == ["possible", "not_assessed"]
 
 
 # --- with the shipped knowledge --------------------------------------------------------------------

@@ -17,7 +17,7 @@ from test_equality import generated_patients, joined
 from calcinosis.assessment import evaluate_batch
 from calcinosis.engines.course import COURSE_SCHEMA
 from calcinosis.engines.local import screen_batches
-from calcinosis.engines.rows import assessed
+from calcinosis.engines.rows import Explained, assessed, explained
 from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA, Batch
 from calcinosis.knowledge import load_knowledge
 
@@ -29,8 +29,12 @@ def in_one_order(events: pl.DataFrame) -> pl.DataFrame:
     return events.with_columns(pl.col("sites").list.join(",")).sort(list(EVENT_SCHEMA))
 
 
+def told(batch: Batch, **more: Any) -> Explained:
+    return explained([assessed(batch, KNOWLEDGE, **more).concerned], KNOWLEDGE, **more)
+
+
 def course(batch: Batch, **more: Any) -> pl.DataFrame:
-    return assessed(batch, KNOWLEDGE, **more).events
+    return told(batch, **more).events
 
 
 def renamed(batch: Batch) -> Batch:
@@ -42,9 +46,9 @@ def renamed(batch: Batch) -> Batch:
 @given(seeds)
 def test_it_holds_every_event_of_the_explained_and_of_nobody_else(seed: int) -> None:
     batch = generated_patients(KNOWLEDGE, 20, seed)
-    part = assessed(batch, KNOWLEDGE)
-    explained = part.reasons["subject_id"].unique()
-    read = batch.events.filter(pl.col("subject_id").is_in(explained.implode()))
+    part = told(batch)
+    concerned = part.reasons["subject_id"].unique()
+    read = batch.events.filter(pl.col("subject_id").is_in(concerned.implode()))
     assert 0 < part.events.height < batch.events.height
     assert_frame_equal(in_one_order(part.events.select(list(EVENT_SCHEMA))), in_one_order(read))
     assert part.events.schema == pl.Schema(COURSE_SCHEMA)
@@ -64,15 +68,15 @@ def test_neither_the_order_of_the_reader_nor_the_batches_matter(seed: int) -> No
 @given(seeds)
 def test_a_measurement_that_decided_stands_there_as_it_was_judged(seed: int) -> None:
     batch = generated_patients(KNOWLEDGE, 40, seed)
-    part, labs = assessed(batch, KNOWLEDGE), evaluate_batch(batch, KNOWLEDGE).facts.labs
-    told = ("subject_id", "concept", "time", "source", "value_flag", "value_flag_from")
-    stands = set(part.events.select(told).iter_rows())
+    part, labs = told(batch), evaluate_batch(batch, KNOWLEDGE).facts.labs
+    columns = ("subject_id", "concept", "time", "source", "value_flag", "value_flag_from")
+    stands = set(part.events.select(columns).iter_rows())
     sent = set(batch.events.select("subject_id", "concept").iter_rows())  # what is computed was not sent
-    explained = set(part.reasons["subject_id"])
+    concerned = set(part.reasons["subject_id"])
     decided = [
         (row["subject_id"], row["concept"], row["time"], row["source"], row["flag"], row["flag_from"])
         for row in labs.iter_rows(named=True)
-        if row["subject_id"] in explained and row["source"] and " computed" not in row["said"] and (row["subject_id"], row["concept"]) in sent
+        if row["subject_id"] in concerned and row["source"] and " computed" not in row["said"] and (row["subject_id"], row["concept"]) in sent
     ]
     plain = [row for row in decided if row[1] in ("phosphate", "albumin", "creatinine", "calcium_total", "pth_intact", "urate")]
     assert plain

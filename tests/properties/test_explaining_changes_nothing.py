@@ -9,7 +9,7 @@ import polars as pl
 from hand_made import batch_of, lab, patient
 
 from calcinosis.assessment import assess_batch, evaluate_batch, in_words
-from calcinosis.engines.rows import assessment_rows
+from calcinosis.engines.rows import assessed, assessment_rows, explained
 from calcinosis.events import Batch
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Status
@@ -40,14 +40,16 @@ def test_evaluating_a_part_is_a_part_of_evaluating_all(knowledge: Knowledge, pub
     part = evaluate_batch(
         Batch(patients=published_cases.patients.filter(mine), events=published_cases.events.filter(mine)), knowledge
     ).evaluation
-    taken = evaluation.take(rows)
-    assert part.subjects["subject_id"].to_list() == taken.subjects["subject_id"].to_list() == chosen.to_list()
-    assert all(np.array_equal(part.columns[name], taken.columns[name]) for name in part.columns)
+    assert part.subjects["subject_id"].to_list() == chosen.to_list()
+    assert all(np.array_equal(part.columns[name], evaluation.columns[name][rows]) for name in part.columns)
+    assert np.array_equal(part.leading, evaluation.leading[rows])
 
 
 def test_the_rows_of_a_screen_agree_with_the_assessments(knowledge: Knowledge, published_cases: Batch) -> None:
     evaluated = evaluate_batch(published_cases, knowledge)
-    rows, reasons, reviews, _ = assessment_rows(evaluated, published_cases)
+    rows, _ = assessment_rows(evaluated, published_cases)
+    told = explained([assessed(published_cases, knowledge).concerned], knowledge)
+    reasons, reviews = told.reasons, told.reviews
     answers = assess_batch(published_cases, knowledge)
     assert rows["subject_id"].to_list() == [a.patient_id for a in answers]
     with_reasons = set(reasons["subject_id"])
@@ -88,5 +90,5 @@ def test_a_warning_is_counted_for_its_own_patient(knowledge: Knowledge) -> None:
         lab("phosphate", 1.1, "mmol/L", who="b", source="Observation/7"),
     ]
     batch = batch_of(events, patient("a"), patient("b"))
-    rows, *_ = assessment_rows(evaluate_batch(batch, knowledge), batch)
+    rows, _ = assessment_rows(evaluate_batch(batch, knowledge), batch)
     assert rows["n_warnings"].to_list() == [len(answer.warnings) for answer in assess_batch(batch, knowledge)] == [1, 0]

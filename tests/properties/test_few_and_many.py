@@ -6,7 +6,7 @@ import pytest
 from test_equality import generated_patients, joined
 
 from calcinosis.assessment import assess_batch
-from calcinosis.engines.rows import assessed
+from calcinosis.engines.rows import assessed, explained
 from calcinosis.events import Batch
 from calcinosis.knowledge import Knowledge
 
@@ -16,9 +16,11 @@ def test_few_and_many_give_the_same_assessment(knowledge: Knowledge, published_c
     answers = {}
     for many in (0, 10**9):
         monkeypatch.setattr("calcinosis.numbers.MANY", many)
-        answers[many] = assess_batch(everyone, knowledge), assessed(everyone, knowledge)
+        part = assessed(everyone, knowledge)
+        answers[many] = assess_batch(everyone, knowledge), part, explained([part.concerned], knowledge)
     few, many_ = answers[10**9], answers[0]
     assert few[0] == many_[0]
-    for table in ("assessments", "reasons", "reviews", "events", "rejects"):
-        assert getattr(few[1], table).equals(getattr(many_[1], table)), table
+    for place, tables in ((1, ("assessments", "rejects")), (2, ("reasons", "reviews", "options", "events"))):
+        for table in tables:
+            assert getattr(few[place], table).equals(getattr(many_[place], table)), table
     assert few[1].patients_with_lab == many_[1].patients_with_lab

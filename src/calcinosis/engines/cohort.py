@@ -21,7 +21,7 @@ from calcinosis.reasoning.explain import REASON_SCHEMA
 
 
 def result_tables(knowledge: Knowledge) -> dict[str, tuple[str, Schema]]:
-    """Table of :class:`Assessed` -> its file and columns. Local: one file each; Spark: a folder of that name."""
+    """Table of :class:`Assessed` or ``Explained`` -> its file and columns. Local: one file each; Spark: a folder of that name."""
     return {
         "assessments": ("assessments.parquet", assessment_schema(knowledge)),
         "reasons": ("reasons.parquet", REASON_SCHEMA),

@@ -8,17 +8,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 import pyarrow.compute  # noqa: F401  (PyArrow would import it with the first table that is written)
 import pyarrow.parquet as pq
 
 from calcinosis.engines.cohort import Cohort, new_summary, result_tables, write_summary, write_unmapped
-from calcinosis.engines.rows import assessed
+from calcinosis.engines.rows import Assessed, Explained, assessed, explained
 from calcinosis.events import Batch, Schema
 from calcinosis.knowledge import Knowledge
+
+_EXPLAINED_TOGETHER: Final = 20_000  # events: about 300 patients
 
 
 class _Table:
@@ -67,16 +71,29 @@ def screen_batches(
     summary = new_summary(source, knowledge, as_of, closed_world)
     tables = {name: _Table(folder / file, schema) for name, (file, schema) in result_tables(knowledge).items()}
     unmapped: list[pl.DataFrame] = []
+    waiting: list[Batch] = []  # patients to explain
     clock = {"read": 0.0, "assess": 0.0}
     mark = time.perf_counter()
+
+    def write(part: Assessed | Explained) -> None:
+        for field in fields(part):
+            if field.name in tables:
+                tables[field.name].add(getattr(part, field.name))
+
+    def explain() -> None:
+        write(explained(waiting, knowledge, as_of=as_of, closed_world=closed_world))
+        waiting.clear()
+
     try:
         for batch in _one_ahead(batches):
             clock["read"] += time.perf_counter() - mark
             mark = time.perf_counter()
             part = assessed(batch, knowledge, as_of=as_of, closed_world=closed_world)
             del batch  # before the next one is made
-            for name, table in tables.items():
-                table.add(getattr(part, name))
+            write(part)
+            waiting.append(part.concerned)
+            if sum(each.events.height for each in waiting) >= _EXPLAINED_TOGETHER:
+                explain()
             unmapped.append(part.unmapped)
             summary.add(part)
             del part
@@ -84,6 +101,8 @@ def screen_batches(
                 on_patients(summary.patients_assessed)
             clock["assess"] += time.perf_counter() - mark
             mark = time.perf_counter()
+        explain()
+        clock["assess"] += time.perf_counter() - mark
     finally:
         for table in tables.values():
             table.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -11,8 +12,8 @@ import numpy.typing as npt
 import polars as pl
 
 from calcinosis.assessment import Evaluated, evaluate_batch
-from calcinosis.engines.course import course_rows
-from calcinosis.events import Batch, Schema
+from calcinosis.engines.course import COURSE_SCHEMA, course_rows
+from calcinosis.events import PATIENT_SCHEMA, Batch, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Status
 from calcinosis.option_rows import OPTION_SCHEMA, option_rows
@@ -32,19 +33,16 @@ class Assessed:
 
     Attributes:
         assessments: one row per patient (:func:`assessment_schema`).
-        reasons, reviews, options, events: of the patients there is something to say about (``REASON_SCHEMA``, ``REVIEW_SCHEMA``,
-            ``OPTION_SCHEMA``, ``COURSE_SCHEMA``).
         rejects: of the source and of the units (``REJECT_SCHEMA``).
+        concerned: the patients there is something to say about, with their events: to be explained (:func:`explained`), best many
+            together. Its account is empty.
         patients_with_lab: concept -> patients who have a value.
     """
 
     assessments: pl.DataFrame
-    reasons: pl.DataFrame
-    reviews: pl.DataFrame
-    options: pl.DataFrame
-    events: pl.DataFrame
     rejects: pl.DataFrame
     unmapped: pl.DataFrame
+    concerned: Batch
     records_read: int
     records_used: int
     records_ignored: int
@@ -54,18 +52,25 @@ class Assessed:
     patients_with_lab: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """The result tables about some patients: ``REASON_SCHEMA``, ``REVIEW_SCHEMA``, ``OPTION_SCHEMA`` and ``COURSE_SCHEMA``."""
+
+    reasons: pl.DataFrame
+    reviews: pl.DataFrame
+    options: pl.DataFrame
+    events: pl.DataFrame
+
+
 def assessed(batch: Batch, knowledge: Knowledge, *, as_of: datetime | None = None, closed_world: frozenset[str] = frozenset()) -> Assessed:
     """Assess a batch of whole patients."""
     evaluated = evaluate_batch(batch, knowledge, as_of=as_of, closed_world=closed_world)
-    rows, reasons, reviews, options = assessment_rows(evaluated, batch)
+    rows, concerned = assessment_rows(evaluated, batch)
     return Assessed(
         assessments=rows,
-        reasons=reasons,
-        reviews=reviews,
-        options=options,
-        events=course_rows(batch, reasons["subject_id"].unique(maintain_order=True), evaluated.facts, knowledge, as_of),
         rejects=pl.concat([batch.rejects, evaluated.facts.rejects.select(batch.rejects.columns)]),
         unmapped=batch.unmapped,
+        concerned=_only(batch, concerned),
         records_read=batch.records_read,
         records_used=batch.records_used,
         records_ignored=batch.records_ignored,
@@ -74,6 +79,37 @@ def assessed(batch: Batch, knowledge: Knowledge, *, as_of: datetime | None = Non
         not_read=dict(batch.not_read),
         patients_with_lab=evaluated.facts.patients_with_lab(),
     )
+
+
+def explained(
+    batches: Sequence[Batch], knowledge: Knowledge, *, as_of: datetime | None = None, closed_world: frozenset[str] = frozenset()
+) -> Explained:
+    """Explain every patient of some batches, all together: a table costs much the same for one patient and for a thousand."""
+    patients = pl.concat([pl.DataFrame(schema=PATIENT_SCHEMA), *(batch.patients for batch in batches)])
+    if patients.is_empty():
+        return Explained(*(pl.DataFrame(schema=schema) for schema in (REASON_SCHEMA, REVIEW_SCHEMA, OPTION_SCHEMA, COURSE_SCHEMA)))
+    batch = Batch(patients=patients, events=pl.concat([batch.events for batch in batches]))
+    evaluated = evaluate_batch(batch, knowledge, as_of=as_of, closed_world=closed_world)
+    evaluation, facts = evaluated.evaluation, evaluated.facts
+    return Explained(
+        reasons=explain(evaluation, facts),
+        reviews=review_rows(evaluation, facts),
+        options=option_rows(evaluation, facts),
+        events=course_rows(batch, evaluation.subjects["subject_id"], facts, knowledge, as_of),
+    )
+
+
+def _only(batch: Batch, subjects: pl.Series) -> Batch:
+    """Some of the patients, without the account."""
+    if subjects.is_empty():
+        return Batch(patients=batch.patients.clear(), events=batch.events.clear())
+    mine = pl.col("subject_id").is_in(subjects.implode())
+    return Batch(patients=_apart(batch.patients.filter(mine)), events=_apart(batch.events.filter(mine)))
+
+
+def _apart(frame: pl.DataFrame) -> pl.DataFrame:
+    """With memory of its own: filtered text points into the text of the whole column, and would keep all of it."""
+    return pl.DataFrame(frame.to_arrow(compat_level=pl.CompatLevel.oldest()), schema=frame.schema)
 
 
 def assessment_schema(knowledge: Knowledge) -> Schema:
@@ -91,8 +127,8 @@ def assessment_schema(knowledge: Knowledge) -> Schema:
     }  # fmt: skip
 
 
-def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """One row per patient (``assessment_schema``); of those there is something to say about, reasons, treatment reviews and options."""
+def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, pl.Series]:
+    """One row per patient (``assessment_schema``), and the ids of those there is something to say about."""
     evaluation, facts = evaluated.evaluation, evaluated.facts
     plan, columns = evaluation.plan, evaluation.columns
     knowledge = plan.knowledge
@@ -146,11 +182,7 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         | np.any([np.zeros(n, dtype=np.bool_), *(mask for key, mask in missing.items() if knowledge.tests[key].without_lesion)], axis=0)
     )
     rows = rows.select(list(assessment_schema(knowledge)))
-    chosen = np.flatnonzero(interesting)
-    if not len(chosen):
-        return rows, pl.DataFrame(schema=REASON_SCHEMA), pl.DataFrame(schema=REVIEW_SCHEMA), pl.DataFrame(schema=OPTION_SCHEMA)
-    concerned = evaluation.take(chosen)
-    return rows, explain(concerned, facts), review_rows(concerned, facts), option_rows(concerned, facts)
+    return rows, rows["subject_id"].filter(pl.Series(interesting))
 
 
 def _mask(rows: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.bool_]:

@@ -26,7 +26,7 @@ import polars as pl
 import pyarrow as pa
 
 from calcinosis.engines.cohort import Cohort, Summary, new_summary, result_tables, write_summary, write_unmapped
-from calcinosis.engines.rows import Assessed, assessed
+from calcinosis.engines.rows import Assessed, assessed, explained
 from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.loading import uncollected
@@ -238,7 +238,8 @@ class _Task:
     def __call__(self, table: pa.Table) -> pa.Table:
         to_batch, knowledge = self._ready()
         part = assessed(to_batch(table), knowledge, as_of=self.as_of, closed_world=self.closed_world)
-        frames = {field.name: getattr(part, field.name) for field in fields(part)}
+        told = explained([part.concerned], knowledge, as_of=self.as_of, closed_world=self.closed_world)
+        frames = {field.name: getattr(each, field.name) for each in (part, told) for field in fields(each)}
         named = {name: _packed(frame) for name, frame in frames.items() if isinstance(frame, pl.DataFrame) and frame.height}
         named[_ACCOUNT] = orjson.dumps(_account(part))
         return pa.table({"name": pa.array(list(named), pa.string()), "part": pa.array(list(named.values()), pa.binary())})
@@ -258,11 +259,9 @@ def _packed(frame: pl.DataFrame) -> bytes:
 
 
 def _account(part: Assessed) -> dict[str, Any]:
-    tables = {field.name for field in fields(part) if isinstance(getattr(part, field.name), pl.DataFrame)}
-    return {
-        **{field.name: getattr(part, field.name) for field in fields(part) if field.name not in tables},
-        "patients_assessed": part.assessments.height,
-    }
+    kept = {field.name: getattr(part, field.name) for field in fields(part)}
+    counts = {name: value for name, value in kept.items() if not isinstance(value, pl.DataFrame | Batch)}
+    return {**counts, "patients_assessed": part.assessments.height}
 
 
 @dataclass

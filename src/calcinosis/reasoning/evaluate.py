@@ -67,15 +67,6 @@ class Evaluation:
         """Where a named finding is known to be true."""
         return np.equal(self.columns[f"finding:{finding}"], TRUE)
 
-    def take(self, rows: Rows) -> Evaluation:
-        """The same for some of the patients."""
-        return Evaluation(
-            plan=self.plan,
-            subjects=self.subjects[rows.tolist()],
-            columns=Columns(self.columns.names, self.columns.matrix[:, rows]),
-            leading=self.leading[rows],
-        )
-
 
 def evaluate(matrix: LeafMatrix, plan: Plan) -> Evaluation:
     """Findings, statuses and the leading answer from leaf columns."""
