@@ -42,3 +42,8 @@ ELSEWHERE: dict[str, tuple[Resource, ...]] = {
 def test_mild_acne_or_a_lesion_elsewhere_is_no_damaged_tissue(record: tuple[Resource, ...]) -> None:
     answer = ask(*record)
     assert status(answer, "dystrophic").rank < Status.POSSIBLE.rank
+
+
+def test_calcium_where_there_is_acne_is_possibly_dystrophic() -> None:
+    answer = ask(says("calcinosis cutis", at="face"), says("acne vulgaris", at="face"))
+    assert (answer.leading, answer.leading_status) == ("dystrophic", Status.POSSIBLE)

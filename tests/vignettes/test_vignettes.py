@@ -55,7 +55,8 @@ def dangers(vignette: dict[str, Any], answer: Assessment) -> list[str]:
         found.append("calciphylaxis is excluded")
     if vignette.get("ischaemic") and not answer.alarms and not explained:
         found.append("an ischaemic lesion without an explanation raises no alarm")
-    if wanted(vignette) == "calciphylaxis" and calciphylaxis.status.rank < Status.POSSIBLE.rank:
+    nothing_to_see = vignette.get("undecidable") and not vignette.get("ischaemic")  # the record does not describe the lesion
+    if wanted(vignette) == "calciphylaxis" and not nothing_to_see and calciphylaxis.status.rank < Status.POSSIBLE.rank:
         found.append(f"calciphylaxis is {calciphylaxis.status}")
     return found
 
