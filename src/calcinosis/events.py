@@ -8,9 +8,9 @@ point back. See https://github.com/Medical-Event-Data-Standard/meds for the MEDS
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -92,6 +92,34 @@ class Batch:
     records_ignored: int = 0
     records_rejected: int = 0
     not_read: dict[str, int] = field(default_factory=dict)  # "long free text" -> count, shown in the report
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Whole patients on their way: what their batch is made of, here or in another process.
+
+    Attributes:
+        make: makes the batch of ``rows``. The same object for all parts of a source, so that it need travel only once to a process.
+        rows: what ``make`` takes.
+        parts: how many parts the source has.
+    """
+
+    make: Callable[[Any], Batch]
+    rows: Any
+    parts: int
+
+    def batch(self) -> Batch:
+        return self.make(self.rows)
+
+
+Coming = Batch | Part
+"""What a source hands over. A batch among parts is asked for only when all parts before it have been made: their files may go then."""
+
+
+def made(coming: Iterable[Coming]) -> Iterator[Batch]:
+    """The batches, one by one."""
+    for each in coming:
+        yield each.batch() if isinstance(each, Part) else each
 
 
 def stacked(batches: Sequence[Batch]) -> Batch:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import duckdb
+import polars as pl
 
-from calcinosis.events import Batch
+from calcinosis.events import Batch, Coming, Part, made
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir_account import Account, Numbering
 from calcinosis.sources.fhir_columns import LAYOUTS, RESOURCE_TYPES
@@ -40,7 +42,7 @@ from calcinosis.sources.spool import (
 )
 from calcinosis.sources.text import TextReader
 
-__all__ = ["read_fhir", "read_resources"]
+__all__ = ["fhir_parts", "read_fhir", "read_resources"]
 
 _GROUP: Final = 512 * 1024 * 1024  # bytes of NDJSON that one statement reads
 _SPOOL: Final = 64 * 1024 * 1024  # bytes of spooled resources that one statement reads
@@ -60,6 +62,18 @@ def read_fhir(
     memory_limit: str | None = None,
     on_progress: _Progress | None = None,
 ) -> Iterator[Batch]:
+    """The batches of :func:`fhir_parts`, made one by one."""
+    return made(fhir_parts(paths, index, reader, memory_limit=memory_limit, on_progress=on_progress))
+
+
+def fhir_parts(
+    paths: Sequence[Path],
+    index: ConceptIndex,
+    reader: TextReader,
+    *,
+    memory_limit: str | None = None,
+    on_progress: _Progress | None = None,
+) -> Iterator[Coming]:
     """Read files and folders of FHIR R4 JSON, of any size and mixture.
 
     Every patient is complete within one batch. The last batch carries the account: rejects, unmapped codes, record counts.
@@ -73,7 +87,7 @@ def read_fhir(
         run = _Run(Path(folder), FhirMapper(index, reader), memory_limit)
         try:
             run.read(find_files(paths), frozenset(paths), on_progress)
-            yield from run.batches()
+            yield from run.parts()
         finally:
             run.tables.close()
 
@@ -98,6 +112,23 @@ def read_resources(resources: Sequence[dict[str, Any]], index: ConceptIndex, rea
     batch = Batch(patients=patients_frame(patients, account.paths), events=events_of(typed, meanings, account.paths))
     account.close(batch, None)
     return batch
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes the batch of a part.
+
+    Attributes:
+        drafts: what the sayings mean.
+        paths: of the files, by their number.
+    """
+
+    drafts: pl.DataFrame
+    paths: list[str]
+
+    def __call__(self, part: tuple[pl.DataFrame, pl.DataFrame]) -> Batch:
+        rows, patients = part
+        return Batch(patients=patients_frame(patients, self.paths), events=events_frame(rows, self.drafts, self.paths))
 
 
 # --- many files --------------------------------------------------------------------------------------------
@@ -146,23 +177,22 @@ class _Run:
             on_progress(len(files), len(files))
         self.account.settle(self.tables)
 
-    def batches(self) -> Iterator[Batch]:
+    def parts(self) -> Iterator[Coming]:
         expected = self._interpret()
         parts = max(1, -(-expected // _EVENTS_PER_BATCH))
         self.tables.spread(parts)
-        for part in range(parts):
-            yield self._batch(part, last=part == parts - 1)
+        make = _Maker(self._drafts.frame(), self.account.paths)
+        for part in range(parts - 1):
+            yield Part(make, self._rows(part), parts)
+        batch = make(self._rows(parts - 1))
+        self.account.close(batch, self.tables)
+        yield batch
 
-    def _batch(self, part: int, *, last: bool) -> Batch:
+    def _rows(self, part: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """What was said of the patients of a part, and the patients."""
         rows = self.tables.kept_rows(part)
         self.account.add_row_problems(rows)
-        patients = self.account.patients(self.tables.patients(part), self.tables.contained_subjects)
-        batch = Batch(
-            patients=patients_frame(patients, self.account.paths), events=events_frame(rows, self._drafts.frame(), self.account.paths)
-        )
-        if last:
-            self.account.close(batch, self.tables)
-        return batch
+        return rows, self.account.patients(self.tables.patients(part), self.tables.contained_subjects)
 
     def _interpret_early(self, sayings: list[tuple[str, str]]) -> None:
         for saying in sayings:

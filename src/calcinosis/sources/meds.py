@@ -7,7 +7,8 @@ MEDS: https://github.com/Medical-Event-Data-Standard/meds
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA, REJECT_SCHEMA, Batch, Schema
+from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA, REJECT_SCHEMA, Batch, Coming, Part, Schema, made
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.meds_events import FILE, MEDS_ROWS, ROW, MedsMapper, refusals
 from calcinosis.sources.text import TextReader
@@ -80,9 +81,21 @@ def read_meds(
     index: ConceptIndex,
     text: TextReader,
     *,
-    memory_limit: str | None = None,  # noqa: ARG001  (a part is bounded by its events; nothing is kept beside it)
+    memory_limit: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Batch]:
+    """The batches of :func:`meds_parts`, made one by one."""
+    return made(meds_parts(path, index, text, memory_limit=memory_limit, on_progress=on_progress))
+
+
+def meds_parts(
+    path: Path,
+    index: ConceptIndex,
+    text: TextReader,
+    *,
+    memory_limit: str | None = None,  # noqa: ARG001  (a part is bounded by its events; nothing is kept beside it)
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Coming]:
     """Read a dataset, whole subjects at a time. Each batch carries the account of its own rows.
 
     Args:
@@ -101,17 +114,19 @@ def read_meds(
         if subjects is not None:
             found.append(subjects)
     yield run.first_batch()
+    maker = run.maker()
     people = pl.concat(found) if found else pl.DataFrame(schema=_SUBJECTS)
+    expected = max(1, int(people["wanted"].sum()) // _EVENTS_PER_BATCH)
     divided = people.group_by("subject_id").agg(pl.len()).filter(pl.col("len") > 1)["subject_id"].implode()
     for done, shard in enumerate(shards, start=1):
         mine = people.filter((pl.col(FILE) == str(shard)) & ~pl.col("subject_id").is_in(divided))
         for part in _parts(mine):
-            yield run.part([shard], part)
+            yield Part(maker, _Asked([shard], part), expected)
         if on_progress:
             on_progress(done, len(shards))
     apart = people.filter(pl.col("subject_id").is_in(divided))
     for part in _parts(apart.sort("subject_id", maintain_order=True)):
-        yield run.divided([Path(each) for each in part[FILE].unique(maintain_order=True)], part)
+        yield Part(maker, _Asked([Path(each) for each in part[FILE].unique(maintain_order=True)], part, divided=True), expected)
 
 
 _SUBJECTS: Final[Schema] = {"subject_id": pl.String, "wanted": pl.Int64, "first": pl.Int64, "last": pl.Int64, FILE: pl.String}
@@ -123,16 +138,17 @@ class _Run:
     def __init__(self, root: Path, mapper: MedsMapper) -> None:
         self.mapper = mapper
         self._names = _names_of_subjects(root)
-        self._codes: dict[str, pl.Series] = {}  # of each shard
+        self._wanted: dict[str, Wanted] = {}  # of each shard
         self._account = Batch(patients=pl.DataFrame(schema=PATIENT_SCHEMA), events=pl.DataFrame(schema=EVENT_SCHEMA))
 
     def survey(self, shard: Path) -> pl.DataFrame | None:
         """The subjects of a shard in their order, with how many of their rows will be read; accounts for the other rows."""
         try:
-            frame = self._scan(shard)
+            frame = _scan(shard)
             counts = frame.group_by("code").agg(pl.len(), pl.col("subject_id").is_null().sum().alias("nobody")).collect(engine="streaming")
             usable = pl.col("subject_id").is_not_null() & pl.col("code").is_not_null()
-            wanted = self._wanted(counts["code"])
+            asked = self.mapper.wanted(counts["code"])
+            wanted = _wanted(asked, self.mapper)
             people = (
                 frame.filter(usable)
                 .group_by("subject_id")
@@ -151,52 +167,16 @@ class _Run:
             self._unreadable(shard, error)
             return None
         self.mapper.set_aside(self._account, dict(aside.iter_rows()))
-        self._codes[str(shard)] = counts["code"]
+        self._wanted[str(shard)] = asked
         return people.select(list(_SUBJECTS))
 
     def first_batch(self) -> Batch:
         """The account of what was not read; nobody is in it."""
         return self._account
 
-    def part(self, shards: list[Path], subjects: pl.DataFrame) -> Batch:
-        frames = []
-        for shard in shards:
-            mine = subjects.filter(pl.col(FILE) == str(shard))
-            between = mine.select(pl.col("first").min(), pl.col("last").max()).row(0)  # the row groups of other rows are not opened
-            here = pl.col("subject_id").is_in(mine["subject_id"].implode())
-            frames.append(self._scan(shard, between).filter(here & self._wanted(self._codes[str(shard)])).collect(engine="streaming"))
-        rows = pl.concat(frames)
-        batch = self.mapper.batch(rows, subjects.select("subject_id", FILE).unique("subject_id", keep="first", maintain_order=True))
-        return renamed(batch, self._names) if self._names is not None else batch
-
-    def divided(self, shards: list[Path], subjects: pl.DataFrame) -> Batch:
-        """Subjects that stand in several shards, against the rules of MEDS: read together, and said."""
-        batch = self.part(shards, subjects)
-        batch.rejects = pl.concat([batch.rejects, divided_subjects(subjects)])
-        return batch
-
-    def _wanted(self, codes: pl.Series) -> pl.Expr:
-        every, texts = self.mapper.wanted(codes)
-        given = pl.col("concept").is_in(list(self.mapper.index.concepts)).fill_null(False)
-        with_text = pl.col("code").is_in(texts) & pl.col("text_value").is_not_null()
-        return (pl.col("code").is_in(every) | with_text | given).fill_null(False)
-
-    def _scan(self, shard: Path, between: tuple[int, int] | None = None) -> pl.LazyFrame:
-        """The rows of a shard, or those from a first to a last (counted from 1), with the columns of ``MEDS_ROWS``."""
-        frame = pl.scan_parquet(shard, row_index_name=ROW)
-        schema = frame.collect_schema()
-        if between:
-            frame = frame.slice(between[0] - 1, between[1] - between[0] + 1)
-        missing = [name for name in NEEDED if name not in schema]
-        if missing:
-            raise pl.exceptions.ColumnNotFoundError(f"no column {', '.join(missing)}; MEDS data has {', '.join(NEEDED)}")
-        frame = frame.rename({old: new for old, new in SPELLINGS.items() if old in schema and new not in schema})
-        present = frame.collect_schema()
-        return frame.select(
-            *(column_of(name, dtype, present) for name, dtype in MEDS_ROWS.items() if name not in (FILE, ROW)),
-            pl.lit(str(shard)).alias(FILE),
-            (pl.col(ROW).cast(pl.Int64) + 1).alias(ROW),
-        )
+    def maker(self) -> _Maker:
+        """What makes the batches, when all shards have been surveyed."""
+        return _Maker(self.mapper, self._names, self._wanted)
 
     def _unreadable(self, shard: Path, error: BaseException) -> None:
         reason = f"the shard cannot be read: {str(error).splitlines()[0]}"
@@ -204,6 +184,69 @@ class _Run:
         self._account.rejects = pl.concat([self._account.rejects, pl.DataFrame([row], schema=REJECT_SCHEMA, orient="row")])
         self._account.records_read += 1
         self._account.records_rejected += 1
+
+
+Wanted = tuple[list[str], list[str]]
+"""The codes of a shard whose rows are read, and those whose rows are read where they have a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Subjects, and the shards they stand in; ``divided``: in several, against the rules of MEDS."""
+
+    shards: list[Path]
+    subjects: pl.DataFrame
+    divided: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Reads the wanted rows of some subjects, and makes their batch."""
+
+    mapper: MedsMapper
+    names: pl.DataFrame | None
+    wanted: Mapping[str, Wanted]
+
+    def __call__(self, asked: _Asked) -> Batch:
+        frames = []
+        for shard in asked.shards:
+            mine = asked.subjects.filter(pl.col(FILE) == str(shard))
+            between = mine.select(pl.col("first").min(), pl.col("last").max()).row(0)  # the row groups of other rows are not opened
+            here = pl.col("subject_id").is_in(mine["subject_id"].implode())
+            wanted = _wanted(self.wanted[str(shard)], self.mapper)
+            frames.append(_scan(shard, between).filter(here & wanted).collect(engine="streaming"))
+        subjects = asked.subjects.select("subject_id", FILE).unique("subject_id", keep="first", maintain_order=True)
+        batch = self.mapper.batch(pl.concat(frames), subjects)
+        if self.names is not None:
+            batch = renamed(batch, self.names)
+        if asked.divided:  # read together, and said
+            batch.rejects = pl.concat([batch.rejects, divided_subjects(asked.subjects)])
+        return batch
+
+
+def _wanted(codes: Wanted, mapper: MedsMapper) -> pl.Expr:
+    every, texts = codes
+    given = pl.col("concept").is_in(list(mapper.index.concepts)).fill_null(False)
+    with_text = pl.col("code").is_in(texts) & pl.col("text_value").is_not_null()
+    return (pl.col("code").is_in(every) | with_text | given).fill_null(False)
+
+
+def _scan(shard: Path, between: tuple[int, int] | None = None) -> pl.LazyFrame:
+    """The rows of a shard, or those from a first to a last (counted from 1), with the columns of ``MEDS_ROWS``."""
+    frame = pl.scan_parquet(shard, row_index_name=ROW)
+    schema = frame.collect_schema()
+    if between:
+        frame = frame.slice(between[0] - 1, between[1] - between[0] + 1)
+    missing = [name for name in NEEDED if name not in schema]
+    if missing:
+        raise pl.exceptions.ColumnNotFoundError(f"no column {', '.join(missing)}; MEDS data has {', '.join(NEEDED)}")
+    frame = frame.rename({old: new for old, new in SPELLINGS.items() if old in schema and new not in schema})
+    present = frame.collect_schema()
+    return frame.select(
+        *(column_of(name, dtype, present) for name, dtype in MEDS_ROWS.items() if name not in (FILE, ROW)),
+        pl.lit(str(shard)).alias(FILE),
+        (pl.col(ROW).cast(pl.Int64) + 1).alias(ROW),
+    )
 
 
 def divided_subjects(subjects: pl.DataFrame) -> pl.DataFrame:

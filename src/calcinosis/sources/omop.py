@@ -6,7 +6,8 @@ database, is interpreted once. The relevant rows are then copied once into a dat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -15,17 +16,18 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from calcinosis.events import Batch
+from calcinosis.events import Batch, Coming, Part, made
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.omop_coded import Coded, coded
 from calcinosis.sources.omop_database import BUCKETS, KeptCdm, open_cdm, tables_in
+from calcinosis.sources.omop_events import OmopMapper
 from calcinosis.sources.omop_sayings import Sayings
 from calcinosis.sources.omop_selection import Selection, select
 from calcinosis.sources.omop_store import StoredRows, store_rows
 from calcinosis.sources.omop_tables import TABLES
 from calcinosis.sources.text import TextReader
 
-__all__ = ["is_omop", "read_omop"]
+__all__ = ["is_omop", "omop_parts", "read_omop"]
 
 _EVENTS_PER_BATCH: Final = 125_000
 _PERSONS_PER_BATCH: Final = 50_000
@@ -53,6 +55,18 @@ def read_omop(
     memory_limit: str | None = None,
     on_progress: _Progress | None = None,
 ) -> Iterator[Batch]:
+    """The batches of :func:`omop_parts`, made one by one."""
+    return made(omop_parts(source, index, reader, memory_limit=memory_limit, on_progress=on_progress))
+
+
+def omop_parts(
+    source: Path | str,
+    index: ConceptIndex,
+    reader: TextReader,
+    *,
+    memory_limit: str | None = None,
+    on_progress: _Progress | None = None,
+) -> Iterator[Coming]:
     """Read a CDM, whole patients at a time. The last batch carries the account of the rows that were not fetched.
 
     Args:
@@ -73,11 +87,13 @@ def read_omop(
                 copies.add(name)
                 if on_progress:
                     on_progress(done + 2, len(selection.queries) + 1)
-            for first, last in _stretches(*copies.sizes()):
-                batch = copies.batch(first, last)
-                if last == BUCKETS:
-                    _close(batch, cdm, selection, copies)
-                yield batch
+            make = _Maker(selection.mapper, copies.stored)
+            stretches = list(_stretches(*copies.sizes()))
+            for first, last in stretches[:-1]:
+                yield Part(make, copies.stretch(first, last), len(stretches))
+            batch = make(copies.stretch(*stretches[-1]))
+            _close(batch, cdm, selection, copies)
+            yield batch
         finally:
             copies.close()
 
@@ -87,47 +103,39 @@ class _Copies:
 
     def __init__(self, cdm: KeptCdm, selection: Selection, folder: Path) -> None:
         self._cdm, self._selection, self._folder = cdm, selection, folder
-        self._stored: dict[str, tuple[Sayings, StoredRows]] = {}
+        self.stored: dict[str, tuple[Sayings, StoredRows]] = {}
 
     def add(self, name: str) -> None:
         cdm, mapper = self._cdm, self._selection.mapper
         rows = cdm.coming(name, self._selection.queries[name])
         found = store_rows(cdm.con, name, rows, self._folder)
         if found:
-            self._stored[name] = mapper.sayings(TABLES[name], found[0]), found[1]
+            self.stored[name] = mapper.sayings(TABLES[name], found[0]), found[1]
         else:
             cdm.keep(name, rows)
         cdm.gone(name)
 
     def sizes(self) -> tuple[Counts, Counts]:
         """How many rows and how many persons each bucket has."""
-        plain = (self._counted(name) for name in self._selection.queries if name not in self._stored)
-        rows = (stored.counts for _, stored in self._stored.values())
+        plain = (self._counted(name) for name in self._selection.queries if name not in self.stored)
+        rows = (stored.counts for _, stored in self.stored.values())
         return sum((*plain, *rows), start=np.zeros(BUCKETS, dtype=np.int64)), self._counted("person")
 
-    def batch(self, first: int, last: int) -> Batch:
+    def stretch(self, first: int, last: int) -> _Stretch:
         """Of some buckets, from and up to."""
-        return self._selection.mapper.batch_of(self._parts(first, last), self._rows("person", first, last))
+        plain = {name: self._rows(name, first, last) for name in self._selection.queries if name not in self.stored}
+        return _Stretch(first, last, self._rows("person", first, last), plain)
 
     def fetched(self, name: str) -> Iterable[tuple[Any, ...]]:
         """Concept, source concept, the words read, and how many rows."""
-        if name not in self._stored:
+        if name not in self.stored:
             return self._cdm.fetched(name)
-        sayings, rows = self._stored[name]
+        sayings, rows = self.stored[name]
         return sayings.pairs(rows.said)
 
     def close(self) -> None:
-        for _, rows in self._stored.values():
+        for _, rows in self.stored.values():
             rows.close()
-
-    def _parts(self, first: int, last: int) -> Iterator[tuple[Sayings, Coded]]:
-        for name in TABLES:
-            if name in self._stored:
-                sayings, rows = self._stored[name]
-                yield sayings, rows.take(first, last)
-            elif name in self._selection.queries:
-                frame, coded_rows = coded(self._rows(name, first, last))
-                yield self._selection.mapper.sayings(TABLES[name], frame), coded_rows
 
     def _counted(self, name: str) -> Counts:
         counts = np.zeros(BUCKETS, dtype=np.int64)
@@ -139,6 +147,36 @@ class _Copies:
         query = f"SELECT * EXCLUDE (bucket) FROM fetched_{name} WHERE bucket >= {first} AND bucket < {last}"
         frame: pl.DataFrame = self._cdm.con.sql(query).pl()
         return frame
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Buckets of persons, from and up to; their persons, and their rows of the tables that are kept as they are."""
+
+    first: int
+    last: int
+    person: pl.DataFrame
+    plain: dict[str, pl.DataFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes the batch of a stretch."""
+
+    mapper: OmopMapper
+    stored: Mapping[str, tuple[Sayings, StoredRows]]
+
+    def __call__(self, stretch: _Stretch) -> Batch:
+        return self.mapper.batch_of(self._tables(stretch), stretch.person)
+
+    def _tables(self, stretch: _Stretch) -> Iterator[tuple[Sayings, Coded]]:
+        for name in TABLES:
+            if name in self.stored:
+                sayings, rows = self.stored[name]
+                yield sayings, rows.take(stretch.first, stretch.last)
+            elif name in stretch.plain:
+                frame, coded_rows = coded(stretch.plain[name])
+                yield self.mapper.sayings(TABLES[name], frame), coded_rows
 
 
 def _stretches(rows: Counts, persons: Counts) -> Iterator[tuple[int, int]]:

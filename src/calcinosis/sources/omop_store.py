@@ -33,6 +33,7 @@ class StoredRows:
     """
 
     def __init__(self, path: Path, sayings: int) -> None:
+        self._path = path
         self._file = path.open("w+b", buffering=0)
         self._parts: list[tuple[dict[str, _Stored], npt.NDArray[np.int64]]] = []  # its columns; where each bucket begins
         self.counts = np.zeros(BUCKETS, dtype=np.int64)
@@ -64,6 +65,14 @@ class StoredRows:
 
     def close(self) -> None:
         self._file.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: it reads the same file."""
+        return {**self.__dict__, "_file": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._file = self._path.open("rb", buffering=0)
 
     def _stretch(self, stored: dict[str, _Stored], first: int, last: int) -> Coded:
         columns = []
