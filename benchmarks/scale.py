@@ -4,7 +4,8 @@
                                [--out benchmarks/results]
 
 The read limit is the time DuckDB needs to read the columns that we read, of the same files: NDJSON parsed and counted, Parquet hashed.
-Every figure is taken in a process of its own, limit and screen in turn; imports and loading are not counted.
+Every figure is taken in a process of its own, limit and screen in turn; imports and loading are not counted, but the start of worker
+processes is. Peak memory is that of the process and of its workers together.
 Writes ``scale.md``, ``scale.csv`` and ``scale.svg``.
 The population is made by `calcinosis simulate` and kept in the cache; it says nothing about medical accuracy.
 """
@@ -21,6 +22,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from calcinosis.ahead import cores
 
 HERE = Path(__file__).parent
 FORMATS = ("fhir", "omop", "meds")
@@ -74,7 +77,7 @@ def run_screen(folder: Path, engine: str) -> dict[str, Any]:
     from calcinosis.api import make_readers, screen
 
     readers = make_readers()
-    more = {} if engine == "local" else {"engine": engine}
+    more = {"workers": cores()} if engine == "local" else {"engine": engine}
     with tempfile.TemporaryDirectory(dir="/var/tmp") as out:
         start = time.perf_counter()
         cohort = screen(folder, out, readers=readers, **more)
@@ -91,9 +94,11 @@ def run_screen(folder: Path, engine: str) -> dict[str, Any]:
 def child(mode: str, kind: str, folder: Path) -> dict[str, Any]:
     before = resource.getrusage(resource.RUSAGE_SELF)
     result = {"seconds": read_limit(kind, folder)} if mode == "limit" else run_screen(folder, mode)
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    after, workers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime + workers.ru_utime + workers.ru_stime
     peak = int(next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))) / 1024
+    if mode == "local":
+        peak += cores() * workers.ru_maxrss / 1024  # as if all processes had their most at the same moment
     return {**result, "cpu": cpu, "peak_mib": peak}
 
 

@@ -15,15 +15,15 @@ import orjson
 from calcinosis.assessment import Assessment, assess_batch
 from calcinosis.engines.cohort import Cohort, write_summary
 from calcinosis.engines.local import screen_batches
-from calcinosis.events import Batch
+from calcinosis.events import Batch, Coming, made
 from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.loading import uncollected
 from calcinosis.reasoning.explain import reason_texts
 from calcinosis.reasoning.plan import make_plan
 from calcinosis.sources.coding import ConceptIndex
-from calcinosis.sources.fhir import read_fhir, read_resources
-from calcinosis.sources.meds import is_meds, read_meds
-from calcinosis.sources.omop import is_omop, read_omop
+from calcinosis.sources.fhir import fhir_parts, read_resources
+from calcinosis.sources.meds import is_meds, meds_parts
+from calcinosis.sources.omop import is_omop, omop_parts
 from calcinosis.sources.omop_database import shown_address
 from calcinosis.sources.phenopacket import is_phenopacket, read_phenopacket, read_phenopackets
 from calcinosis.sources.text import TextReader
@@ -118,24 +118,34 @@ def read_batches(
             a folder of JSON is judged by its first file.
         on_progress: called with bytes read and bytes in total.
     """
+    return made(_read_parts(paths, readers, source_format, memory_limit, on_progress))
+
+
+def _read_parts(
+    paths: Sequence[Path | str],
+    readers: Readers,
+    source_format: str,
+    memory_limit: str | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> Iterator[Coming]:
     if source_format not in FORMATS:
         raise ValueError(f"unknown format {source_format!r}; the formats are {', '.join(FORMATS)}")
     fhir: list[Path] = []
     phenopackets: list[Path] = []
     for source in paths:
         if source_format == "omop" or (source_format == "auto" and is_omop(source)):
-            yield from read_omop(source, readers.index, readers.text, memory_limit=memory_limit, on_progress=on_progress)
+            yield from omop_parts(source, readers.index, readers.text, memory_limit=memory_limit, on_progress=on_progress)
             continue
         path = Path(source)
         if source_format == "meds" or (source_format == "auto" and is_meds(path)):
-            yield from read_meds(path, readers.index, readers.text, memory_limit=memory_limit, on_progress=on_progress)
+            yield from meds_parts(path, readers.index, readers.text, memory_limit=memory_limit, on_progress=on_progress)
             continue
         is_pheno = source_format == "phenopacket" or (source_format == "auto" and _holds_phenopackets(path))
         (phenopackets if is_pheno else fhir).append(path)
     if phenopackets:
         yield from read_phenopackets(phenopackets, readers.index, readers.text)
     if fhir:
-        yield from read_fhir(fhir, readers.index, readers.text, memory_limit=memory_limit, on_progress=on_progress)
+        yield from fhir_parts(fhir, readers.index, readers.text, memory_limit=memory_limit, on_progress=on_progress)
 
 
 def _holds_phenopackets(path: Path) -> bool:
@@ -160,6 +170,7 @@ def screen(
     readers: Readers | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     on_patients: Callable[[int], None] | None = None,
+    workers: int = 1,
     engine: str = "local",
     master: str | None = None,
 ) -> Cohort:
@@ -173,6 +184,8 @@ def screen(
         source: a folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets; an OMOP CDM (folder, DuckDB file or
             address of a PostgreSQL database).
         memory_limit: for the tables of the FHIR reader, e.g. "2GB"; default: a few hundred MB.
+        workers: processes that assess a large source, each with about 0.4 GB; a script that asks for more than one runs under
+            ``if __name__ == "__main__":``, because they start as new Pythons. The answers are the same.
         engine: "local" (this machine, memory bounded) or "spark" (the session that is running, or a new one; docs/spark.md). Spark
             reports no progress and sets its own memory.
         master: of a new Spark session, e.g. "local[4]" or "spark://host:7077".
@@ -190,15 +203,15 @@ def screen(
     if engine == "spark":
         asked = {"as_of": as_of, "closed_world": closed_world}
         return _reported(_screen_on_spark([str(each) for each in paths], Path(out), source_format, readers, master, **asked))
-    batches = read_batches(paths, readers, source_format=source_format, memory_limit=memory_limit, on_progress=on_progress)
     cohort = screen_batches(
-        batches,
+        _read_parts(paths, readers, source_format, memory_limit, on_progress),
         Path(out),
         readers.knowledge,
         source=", ".join(shown_address(p) for p in paths),
         as_of=as_of,
         closed_world=closed_world,
         on_patients=on_patients,
+        workers=workers,
     )
     return _reported(cohort)
 

@@ -161,6 +161,9 @@ def screen(
     rxterms: RxTerms = None,
     source_format: Format = "auto",
     quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes for a large source, about 0.5 GB each; default: one for every core.")
+    ] = None,
     engine: Annotated[str, typer.Option(help="local, or spark (needs the extra of that name).")] = "local",
     master: Annotated[str | None, typer.Option(help="Spark master, e.g. local[4] or spark://host:7077.")] = None,
 ) -> None:
@@ -170,6 +173,7 @@ def screen(
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from calcinosis.ahead import cores
     from calcinosis.api import screen as run
 
     console = Console(stderr=True)
@@ -187,7 +191,7 @@ def screen(
             cohort = run(
                 paths, out, source_format=source_format, as_of=as_of, closed_world=closed, memory_limit=limit_memory, readers=readers,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total),
-                on_patients=lambda n: progress.update(task, patients=n), engine=engine, master=master,
+                on_patients=lambda n: progress.update(task, patients=n), workers=workers or cores(), engine=engine, master=master,
             )  # fmt: skip
         except ValueError as error:
             raise _fail(str(error)) from None

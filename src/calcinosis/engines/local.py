@@ -1,17 +1,20 @@
-"""The local engine: one machine, out of core. DuckDB reads, Polars evaluates, results are appended batch by batch.
+"""The local engine: one machine, out of core. DuckDB reads, Polars and NumPy evaluate, results are appended batch by batch.
 
-Every batch holds whole patients, so batches are independent and their size changes no answer.
+Every batch holds whole patients, so batches are independent, and neither their size nor who assesses them changes an answer.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import polars as pl
 import pyarrow.compute  # noqa: F401  (PyArrow would import it with the first table that is written)
@@ -19,10 +22,14 @@ import pyarrow.parquet as pq
 
 from calcinosis.engines.cohort import Cohort, new_summary, result_tables, write_summary, write_unmapped
 from calcinosis.engines.rows import Assessed, Explained, assessed, explained
-from calcinosis.events import Batch, Schema
+from calcinosis.engines.workers import Asked, Workers
+from calcinosis.events import Batch, Coming, Part, Schema
 from calcinosis.knowledge import Knowledge
 
 _EXPLAINED_TOGETHER: Final = 20_000  # events: about 300 patients
+_WORTH_WORKERS: Final = 30  # parts: assessing them takes several times as long as starting a process
+
+_Result = TypeVar("_Result", Assessed, Explained)
 
 
 class _Table:
@@ -41,19 +48,78 @@ class _Table:
         self.writer.close()
 
 
-def _one_ahead(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """The batches, the next one being read while the last one is assessed."""
-    stream = iter(batches)
-    with ThreadPoolExecutor(max_workers=1) as reader:
-        coming = reader.submit(next, stream, None)
-        while (batch := coming.result()) is not None:
-            coming = reader.submit(next, stream, None)
-            yield batch
-            del batch
+class _Line:
+    """Jobs in the order in which they were given out, and who does them: a thread beside the reader, or processes once they are worth it.
+
+    A process that dies (most often for want of memory) takes the others with it; what they had is then done here.
+    """
+
+    def __init__(self, knowledge: Knowledge, asked: Asked, workers: int) -> None:
+        self._knowledge, self._asked, self._count = knowledge, asked, workers
+        self._stack = ExitStack()
+        self._thread = self._stack.enter_context(ThreadPoolExecutor(max_workers=1))
+        self._jobs: deque[tuple[Future[Assessed] | Future[Explained], Callable[[], Assessed | Explained]]] = deque()
+        self.workers: Workers | None = None
+
+    def __enter__(self) -> _Line:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @property
+    def full(self) -> bool:
+        """Whether a job must be taken back before another is given out: memory is bounded by what is in line."""
+        return len(self._jobs) >= (2 * self._count if self.workers else 1)
+
+    def ready(self, coming: Coming) -> Coming:
+        """The batch, or a part whose batch a process will make."""
+        if isinstance(coming, Batch):
+            return coming
+        if self.workers is None and self._count > 1 and coming.parts >= _WORTH_WORKERS:
+            self.workers = self._stack.enter_context(Workers(self._count, self._knowledge, self._asked))
+        return coming if self.workers else coming.batch()
+
+    def assess(self, ready: Coming) -> None:
+        def here() -> Assessed:
+            batch = ready.batch() if isinstance(ready, Part) else ready
+            return assessed(batch, self._knowledge, as_of=self._asked.as_of, closed_world=self._asked.closed_world)
+
+        self._give(here, None if isinstance(ready, Batch) else lambda workers: workers.assess(ready))
+
+    def explain(self, batches: Sequence[Batch]) -> None:
+        def here() -> Explained:
+            return explained(batches, self._knowledge, as_of=self._asked.as_of, closed_world=self._asked.closed_world)
+
+        self._give(here, lambda workers: workers.explain(batches))
+
+    def take(self) -> Assessed | Explained:
+        """The result of the oldest job."""
+        job, here = self._jobs.popleft()
+        try:
+            return job.result()
+        except BrokenProcessPool:
+            self._go_on_alone()
+            return here()
+
+    def _give(self, here: Callable[[], _Result], there: Callable[[Workers], Future[_Result]] | None) -> None:
+        if self.workers is not None and there is not None:
+            try:
+                self._jobs.append((there(self.workers), here))
+                return
+            except BrokenProcessPool:
+                self._go_on_alone()
+        self._jobs.append((self._thread.submit(here), here))
+
+    def _go_on_alone(self) -> None:
+        self.workers, self._count = None, 1
 
 
 def screen_batches(
-    batches: Iterable[Batch],
+    coming: Iterable[Coming],
     folder: Path,
     knowledge: Knowledge,
     *,
@@ -61,48 +127,63 @@ def screen_batches(
     as_of: datetime | None = None,
     closed_world: frozenset[str] = frozenset(),
     on_patients: Callable[[int], None] | None = None,
+    workers: int = 1,
 ) -> Cohort:
-    """Assess a stream of batches and write the tables and ``summary.json`` (docs/data_contracts.md).
+    """Assess what a source hands over and write the tables and ``summary.json`` (docs/data_contracts.md).
 
     Reasons, reviews and events are written for patients in whom a type or mimic is at least possible, calcium is shown, an alarm fires
     or the risk of calciphylaxis is high; for all others there is nothing to explain but what nobody recorded.
+
+    Args:
+        workers: processes for a large source (:mod:`calcinosis.engines.workers`); the answers and their order are the same.
     """
     folder.mkdir(parents=True, exist_ok=True)
     summary = new_summary(source, knowledge, as_of, closed_world)
     tables = {name: _Table(folder / file, schema) for name, (file, schema) in result_tables(knowledge).items()}
     unmapped: list[pl.DataFrame] = []
-    waiting: list[Batch] = []  # patients to explain
+    concerned: list[Batch] = []  # patients to explain
     clock = {"read": 0.0, "assess": 0.0}
-    mark = time.perf_counter()
 
-    def write(part: Assessed | Explained) -> None:
-        for field in fields(part):
+    def settle() -> None:
+        """Write the result of the oldest job."""
+        result = line.take()
+        for field in fields(result):
             if field.name in tables:
-                tables[field.name].add(getattr(part, field.name))
-
-    def explain() -> None:
-        write(explained(waiting, knowledge, as_of=as_of, closed_world=closed_world))
-        waiting.clear()
-
-    try:
-        for batch in _one_ahead(batches):
-            clock["read"] += time.perf_counter() - mark
-            mark = time.perf_counter()
-            part = assessed(batch, knowledge, as_of=as_of, closed_world=closed_world)
-            del batch  # before the next one is made
-            write(part)
-            waiting.append(part.concerned)
-            if sum(each.events.height for each in waiting) >= _EXPLAINED_TOGETHER:
+                tables[field.name].add(getattr(result, field.name))
+        if isinstance(result, Assessed):
+            unmapped.append(result.unmapped)
+            summary.add(result)
+            concerned.append(result.concerned)
+            if sum(each.events.height for each in concerned) >= _EXPLAINED_TOGETHER:
                 explain()
-            unmapped.append(part.unmapped)
-            summary.add(part)
-            del part
             if on_patients:
                 on_patients(summary.patients_assessed)
-            clock["assess"] += time.perf_counter() - mark
+
+    def explain() -> None:
+        line.explain(concerned.copy())
+        concerned.clear()
+
+    try:
+        with _Line(knowledge, Asked(as_of, closed_world), workers) as line:
             mark = time.perf_counter()
-        explain()
-        clock["assess"] += time.perf_counter() - mark
+            for each in coming:
+                ready = line.ready(each)
+                clock["read"] += time.perf_counter() - mark
+                mark = time.perf_counter()
+                while line.full:
+                    settle()
+                line.assess(ready)
+                if line.workers and isinstance(ready, Batch):  # the source may take away what the parts before it need
+                    while len(line):
+                        settle()
+                del each, ready  # before the next one is made
+                clock["assess"] += time.perf_counter() - mark
+                mark = time.perf_counter()
+            while len(line):
+                settle()
+            explain()
+            settle()
+            clock["assess"] += time.perf_counter() - mark
     finally:
         for table in tables.values():
             table.close()

@@ -68,7 +68,7 @@ def assessed(batch: Batch, knowledge: Knowledge, *, as_of: datetime | None = Non
     rows, concerned = assessment_rows(evaluated, batch)
     return Assessed(
         assessments=rows,
-        rejects=pl.concat([batch.rejects, evaluated.facts.rejects.select(batch.rejects.columns)]),
+        rejects=pl.concat([batch.rejects, evaluated.facts.rejects.select(batch.rejects.columns).sort("file", "record", "reason")]),
         unmapped=batch.unmapped,
         concerned=_only(batch, concerned),
         records_read=batch.records_read,

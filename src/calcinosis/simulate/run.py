@@ -11,8 +11,8 @@ from typing import Final, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from calcinosis.ahead import cores, in_order
 from calcinosis.knowledge import Knowledge, load_knowledge
-from calcinosis.simulate.ahead import cores, in_order
 from calcinosis.simulate.plan import Plan, make_plan
 from calcinosis.simulate.population import BLOCK, block_sizes
 from calcinosis.simulate.statements import Block, draw_block

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 import polars as pl
 
-from calcinosis.simulate.ahead import cores, in_order
+from calcinosis.ahead import cores, in_order
 from calcinosis.simulate.direct_file import DirectFile
 from calcinosis.simulate.plan import Payload, Plan
 from calcinosis.simulate.population import RECORD_ENDS

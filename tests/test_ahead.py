@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calcinosis.ahead import cores, in_order
 from calcinosis.simulate import FORMATS, population, run, simulate, write_fhir
-from calcinosis.simulate.ahead import cores, in_order
 
 
 @settings(max_examples=50, deadline=None)
