@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types check docs pooled fuzz schemathesis spark bench load clean
+.PHONY: demo test lint types check docs pooled fuzz schemathesis spark bench bench-all load clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,10 @@ spark: $(STAMP)  ## the Spark engine on a standalone cluster with two workers, o
 
 load: $(STAMP)  ## the CDS service under load, side by side with an echo of the same body
 	$(BIN)/python benchmarks/service_load.py
+
+bench-all: $(STAMP)  ## growth to a million patients, Spark beside it, and the peers: a table and a plot in benchmarks/results
+	$(BIN)/python -m pip install --quiet --editable '.[spark]'
+	$(BIN)/python benchmarks/scale_and_peers.py
 
 bench: $(STAMP)  ## speed and memory, side by side with the read limit
 	$(BIN)/python benchmarks/screen_fhir.py

@@ -1,11 +1,12 @@
 """How `screen` grows: FHIR, OMOP and MEDS at several sizes of one simulated population, against the read limit.
 
-    python benchmarks/scale.py [--patients 10000 100000] [--formats fhir omop meds] [--spark] [--cache /var/tmp/calcinosis-scale]
-                               [--out benchmarks/results]
+    python benchmarks/scale.py [--patients 10000 100000] [--formats fhir omop meds] [--spark-up-to 100000] [--repeat 2]
+                               [--cache /var/tmp/calcinosis-scale] [--out benchmarks/results]
 
 The read limit is the time DuckDB needs to read the columns that we read, of the same files: NDJSON parsed and counted, Parquet hashed.
 Every figure is taken in a process of its own, limit and screen in turn; imports and loading are not counted, but the start of worker
-processes is. Peak memory is that of the process and of its workers together.
+processes and of Spark is. Peak memory is the resident memory of the process and of all that it started (workers, Java), added up twice a
+second from /proc; pages that processes share count in each.
 Writes ``scale.md``, ``scale.csv`` and ``scale.svg``.
 The population is made by `calcinosis simulate` and kept in the cache; it says nothing about medical accuracy.
 """
@@ -77,7 +78,7 @@ def run_screen(folder: Path, engine: str) -> dict[str, Any]:
     from calcinosis.api import make_readers, screen
 
     readers = make_readers()
-    more = {"workers": cores()} if engine == "local" else {"engine": engine}
+    more: dict[str, Any] = {"workers": cores()} if engine == "local" else {"engine": engine, "master": f"local[{cores()}]"}
     with tempfile.TemporaryDirectory(dir="/var/tmp") as out:
         start = time.perf_counter()
         cohort = screen(folder, out, readers=readers, **more)
@@ -96,18 +97,36 @@ def child(mode: str, kind: str, folder: Path) -> dict[str, Any]:
     result = {"seconds": read_limit(kind, folder)} if mode == "limit" else run_screen(folder, mode)
     after, workers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime + workers.ru_utime + workers.ru_stime
-    peak = int(next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))) / 1024
-    if mode == "local":
-        peak += cores() * workers.ru_maxrss / 1024  # as if all processes had their most at the same moment
-    return {**result, "cpu": cpu, "peak_mib": peak}
+    own = int(next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))) / 1024
+    return {**result, "cpu": cpu, "own_peak_mib": own}
 
 
 def in_a_process(mode: str, kind: str, folder: Path) -> dict[str, Any]:
-    run = subprocess.run([sys.executable, __file__, "--child", mode, kind, str(folder)], capture_output=True, text=True)
+    run = subprocess.Popen(
+        [sys.executable, __file__, "--child", mode, kind, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    peak = 0
+    while True:
+        peak = max(peak, resident(run.pid))
+        try:
+            out, errors = run.communicate(timeout=0.5)
+            break
+        except subprocess.TimeoutExpired:
+            continue
     if run.returncode:
-        sys.exit(f"{mode} {kind} {folder} failed:\n{run.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return found
+        sys.exit(f"{mode} {kind} {folder} failed:\n{errors[-3000:]}")
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return {**found, "peak_mib": max(peak / 2**20, found["own_peak_mib"])}
+
+
+def resident(pid: int) -> int:
+    """Bytes that a process and all that it started have in memory; 0 for one that is gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        below = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    except (OSError, IndexError):
+        return 0
+    return pages * resource.getpagesize() + sum(map(resident, below))
 
 
 def population(cache: Path, kind: str, patients: int) -> Path:
@@ -135,11 +154,22 @@ def measure(cache: Path, kind: str, patients: int, engines: list[str], repeat: i
             "format": kind, "engine": engine, "patients": patients, "records": ours["records"], "megabytes": round(size / 1e6),
             "limit_seconds": round(limit["seconds"], 2), "seconds": round(ours["seconds"], 2),
             "ratio": round(ours["seconds"] / limit["seconds"], 2), "microseconds_per_patient": round(ours["seconds"] / patients * 1e6, 1),
-            "patients_per_second": round(patients / ours["seconds"]), "cpu_seconds": round(ours["cpu"], 1),
+            "patients_per_second": round(patients / ours["seconds"]), "cpu_seconds": round(ours["cpu"], 1) if engine == "local" else None,  # Java's is not seen
             "peak_mib": round(ours["peak_mib"]), "rejected": ours["rejected"],
         })  # fmt: skip
         print(rows[-1], flush=True)
     return rows
+
+
+def grown(cache: Path, formats: list[str], sizes: list[int], spark_up_to: int, repeat: int) -> list[dict[str, Any]]:
+    """A row per format, size and engine."""
+    cache.mkdir(parents=True, exist_ok=True)
+    return [
+        row
+        for kind in formats
+        for patients in sizes
+        for row in measure(cache, kind, patients, ["local", *(["spark"] if patients <= spark_up_to else [])], repeat)
+    ]
 
 
 def write(rows: list[dict[str, Any]], out: Path) -> None:
@@ -152,18 +182,23 @@ def write(rows: list[dict[str, Any]], out: Path) -> None:
         writer.writeheader()
         writer.writerows(rows)
     head = "| " + " | ".join(name.replace("_", " ") for name in rows[0]) + " |\n|" + "---|" * len(rows[0])
-    lines = ["| " + " | ".join(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()) + " |" for row in rows]
-    (out / "scale.md").write_text("\n".join([head, *lines, ""]), encoding="utf-8")
-    chart = (
+    body = ["| " + " | ".join(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()) + " |" for row in rows]
+    (out / "scale.md").write_text("\n".join([head, *body, ""]), encoding="utf-8")
+    lines = (
         alt.Chart(pl.DataFrame(rows))
         .mark_line(point=True)
         .encode(
             x=alt.X("patients:Q", scale=alt.Scale(type="log"), title="patients"),
-            y=alt.Y("microseconds_per_patient:Q", title="microseconds per patient", scale=alt.Scale(zero=True)),
             color=alt.Color("format:N", title="format"),
             strokeDash=alt.StrokeDash("engine:N", title="engine"),
         )
-        .properties(title="What a patient costs, by size of the population", width=420, height=260)
+        .properties(width=360, height=240)
+    )
+    time_ = alt.Y("microseconds_per_patient:Q", title="microseconds per patient", scale=alt.Scale(zero=True))
+    memory = alt.Y("peak_mib:Q", title="peak memory, MiB", scale=alt.Scale(zero=True))
+    chart = alt.hconcat(
+        lines.encode(y=time_).properties(title="What a patient costs, by size of the population"),
+        lines.encode(y=memory).properties(title="Memory, by size of the population"),
     )
     chart.save(out / "scale.svg")
 
@@ -172,7 +207,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patients", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
-    parser.add_argument("--spark", action="store_true", help="also --engine spark, local[2]")
+    parser.add_argument("--spark-up-to", type=int, default=0, help="also --engine spark on this machine, up to so many patients")
     parser.add_argument("--repeat", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=Path("/var/tmp/calcinosis-scale"))
     parser.add_argument("--out", type=Path, default=HERE / "results")
@@ -182,12 +217,7 @@ def main() -> None:
         mode, kind, folder = given.child
         print(json.dumps(child(mode, kind, Path(folder))))
         return
-    given.cache.mkdir(parents=True, exist_ok=True)
-    engines = ["local", *(["spark"] if given.spark else [])]
-    rows = [
-        row for kind in given.formats for patients in given.patients for row in measure(given.cache, kind, patients, engines, given.repeat)
-    ]
-    write(rows, given.out)
+    write(grown(given.cache, given.formats, given.patients, given.spark_up_to, given.repeat), given.out)
 
 
 if __name__ == "__main__":

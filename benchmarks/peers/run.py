@@ -1,6 +1,7 @@
 """Peers side by side: the same question, the same files, each tool in an environment and a process of its own.
 
     python benchmarks/peers/run.py [--copies 50] [--cache /var/tmp/calcinosis-peers] [--data ../shared/data] [--only circepy]
+                                   [--out benchmarks/results]
 
 The question is one that every peer can be asked: who has this diagnosis on record? (`screen`, which asks about a thousand criteria of
 every patient, is printed beside it.) Start (imports, starting an engine) is counted apart. Peers answer from public packages, installed
@@ -61,9 +62,10 @@ def measured(command: list[str | Path]) -> dict[str, float]:
     return result
 
 
-def row(question: str, tool: str, result: dict[str, float]) -> str:
+def row(question: str, tool: str, command: str, result: dict[str, float]) -> str:
     return (
-        f"| {question} | {tool} | {result['answer']:,.0f} | {result['seconds']:.2f} | {result['start']:.1f} | {result['peak_mib']:,.0f} |"
+        f"| {question} | {tool} | `{command}` | {result['answer']:,.0f} | {result['seconds']:.2f} | {result['start']:.1f} | "
+        f"{result['peak_mib']:,.0f} |"
     )
 
 
@@ -73,22 +75,32 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("/var/tmp/calcinosis-peers"))
     parser.add_argument("--data", type=Path, default=HERE.parents[2] / "shared" / "data")
     parser.add_argument("--only", help="name of one peer")
+    parser.add_argument("--out", type=Path, default=HERE.parent / "results")
     given = parser.parse_args()
     if not given.data.exists():
         sys.exit(f"{given.data} is absent: the public samples are needed to make the files")
     # a process of its own: one that was large hands its peak memory on to those it starts
     subprocess.run([sys.executable, HERE / "data.py", given.data, given.cache / "data", str(given.copies)], check=True)
-    print("| question | tool | answer | seconds | start | peak MiB |\n|---|---|---|---|---|---|")
+    table: list[str] = []
+
+    def tell(*lines: str) -> None:
+        table.extend(lines)
+        print(*lines, sep="\n", flush=True)
+
+    tell("| question | tool | command | answer | seconds | start | peak MiB |", "|---|---|---|---|---|---|---|")
     for peer in PEERS:
         if given.only not in (None, peer.name):
             continue
         source = given.cache / "data" / peer.source
         python = environment(peer, given.cache)
         tool = f"{peer.name} {version_of(python, peer.packages[0])}"
-        print(row(peer.question, tool, measured([python, HERE / peer.script, source])), flush=True)
+        tell(row(peer.question, tool, f"{peer.script} {peer.source}", measured([python, HERE / peer.script, source])))
         ours = [sys.executable, HERE / "ours.py", source, CONCEPTS[peer.source]]
-        print(row(peer.question, "calcinosis, one fact", measured(ours)))
-        print(row("all criteria, all patients", "calcinosis screen", measured([*ours, "--screen"])), flush=True)
+        asked = f"ours.py {peer.source} {CONCEPTS[peer.source]}"
+        tell(row(peer.question, "calcinosis, one fact", asked, measured(ours)))
+        tell(row("all criteria, all patients", "calcinosis screen", f"{asked} --screen", measured([*ours, "--screen"])))
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "peers.md").write_text("\n".join([*table, ""]), encoding="utf-8")
 
 
 if __name__ == "__main__":
