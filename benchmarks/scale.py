@@ -154,7 +154,8 @@ def measure(cache: Path, kind: str, patients: int, engines: list[str], repeat: i
             "format": kind, "engine": engine, "patients": patients, "records": ours["records"], "megabytes": round(size / 1e6),
             "limit_seconds": round(limit["seconds"], 2), "seconds": round(ours["seconds"], 2),
             "ratio": round(ours["seconds"] / limit["seconds"], 2), "microseconds_per_patient": round(ours["seconds"] / patients * 1e6, 1),
-            "patients_per_second": round(patients / ours["seconds"]), "cpu_seconds": round(ours["cpu"], 1) if engine == "local" else None,  # Java's is not seen
+            "patients_per_second": round(patients / ours["seconds"]),
+            "cpu_seconds": round(ours["cpu"], 1) if engine == "local" else "",  # what Java needs is not seen
             "peak_mib": round(ours["peak_mib"]), "rejected": ours["rejected"],
         })  # fmt: skip
         print(rows[-1], flush=True)
