@@ -7,9 +7,13 @@ from datetime import date, datetime
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from calcinosis.ages import years_between
-from calcinosis.numbers import NO_TIME, Index, Links, Numbers, distinct, look_up, micros, moments, none_below_0, spread, texts_at
+from calcinosis.numbers import (
+    MANY, NO_TIME, Index, Links, Numbers, distinct, look_up, micros, moments, none_below_0, spread, texts_at, told_apart,
+)  # fmt: skip
 
 
 def test_a_name_that_is_not_known_has_no_number() -> None:
@@ -55,6 +59,23 @@ def test_an_age_is_whole_on_every_birthday_and_unknown_before_birth() -> None:
     assert 63 <= ages[0] < 63.01
     assert 21 <= ages[1] < 21.01
     assert np.isnan(ages[2:]).all()
+
+
+@given(st.lists(st.tuples(st.dates(date(1850, 1, 1)), st.datetimes(datetime(1850, 1, 1))), min_size=1, max_size=40))
+def test_many_ages_are_looked_up_as_few_are_computed(pairs: list[tuple[date, datetime]]) -> None:
+    """Also where a date lies beyond the table."""
+    born = np.array([birth for birth, _ in pairs], dtype="M8[D]")
+    moment = np.array([moment for _, moment in pairs], dtype="M8[us]").view(np.int64)
+    times = -(-MANY // len(pairs))
+    many = years_between(np.tile(born, times), np.tile(moment, times))
+    assert np.array_equal(many, np.tile(years_between(born, moment), times), equal_nan=True)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=60))
+def test_many_keys_are_told_apart_as_few_are(keys: list[int]) -> None:
+    repeated = np.tile(np.array(keys), -(-MANY // len(keys)))
+    for found, expected in zip(told_apart(repeated, 51), np.unique(repeated, return_inverse=True), strict=True):
+        assert np.array_equal(found, expected)
 
 
 @pytest.mark.parametrize("many", [0, 10**9])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from calcinosis.numbers import DAY, NO_TIME, Floats, Micros
+from calcinosis.numbers import DAY, MANY, NO_TIME, Floats, Micros
 
 
 def years_between(birth: npt.NDArray[np.datetime64], moment: Micros) -> Floats:
@@ -24,8 +25,24 @@ def years_between(birth: npt.NDArray[np.datetime64], moment: Micros) -> Floats:
 _EPOCH = np.datetime64(0, "D")
 
 
+_TABLE_FROM, _TABLE_TO = np.datetime64("1850-01-01", "D"), np.datetime64("2150-01-01", "D")
+
+
+@cache
+def _table() -> tuple[Any, Any]:
+    return _told(np.arange(_TABLE_FROM, _TABLE_TO))
+
+
 def _year_and_day(date: npt.NDArray[np.datetime64]) -> tuple[Any, Any]:
-    """Year, and month and day as one number."""
+    """Year, and month and day as one number: many dates are looked up, because dividing each by the calendar takes ten times as long."""
+    if len(date) >= MANY and date.min() >= _TABLE_FROM and date.max() < _TABLE_TO:
+        place = (date - _TABLE_FROM).astype(np.int64)
+        year, day = _table()
+        return year[place], day[place]
+    return _told(date)
+
+
+def _told(date: npt.NDArray[np.datetime64]) -> tuple[Any, Any]:
     month = date.astype("M8[M]")
     months = month.astype(np.int64)
     return months // 12, months % 12 * 100 + (date - month.astype("M8[D]")).astype(np.int64)

@@ -33,6 +33,7 @@ from calcinosis.numbers import (
     look_up,
     micros,
     texts_at,
+    told_apart,
 )
 from calcinosis.units import UnknownUnit, canonical_factor
 
@@ -128,14 +129,15 @@ def _conversions(events: LabEvents, knowledge: Knowledge) -> tuple[Floats, pl.Da
     sent = events.texts("unit")
     units = Numbers(unit for unit in (sent.unique() if isinstance(sent, pl.Series) else sent) if unit is not None)
     names = concept_numbers(knowledge).names
-    pairs, which = np.unique(events.concepts * (len(units) + 1) + units.of(sent) + 1, return_inverse=True)
+    per_concept = len(units) + 1
+    pairs, which = told_apart(events.concepts * per_concept + units.of(sent) + 1, len(names) * per_concept)
     numeric = ~np.isnan(events.floats("numeric_value"))
     asked = np.zeros(len(pairs), dtype=np.bool_)
     asked[which[numeric]] = True
     factors = np.full(len(pairs), np.nan)
     failures: list[str | None] = [None] * (len(pairs) + 1)
     for place in np.flatnonzero(asked).tolist():
-        concept, unit = divmod(int(pairs[place]), len(units) + 1)
+        concept, unit = divmod(int(pairs[place]), per_concept)
         lab = knowledge.concepts[names[concept]].lab
         assert lab is not None
         try:

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,26 @@ class Deciding:
     flag: Ints
     flag_from: Ints
     time: Micros
+
+    def with_others(self, chosen: Mask, others: Deciding, members: Ints) -> Deciding:
+        """With other measurements for some of the facts.
+
+        Args:
+            chosen: which facts.
+            others: of these facts; their places count among ``members``, places of measurements.
+        """
+        if chosen.all():
+            return others
+        at = np.flatnonzero(chosen)
+        place = np.where(others.place >= 0, members[others.place], -1)
+        told = replace(others, place=place)
+        return Deciding(*(_placed(getattr(self, column.name), at, getattr(told, column.name)) for column in fields(self)))
+
+
+def _placed(values: npt.NDArray[Any], at: Ints, others: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    changed = values.copy()
+    changed[at] = others
+    return changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +202,21 @@ def _deciding(measured: Measured, events: pl.DataFrame, people: People, knowledg
     counts = np.diff(np.append(starts, len(key)))
     window = knowledge.setting("lab_window_days")
     groups = _Groups(starts, np.repeat(np.arange(len(starts)), counts), measured, events)
-    from_index = np.abs(_days_apart(measured.time, people.index_time[measured.rows]))
-    from_now = _days_apart(measured.time, people.as_of[measured.rows])
+    now = groups.deciding(_days_apart(measured.time, people.as_of[measured.rows]), window)
+    # of most patients of a population, who have no lesion, the index date is the last day: then both are the same
+    earlier = (people.index_time != people.as_of)[measured.rows[starts]]
+    index = now
+    if earlier.any():
+        few, members = groups.only(earlier)
+        index = now.with_others(
+            earlier, few.deciding(np.abs(_days_apart(few.measured.time, people.index_time[few.measured.rows])), window), members
+        )
     first_time = np.minimum.reduceat(np.where(measured.time == NO_TIME, LAST_TIME, measured.time), starts)
     return LabFacts(
         rows=measured.rows[starts],
         concepts=measured.concepts[starts],
-        index=groups.deciding(from_index, window),
-        now=groups.deciding(from_now, window),
+        index=index,
+        now=now,
         seen=np.bitwise_or.reduceat(_FLAG_BIT[measured.flag], starts),
         n=counts,
         first_time=np.where(first_time == LAST_TIME, NO_TIME, first_time),
@@ -207,6 +234,14 @@ class _Groups:
     group: Ints  # of each measurement
     measured: Measured
     events: pl.DataFrame
+
+    def only(self, chosen: Mask) -> tuple[_Groups, Ints]:
+        """Some of the groups, and the places of their measurements among all."""
+        if chosen.all():
+            return self, np.arange(len(self.group))
+        members = np.flatnonzero(chosen[self.group])
+        group = (np.cumsum(chosen) - 1)[self.group[members]]
+        return _Groups(np.flatnonzero(firsts(group)), group, self.measured.take(members), self.events), members
 
     def deciding(self, distance: npt.NDArray[np.int64], window: float) -> Deciding:
         measured, near = self.measured, distance <= window

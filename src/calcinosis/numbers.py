@@ -159,6 +159,15 @@ def distinct(keys: npt.NDArray[np.int64]) -> Ints:
     return np.sort(order[firsts(keys[order])])
 
 
+def told_apart(keys: Ints, size: int) -> tuple[Ints, Ints]:
+    """As ``np.unique(keys, return_inverse=True)``, for keys from 0 to below ``size``: many need no sorting."""
+    if len(keys) < MANY:
+        return np.unique(keys, return_inverse=True)
+    there = np.zeros(size, dtype=np.bool_)
+    there[keys] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[keys]
+
+
 class Index:
     """Finds the row of a table by a key that each of its rows has for itself."""
 
