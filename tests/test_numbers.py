@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 
 from calcinosis.ages import years_between
 from calcinosis.numbers import (
-    MANY, NO_TIME, Index, Links, Numbers, distinct, look_up, micros, moments, none_below_0, spread, texts_at, told_apart,
+    MANY,
+    NO_TIME,
+    Index,
+    Links,
+    Numbers,
+    distinct,
+    look_up,
+    micros,
+    moments,
+    none_below_0,
+    spread,
+    texts_at,
+    told_apart,
 )  # fmt: skip
 
 
