@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
@@ -70,19 +70,10 @@ class Deciding:
     flag_from: Ints
     time: Micros
 
-    def with_others(self, chosen: Mask, others: Deciding, members: Ints) -> Deciding:
-        """With other measurements for some of the facts.
-
-        Args:
-            chosen: which facts.
-            others: of these facts; their places count among ``members``, places of measurements.
-        """
-        if chosen.all():
-            return others
+    def with_others(self, chosen: Mask, others: Deciding) -> Deciding:
+        """With other measurements for some of the facts."""
         at = np.flatnonzero(chosen)
-        place = np.where(others.place >= 0, members[others.place], -1)
-        told = replace(others, place=place)
-        return Deciding(*(_placed(getattr(self, column.name), at, getattr(told, column.name)) for column in fields(self)))
+        return Deciding(*(_placed(getattr(self, column.name), at, getattr(others, column.name)) for column in fields(self)))
 
 
 def _placed(values: npt.NDArray[Any], at: Ints, others: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -197,30 +188,28 @@ def _deciding(measured: Measured, events: pl.DataFrame, people: People, knowledg
     """One row per patient and analyte: the measurement at the index date, the latest one, and what was ever seen."""
     key = measured.rows * len(concept_numbers(knowledge)) + measured.concepts
     order = np.argsort(key, kind="stable")
-    measured, key = measured.take(order), key[order]
-    starts = np.flatnonzero(firsts(key))
+    starts = np.flatnonzero(firsts(key[order]))
     counts = np.diff(np.append(starts, len(key)))
+    first = order[starts]
+    rows, time = measured.rows[first], measured.time[order]
     window = knowledge.setting("lab_window_days")
-    groups = _Groups(starts, np.repeat(np.arange(len(starts)), counts), measured, events)
+    groups = _Groups(starts, np.repeat(np.arange(len(starts)), counts), order, measured, events)
     now = groups.deciding(_days_apart(measured.time, people.as_of[measured.rows]), window)
     # of most patients of a population, who have no lesion, the index date is the last day: then both are the same
-    earlier = (people.index_time != people.as_of)[measured.rows[starts]]
-    index = now
+    earlier, index = (people.index_time != people.as_of)[rows], now
     if earlier.any():
-        few, members = groups.only(earlier)
-        index = now.with_others(
-            earlier, few.deciding(np.abs(_days_apart(few.measured.time, people.index_time[few.measured.rows])), window), members
-        )
-    first_time = np.minimum.reduceat(np.where(measured.time == NO_TIME, LAST_TIME, measured.time), starts)
+        from_index = np.abs(_days_apart(measured.time, people.index_time[measured.rows]))
+        index = now.with_others(earlier, groups.only(earlier).deciding(from_index, window))
+    first_time = np.minimum.reduceat(np.where(time == NO_TIME, LAST_TIME, time), starts)
     return LabFacts(
-        rows=measured.rows[starts],
-        concepts=measured.concepts[starts],
+        rows=rows,
+        concepts=measured.concepts[first],
         index=index,
         now=now,
-        seen=np.bitwise_or.reduceat(_FLAG_BIT[measured.flag], starts),
+        seen=np.bitwise_or.reduceat(_FLAG_BIT[measured.flag[order]], starts),
         n=counts,
         first_time=np.where(first_time == LAST_TIME, NO_TIME, first_time),
-        last_time=np.maximum.reduceat(measured.time, starts),
+        last_time=np.maximum.reduceat(time, starts),
         measured=measured,
         events=events,
     )
@@ -228,27 +217,36 @@ def _deciding(measured: Measured, events: pl.DataFrame, people: People, knowledg
 
 @dataclass(frozen=True, slots=True)
 class _Groups:
-    """Measurements sorted by patient and analyte."""
+    """Measurements by patient and analyte."""
 
-    starts: Ints
-    group: Ints  # of each measurement
+    starts: Ints  # in ``order``
+    group: Ints  # of each in ``order``
+    order: Ints  # rows of ``measured``, group by group
     measured: Measured
     events: pl.DataFrame
 
-    def only(self, chosen: Mask) -> tuple[_Groups, Ints]:
-        """Some of the groups, and the places of their measurements among all."""
+    def only(self, chosen: Mask) -> _Groups:
+        """Some of the groups."""
         if chosen.all():
-            return self, np.arange(len(self.group))
-        members = np.flatnonzero(chosen[self.group])
+            return self
+        members = chosen[self.group]
         group = (np.cumsum(chosen) - 1)[self.group[members]]
-        return _Groups(np.flatnonzero(firsts(group)), group, self.measured.take(members), self.events), members
+        return _Groups(np.flatnonzero(firsts(group)), group, self.order[members], self.measured, self.events)
 
     def deciding(self, distance: npt.NDArray[np.int64], window: float) -> Deciding:
+        """Of each group the measurement that decides.
+
+        Args:
+            distance: of every row of ``measured``, in days.
+        """
         measured, near = self.measured, distance <= window
         row = self._nearest(near, distance)
-        sized_row = self._nearest(near & ~np.isnan(measured.value), distance)
-        week = np.where(row >= 0, distance[row] + SAME_SAMPLE_DAYS, 0)
-        sized_row = np.where((sized_row >= 0) & (distance[sized_row] <= week), sized_row, -1)
+        sized_row = row.copy()
+        bare = (row >= 0) & np.isnan(measured.value[row])
+        if bare.any():
+            sized_row[bare] = self.only(bare)._nearest(near & ~np.isnan(measured.value), distance)
+            week = np.where(row >= 0, distance[row] + SAME_SAMPLE_DAYS, 0)
+            sized_row[(sized_row >= 0) & (distance[sized_row] > week)] = -1
         has, sized = row >= 0, sized_row >= 0
         return Deciding(
             place=row,
@@ -261,26 +259,27 @@ class _Groups:
 
     def _nearest(self, chosen: Mask, distance: npt.NDArray[np.int64]) -> Ints:
         """Per group the nearest of the chosen measurements, −1 where none is chosen."""
-        distance = np.where(chosen, distance, LAST_TIME)
-        best = np.minimum.reduceat(distance, self.starts)
-        rows = np.flatnonzero(chosen & (distance == best[self.group]))
-        group = self.group[rows]
+        apart = np.where(chosen, distance, LAST_TIME)[self.order]
+        best = np.minimum.reduceat(apart, self.starts)
+        places = np.flatnonzero((apart == best[self.group]) & (apart != LAST_TIME))
+        rows, group = self.order[places], self.group[places]
         if not firsts(group).all():
-            rows = self._one_of_equals(rows, group)
+            rows, group = self._one_of_equals(rows, group)
         found = np.full(len(self.starts), -1)
-        found[self.group[rows]] = rows
+        found[group] = rows
         return found
 
-    def _one_of_equals(self, rows: Ints, group: Ints) -> Ints:
+    def _one_of_equals(self, rows: Ints, group: Ints) -> tuple[Ints, Ints]:
         """Of equally near ones the first by rank, source, value, words and time, so that no reader's order matters."""
         starts = firsts(group)
         alone = starts & np.append(starts[1:], True)
-        tied = rows[~alone]
+        tied, among = rows[~alone], group[~alone]
         some = self.measured.take(tied)
         said, source = _words(some.events, some.made, self.events)
         value = np.where(np.isnan(some.value), -np.inf, some.value)
-        order = np.lexsort((some.time, ranks(said), value, ranks(source), some.rank, group[~alone]))
-        return np.concatenate([rows[alone], tied[order][firsts(group[~alone])]])
+        order = np.lexsort((some.time, ranks(said), value, ranks(source), some.rank, among))
+        first = firsts(among)
+        return np.concatenate([rows[alone], tied[order][first]]), np.concatenate([group[alone], among[first]])
 
 
 def _words(rests_on: Ints, made: Ints, events: pl.DataFrame) -> Words:
