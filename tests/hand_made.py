@@ -100,6 +100,7 @@ LABS: dict[str, dict[str, Any]] = {
 SETTINGS: dict[str, float] = {
     "lab_window_days": 90,
     "current_within_days": 180,
+    "ended_sign_days": 365,
     "mimic_urgency": 4,
     "calcium_adjustment_per_g_per_l": 0.02,
     "albumin_reference": 40,

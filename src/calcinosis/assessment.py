@@ -99,13 +99,14 @@ def assess_batch(
 ) -> list[Assessment]:
     """Assess and explain every patient of a batch, in the order of ``batch.patients``."""
     evaluated = evaluate_batch(batch, knowledge, as_of=as_of, closed_world=closed_world)
-    return in_words(evaluated, batch.rejects)
+    return in_words(evaluated, batch)
 
 
-def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None, *, brief: bool = False) -> list[Assessment]:
+def in_words(evaluated: Evaluated, batch: Batch | None = None, *, brief: bool = False) -> list[Assessment]:
     """Turn evaluated patients into :class:`Assessment` records.
 
     Args:
+        batch: whose account goes into the warnings, when it is that of one patient.
         brief: leave ``options`` and each type's ``missing`` empty, for a caller that shows neither: they are most of the work.
     """
     evaluation, facts, plan = evaluated.evaluation, evaluated.facts, evaluated.evaluation.plan
@@ -113,7 +114,7 @@ def in_words(evaluated: Evaluated, rejects: pl.DataFrame | None = None, *, brief
     told = Told(evaluation, facts, writer)
     reasons = _rows_by_patient(told, with_missing=not brief)
     changed = changes_by_patient(evaluation)
-    warnings = _warnings(facts, rejects)
+    warnings = _warnings(facts, batch)
     people = {row["subject_id"]: row for row in facts.subjects.to_dicts()}
     shown = evaluation.true("calcium_shown")
     ranks = evaluation.columns.matrix[plan.rank_rows]
@@ -173,13 +174,13 @@ def assess_together(batches: Sequence[Batch], knowledge: Knowledge, *, brief: bo
         if batch.patients.height != 1:
             raise ValueError(f"expected one patient, the record holds {batch.patients.height}")
     if len(batches) == 1:  # the usual case needs no second names
-        return in_words(evaluate_batch(batches[0], knowledge), batches[0].rejects, brief=brief)
+        return in_words(evaluate_batch(batches[0], knowledge), batches[0], brief=brief)
     answers = in_words(evaluate_batch(stacked(batches), knowledge), brief=brief)
     return [
         answer.model_copy(
             update={
                 "patient_id": batch.patients["subject_id"][0],
-                "warnings": answer.warnings + _in_lines(batch.rejects.to_dicts()),
+                "warnings": answer.warnings + _account_of_one(batch),
             }
         )
         for answer, batch in zip(answers, batches, strict=True)
@@ -190,14 +191,18 @@ def _in_lines(rows: list[dict[str, Any]]) -> list[str]:
     return [f"{row['record'] or row['file']}: {row['reason']}" for row in rows]
 
 
-def _warnings(facts: Facts, rejects: pl.DataFrame | None) -> dict[str, list[str]]:
-    """Per patient, the measurements whose unit could not be used; of a lone patient also what the reader could not use."""
-    rows = facts.rejects.sort("record", "reason").to_dicts() if facts.rejects.height else []
-    if rejects is not None and facts.subjects.height == 1:
-        rows += [row | {"subject_id": facts.subjects["subject_id"][0]} for row in rejects.to_dicts()]
+def _account_of_one(batch: Batch) -> list[str]:
+    """What the record of one patient holds and was not used or not read."""
+    return _in_lines(batch.rejects.to_dicts()) + [f"not read: {what} ({n})" for what, n in sorted(batch.not_read.items())]
+
+
+def _warnings(facts: Facts, batch: Batch | None) -> dict[str, list[str]]:
+    """Per patient, the measurements whose unit could not be used; of a lone patient also what the reader could not use or did not read."""
     warnings: dict[str, list[str]] = {}
-    for row in rows:
+    for row in facts.rejects.sort("record", "reason").to_dicts() if facts.rejects.height else []:
         warnings.setdefault(row["subject_id"], []).extend(_in_lines([row]))
+    if batch is not None and facts.subjects.height == 1:
+        warnings.setdefault(facts.subjects["subject_id"][0], []).extend(_account_of_one(batch))
     return warnings
 
 

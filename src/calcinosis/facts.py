@@ -18,11 +18,12 @@ import numpy.typing as npt
 import polars as pl
 
 from calcinosis.ages import years_between
-from calcinosis.events import CERTAINTIES, Batch, Schema
+from calcinosis.events import CERTAINTIES, ENDED, Batch, Schema
 from calcinosis.judged import LabEvents, people_of
 from calcinosis.knowledge import Knowledge
 from calcinosis.labs import LabFacts, lab_facts
 from calcinosis.numbers import (
+    DAY,
     LAST_TIME,
     NO_TIME,
     Index,
@@ -216,6 +217,7 @@ class _Tree:
     below: Ints
     shows: npt.NDArray[np.int8]  # 2: mineral, 1: a lesion, 0: neither; the last entry stands for no concept
     is_lab: Mask  # the last entry stands for no concept
+    is_sign: Mask  # a sign of the patient, and no calcification; the last entry stands for no concept
 
 
 _trees: dict[str, _Tree] = {}
@@ -244,6 +246,7 @@ def _build_tree(knowledge: Knowledge) -> _Tree:
         below=down[:, 0],
         shows=shows,
         is_lab=np.array([*(knowledge.concepts[key].lab is not None for key in numbers.names), False], dtype=np.bool_),
+        is_sign=np.array([*(knowledge.concepts[key].kind == "finding" for key in numbers.names), False], dtype=np.bool_) & (shows < 2),
     )
 
 
@@ -279,13 +282,15 @@ def build_facts(batch: Batch, knowledge: Knowledge, as_of: datetime | None = Non
         certainty=look_up(_CERTAINTY, events["certainty"], _CERTAINTY["family"]),
         time=micros(events["time"]),
     )
-    subjects, index_time = _subjects(people, told, tree, as_of)
+    last = _last(told, people.height, as_of)
+    past = _long_over(told, tree, last, knowledge)
+    subjects, index_time = _subjects(people, told, tree, last, ~past)
     affirmed, is_lab = told.certainty == _CERTAINTY["affirmed"], tree.is_lab[told.concepts]
     which = np.flatnonzero(is_lab & affirmed)
     labs, rejects = lab_facts(
         LabEvents(events, which, told.rows[which], told.concepts[which], told.time[which]), people_of(subjects), knowledge
     )
-    recorded = ~is_lab & (told.certainty != _CERTAINTY["family"])
+    recorded = ~is_lab & (told.certainty != _CERTAINTY["family"]) & ~past
     concepts = _recorded(told, np.flatnonzero(recorded & (told.rows >= 0) & (told.concepts >= 0)), index_time, tree, numbers)
     which = np.flatnonzero(recorded & affirmed)
     rows = told.rows[which]
@@ -303,14 +308,31 @@ def looked_at(events: pl.DataFrame, as_of: datetime | None) -> pl.DataFrame:
     return events if as_of is None else events.filter(pl.col("time").is_null() | (pl.col("time") <= in_utc(as_of)))
 
 
-def _subjects(people: pl.DataFrame, told: _Events, tree: _Tree, as_of: datetime | None) -> tuple[pl.DataFrame, Micros]:
-    """The patients (see ``Facts``), and their index times."""
-    last, mineral, lesion = np.full((3, people.height), NO_TIME)
-    dated = (told.rows >= 0) & (told.time != NO_TIME)
+def _last(told: _Events, patients: int, as_of: datetime | None) -> Micros:
+    """Of each patient the moment up to which the record is looked at."""
     if as_of is not None:
-        last[:] = np.datetime64(as_of, "us").astype(np.int64)
-    else:
-        np.maximum.at(last, told.rows[dated], told.time[dated])
+        return np.full(patients, np.datetime64(as_of, "us").astype(np.int64))
+    last = np.full(patients, NO_TIME)
+    dated = (told.rows >= 0) & (told.time != NO_TIME)
+    np.maximum.at(last, told.rows[dated], told.time[dated])
+    return last
+
+
+def _long_over(told: _Events, tree: _Tree, last: Micros, knowledge: Knowledge) -> Mask:
+    """Signs that ended long before the last day (setting ``ended_sign_days``): they say nothing about the lesion of today."""
+    ended = np.flatnonzero(tree.is_sign[told.concepts] & (told.rows >= 0) & (told.table["status"] == ENDED).fill_null(False).to_numpy())
+    past = np.zeros(len(told.rows), dtype=np.bool_)
+    if len(ended):
+        end = np.maximum(told.time[ended], micros(told.table["end_time"])[ended])
+        known = (end != NO_TIME) & (last[told.rows[ended]] != NO_TIME)
+        past[ended] = known & (end < last[told.rows[ended]] - int(knowledge.setting("ended_sign_days")) * DAY)
+    return past
+
+
+def _subjects(people: pl.DataFrame, told: _Events, tree: _Tree, last: Micros, looked_at: Mask) -> tuple[pl.DataFrame, Micros]:
+    """The patients (see ``Facts``), and their index times."""
+    mineral, lesion = np.full((2, people.height), NO_TIME)
+    dated = (told.rows >= 0) & (told.time != NO_TIME) & looked_at
     shows = tree.shows[told.concepts]
     seen = dated & (told.certainty == _CERTAINTY["affirmed"]) & (shows > 0)
     for first, rank in ((mineral, 2), (lesion, 1)):

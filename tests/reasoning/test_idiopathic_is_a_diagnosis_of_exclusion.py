@@ -80,7 +80,6 @@ def test_a_connective_tissue_disease_in_words_only_is_the_cause(words: str) -> N
 
 
 SUSPICIONS: dict[str, list[Resource]] = {
-    "doubtful diagnosis": [says("systemic sclerosis", provisional=True)],
     "NXP2 alone": [lab("anti-NXP2", "POS")],
     "MDA5 alone": [lab("anti-MDA5", "POS")],
     "Raynaud and centromere": [says("Raynaud phenomenon"), lab("anti-centromere antibody", "POS")],
@@ -98,6 +97,13 @@ SUSPICIONS: dict[str, list[Resource]] = {
 def test_a_picture_of_connective_tissue_disease_without_the_diagnosis_makes_dystrophic_probable(signs: list[Resource]) -> None:
     answer = ask(CALCIUM_SHOWN, *signs, *METABOLISM_NORMAL)
     assert (answer.leading, answer.leading_status) == ("dystrophic", Status.PROBABLE)
+    assert status(answer, "idiopathic").rank <= Status.UNLIKELY.rank
+
+
+@pytest.mark.parametrize("doubt", [says("systemic sclerosis", provisional=True), says("r/o scleroderma")])
+def test_a_suspected_disease_without_any_sign_makes_dystrophic_possible(doubt: Resource) -> None:
+    answer = ask(CALCIUM_SHOWN, doubt, *METABOLISM_NORMAL)
+    assert (answer.leading, answer.leading_status) == ("dystrophic", Status.POSSIBLE)
     assert status(answer, "idiopathic").rank <= Status.UNLIKELY.rank
 
 

@@ -23,7 +23,7 @@ from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import AgeIs, LabValue
 from calcinosis.knowledge.treatments import CurrentDrugReview, SafetyRule
 from calcinosis.options import OptionWriter, Told, reviews_by_patient
-from calcinosis.reasoning.evaluate import Evaluation
+from calcinosis.reasoning.evaluate import Columns, Evaluation
 from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment, make_plan
 from calcinosis.sources.fhir import read_resources
 from calcinosis.truth import FALSE, TRUE, UNKNOWN
@@ -154,11 +154,18 @@ def written(examined: Examined, cases: Iterable[Case]) -> list[tuple[Case, list[
         mine = by_treatment.get(each.treatment.key, [])
         if mine:
             types = tuple(dict.fromkeys(key for use in each.uses for key in use.use.types))
-            part = examined.evaluation.take(rows_of(mine))
-            alone = replace(part, plan=replace(examined.plan, treatments=(each,), reviews=()))
+            alone = replace(
+                only(examined.evaluation, rows_of(mine)), plan=replace(examined.plan, treatments=(each,), reviews=())
+            )
             writer = OptionWriter(Told(alone, examined.evaluated.facts, Plain(examined.plan.knowledge)), [types] * len(mine))
             found += [(case, writer.options(row, frozenset())) for row, case in enumerate(mine)]
     return found
+
+
+def only(evaluation: Evaluation, rows: Any) -> Evaluation:
+    """Of some of the patients."""
+    columns = Columns(evaluation.columns.names, evaluation.columns.matrix[:, rows])
+    return replace(evaluation, subjects=evaluation.subjects[rows.tolist()], columns=columns, leading=evaluation.leading[rows])
 
 
 def rows_of(cases: list[Case]) -> Any:

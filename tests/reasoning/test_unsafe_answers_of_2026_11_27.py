@@ -1,0 +1,132 @@
+"""Unsafe answers that a specialist found by trying made-up records, and that must not come back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from small_records import Resource, ask, biopsy, drug, film, measured, procedure, says, status
+
+from calcinosis.knowledge.model import Status
+
+DIALYSIS = (says("end-stage renal disease"), procedure("haemodialysis"))
+
+
+def note(text: str) -> Resource:
+    return {"resourceType": "DocumentReference", "status": "current", "date": "2024-06-01", "description": text}
+
+
+def on(resource: Resource, day: str) -> dict[str, Any]:
+    """The same on another day."""
+    dated = {key: day for key in ("recordedDate", "effectiveDateTime", "performedDateTime") if key in resource}
+    return {**resource, **dated}
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Calcium stable on last bloods.", "Continue calcium 1200 mg daily.", "Dialysate calcium 1.25.", "Coronary calcium score 0.",
+     "Calcium normal. New lumps in thighs."],
+)  # fmt: skip
+def test_the_calcium_of_blood_tablets_or_arteries_shows_no_deposit(words: str) -> None:
+    answer = ask(says("systemic sclerosis"), note(words))
+    assert answer.provisional
+    assert status(answer, "dystrophic").rank <= Status.POSSIBLE.rank
+    assert status(answer, "calciphylaxis") is not Status.UNLIKELY
+
+
+def test_calcium_in_one_word_of_a_biopsy_is_a_deposit() -> None:
+    assert not ask(biopsy("Calcium."), says("nodule of the thigh")).provisional
+
+
+def test_normal_values_at_the_first_deposit_do_not_confirm_dystrophic_when_they_were_high_later() -> None:
+    answer = ask(
+        on(says("systemic lupus erythematosus"), "2008-01-01"), on(film("Soft tissue calcification of the forearm."), "2010-05-01"),
+        on(measured("Calcium", 9.1, "mg/dL"), "2010-05-03"), on(measured("Phosphate", 3.2, "mg/dL"), "2010-05-03"),
+        on(says("chronic kidney disease stage 5"), "2023-01-01"),
+        on(film("Massive new periarticular tumoral calcification of the shoulder."), "2024-05-01"),
+        on(measured("Calcium", 10.1, "mg/dL"), "2024-05-02"), on(measured("Phosphate", 8.2, "mg/dL"), "2024-05-02"),
+    )  # fmt: skip
+    assert status(answer, "dystrophic").rank <= Status.PROBABLE.rank
+    assert status(answer, "metastatic").rank >= Status.POSSIBLE.rank
+
+
+def test_vasculitis_at_the_edge_of_a_necrosis_on_dialysis_leaves_calciphylaxis_possible() -> None:
+    answer = ask(
+        *DIALYSIS, says("painful necrotic ulcers of the thighs"), biopsy("Leukocytoclastic vasculitis at the ulcer edge; subcutis not sampled.")
+    )
+    assert status(answer, "calciphylaxis").rank >= Status.POSSIBLE.rank
+    assert answer.alarms
+
+
+def test_vasculitis_in_a_biopsy_of_purpura_without_such_a_risk_is_confirmed() -> None:
+    answer = ask(says("palpable purpura of the legs"), biopsy("Leukocytoclastic vasculitis."))
+    assert (answer.leading, answer.leading_mimic, answer.leading_status) == ("mimic", "cutaneous_vasculitis", Status.CONFIRMED)
+
+
+@pytest.mark.parametrize("lesion", ["painful ulcer of the breast", "painful induration of the breasts", "painful livedo of the thighs"])
+def test_a_painful_lesion_with_a_vitamin_k_antagonist_is_possible_calciphylaxis(lesion: str) -> None:
+    answer = ask(says(lesion), drug("warfarin"))
+    assert status(answer, "calciphylaxis").rank >= Status.POSSIBLE.rank
+    assert answer.alarms
+
+
+def test_small_vessel_calcification_on_a_film_with_an_ulcer_is_possible_calciphylaxis() -> None:
+    answer = ask(says("painful ulcers of the leg"), film("Net-like calcification of small vessels of the subcutis."))
+    assert status(answer, "calciphylaxis").rank >= Status.POSSIBLE.rank
+
+
+@pytest.mark.parametrize("blister", ["cold sore, painful blister of the lip", "scald with a painful blister of the hand"])
+def test_a_painful_blister_on_dialysis_is_not_probable_calciphylaxis(blister: str) -> None:
+    assert status(ask(*DIALYSIS, says(blister)), "calciphylaxis").rank <= Status.POSSIBLE.rank
+
+
+def test_a_violaceous_painful_blister_on_dialysis_is() -> None:
+    assert status(ask(*DIALYSIS, says("painful violaceous bullae of the thighs")), "calciphylaxis").rank >= Status.PROBABLE.rank
+
+
+def over(resource: Resource, from_day: str, to_day: str) -> dict[str, Any]:
+    """A condition that the record calls resolved."""
+    return {**on(resource, from_day), "clinicalStatus": {"coding": [{"code": "resolved"}]}, "abatementDateTime": to_day}
+
+
+LONG_OVER = {
+    "livedo": says("livedo reticularis of the legs"),
+    "discoloration after a fall": says("purple discoloration of the forearm after a fall"),
+    "gangrene": says("dry gangrene of a toe"),
+    "painful ulcer": says("painful ulcer of the leg"),
+}
+
+
+@pytest.mark.parametrize("sign", LONG_OVER.values(), ids=LONG_OVER)
+def test_a_sign_that_was_over_years_ago_rings_no_alarm_today(sign: Resource) -> None:
+    today = [*DIALYSIS, says("pain of the legs")]
+    answer = ask(over(sign, "2011-03-01", "2011-06-01"), *today)
+    assert status(answer, "calciphylaxis").rank < Status.POSSIBLE.rank
+    assert not [alarm.key for alarm in answer.alarms if "calciphylaxis" in alarm.key]
+    assert status(ask(sign, *today), "calciphylaxis").rank >= Status.POSSIBLE.rank  # but one of today does
+
+
+@pytest.mark.parametrize("ended", ["2024-05-20", "2023-09-01"])
+def test_a_sign_that_ended_lately_still_counts(ended: str) -> None:
+    answer = ask(over(says("painful livedo racemosa of the thighs"), "2023-08-01", ended), *DIALYSIS)
+    assert status(answer, "calciphylaxis").rank >= Status.PROBABLE.rank
+
+
+def test_a_disease_that_is_over_stays_on_record() -> None:
+    answer = ask(over(says("calciphylaxis"), "2018-01-01", "2019-01-01"), *DIALYSIS)
+    assert status(answer, "calciphylaxis").rank >= Status.POSSIBLE.rank
+
+
+def test_a_long_note_that_was_not_read_is_told() -> None:
+    answer = ask(*DIALYSIS, note("Necrotic painful eschars on both thighs. " + "Seen on the ward round. " * 60))
+    assert "not read: long free text (1)" in answer.warnings
+
+
+def test_a_conduction_block_bars_diltiazem_unless_a_pacemaker_is_recorded() -> None:
+    record = [says("systemic sclerosis"), film("Subcutaneous calcification of the forearm."), says("sick sinus syndrome")]
+
+    def verdicts(*more: Resource) -> set[str]:
+        return {option.stance for option in ask(*record, *more).options if option.treatment == "diltiazem"}
+
+    assert verdicts() == {"contraindicated"}
+    assert "contraindicated" not in verdicts(says("cardiac pacemaker"))
