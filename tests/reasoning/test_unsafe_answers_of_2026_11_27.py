@@ -126,7 +126,8 @@ def test_a_conduction_block_bars_diltiazem_unless_a_pacemaker_is_recorded() -> N
     record = [says("systemic sclerosis"), film("Subcutaneous calcification of the forearm."), says("sick sinus syndrome")]
 
     def verdicts(*more: Resource) -> set[str]:
-        return {option.stance for option in ask(*record, *more).options if option.treatment == "diltiazem"}
+        [option] = [option for option in ask(*record, *more).options if option.treatment == "diltiazem"]
+        return {rule.verdict for rule in option.safety}
 
     assert verdicts() == {"contraindicated"}
-    assert "contraindicated" not in verdicts(says("cardiac pacemaker"))
+    assert not verdicts(says("cardiac pacemaker"))
