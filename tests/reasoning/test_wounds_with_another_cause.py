@@ -31,7 +31,7 @@ PRESSURE = {
     "decubitus": [says("sacral decubitus ulcer stage IV with necrosis")],
     "pressure sore": [says("Necrotic pressure sore of the hip")],
     "code and words": [coded("L89.150", "Pressure injury sacrum unstageable w eschar")],
-    "painful, diabetic, obese": [says("painful pressure ulcer of buttock with necrosis"), says("diabetes mellitus"), says("obesity")],
+    "diabetic, obese": [says("Pressure ulcer of buttock with necrosis"), says("diabetes mellitus"), says("obesity"), says("knee pain")],
 }
 ARTERIAL = {
     "diabetic PAD": [says("Gangrene of R great toe due to diabetic PAD")],
@@ -141,11 +141,22 @@ def test_where_an_ischaemic_change_lies_elsewhere_the_pressure_ulcer_does_not_le
     assert ask(HEEL, *SPEAKS[found]).leading == "calciphylaxis"
 
 
-@pytest.mark.parametrize("found", [[DIALYSIS], [ON_WARFARIN], [says("retiform purpura of the thigh")]], ids=["dialysis", "warfarin", "purpura"])
+OPEN = {"dialysis": [DIALYSIS], "warfarin": [ON_WARFARIN], "purpura": [says("retiform purpura of the thigh")]}
+
+
+@pytest.mark.parametrize("found", OPEN.values(), ids=OPEN)
 @pytest.mark.parametrize("record", [ARTERIAL["diabetic PAD"], ARTERIAL["E11.52"]], ids=["words", "code"])
 def test_arterial_gangrene_hides_nothing_that_speaks_for_calciphylaxis(record: list[Resource], found: list[Resource]) -> None:
     answer = ask(*record, *found)
     assert answer.leading == "calciphylaxis"
+    assert alarms(answer)
+
+
+def test_pain_of_the_pressure_ulcer_with_two_risk_factors_keeps_calciphylaxis_possible() -> None:
+    risks = [says("systemic lupus erythematosus"), says("obesity")]
+    answer = ask(says("exquisitely painful pressure ulcer of the buttock with necrosis"), *risks)
+    assert answer.leading_mimic == "pressure_ulcer"
+    assert status(answer, "calciphylaxis") is Status.POSSIBLE
     assert alarms(answer)
 
 
