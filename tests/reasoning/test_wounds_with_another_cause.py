@@ -22,7 +22,7 @@ def alarms(answer: Assessment) -> set[str]:
 
 
 def at_least_possible(answer: Assessment) -> bool:
-    return status(answer, "calciphylaxis").rank >= Status.POSSIBLE.rank
+    return status(answer, "calciphylaxis") in (Status.POSSIBLE, Status.PROBABLE, Status.CONFIRMED)
 
 
 PRESSURE = {
