@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
-import polars as pl
-
 from calcinosis.contract import (
     DISCLAIMER,
     AlarmOut,

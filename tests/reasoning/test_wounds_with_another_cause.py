@@ -31,7 +31,7 @@ PRESSURE = {
     "decubitus": [says("sacral decubitus ulcer stage IV with necrosis")],
     "pressure sore": [says("Necrotic pressure sore of the hip")],
     "code and words": [coded("L89.150", "Pressure injury sacrum unstageable w eschar")],
-    "diabetic, obese": [says("Pressure ulcer of buttock with necrosis"), says("diabetes mellitus"), says("obesity"), says("knee pain")],
+    "diabetic": [says("Pressure ulcer of buttock with necrosis"), says("diabetes mellitus")],
 }
 ARTERIAL = {
     "diabetic PAD": [says("Gangrene of R great toe due to diabetic PAD")],
@@ -193,3 +193,9 @@ def test_calcinosis_leads_beside_a_pressure_ulcer() -> None:
     answer = ask(*calcinosis, HEEL)
     assert answer.leading == "dystrophic"
     assert mimic_status(answer, "pressure_ulcer") is Status.POSSIBLE
+
+
+def test_two_risk_factors_keep_calciphylaxis_possible_beside_a_pressure_ulcer() -> None:
+    answer = ask(says("Pressure ulcer of buttock with necrosis"), says("diabetes mellitus"), says("obesity"))
+    assert at_least_possible(answer)
+    assert answer.leading_mimic == "pressure_ulcer"
