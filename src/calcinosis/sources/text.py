@@ -251,7 +251,7 @@ def _certainty(match: _Match, matches: Sequence[_Match], scopes: Sequence[Scope]
         # "calcification without vessel involvement" denies the pattern; "calcification without vessel thrombosis" denies something else
         if not match.is_phrase and all(_denies_another(scope, match, matches) for scope in denials):
             return None
-        return "negated"
+        return "uncertain" if "still_suspected" in effects and match.concept.kind == "disease" else "negated"
     return "uncertain" if "uncertain" in effects else "affirmed"
 
 
