@@ -86,7 +86,7 @@ def test_a_discharging_nodule_stays_a_nodule() -> None:
         ("Biopsy negative for calciphylaxis x2. Clinical suspicion remains high.", "uncertain"),
         ("information leaflet on calciphylaxis given", None), ("calciphylaxis prophylaxis", None), ("prophylaxis of calciphylaxis", None),
         ("no longer has calciphylaxis", "negated"), ("Wife has calciphylaxis", "family"), ("husband with calciphylaxis", "family"),
-        ("partner has calciphylaxis", "family"), ("husband on dialysis, has calciphylaxis", "affirmed"),
+        ("partner has calciphylaxis", "family"), ("Wife: calciphylaxis", "family"),
         ("husband noticed calciphylaxis", "affirmed"), ("Lives with his wife, has calciphylaxis", "affirmed"),
         ("calciphylaxis without doubt", "affirmed"), ("calciphylaxis on PJP prophylaxis", "affirmed"),
         ("biopsy negative for calciphylaxis; suspicion was low", "negated"),
@@ -113,6 +113,10 @@ def test_a_report_that_cannot_exclude_leaves_it_open() -> None:
         ("Violaceous patch, pain free", "pain", "negated"), ("Violaceous patch, pain-free", "pain", "negated"),
         ("swelling with free fluid", "swelling", "affirmed"),
         ("ulcers no longer present", "skin_ulcer", "negated"),
+        ("Admitted for workup of painful ulcers", "skin_ulcer", "affirmed"), ("ulcers, work-up pending", "skin_ulcer", "affirmed"),
+        ("workup for leg ulcers", "skin_ulcer", "affirmed"), ("heparin prophylaxis", "heparin", "affirmed"),
+        ("Pt doubts benefit of dialysis", "dialysis", "affirmed"), ("In the differential are vasculitis, calciphylaxis and lupus", "calciphylaxis", "uncertain"),
+        ("SSc registry patient", "systemic_sclerosis", "affirmed"), ("husband on call, ulcers dressed", "skin_ulcer", "affirmed"),
     ],
 )  # fmt: skip
 def test_cues_reach_no_further_than_they_mean(text: str, key: str, certainty: str) -> None:

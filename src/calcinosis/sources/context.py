@@ -23,7 +23,7 @@ from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, ENDS, MARKS, OPE
 
 Direction = Literal["before", "after", "before_or_after", "after_or_before", "list", "around", "touching"]
 DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around", "touching")
-Effect = Literal["negated", "spared", "uncertain", "family", "silent", "not_taken", "taken_no_more", "still_suspected", "none"]
+Effect = Literal["negated", "spared", "uncertain", "family", "silent", "not_taken", "taken_no_more", "still_suspected", "looked_for", "topic", "prevented", "none"]
 AND: Final = frozenset({"and", "plus"})
 OR: Final = frozenset({"or", "nor", "versus", "vs"})
 COPULAS: Final = frozenset({"is", "are", "was", "were"})
@@ -90,11 +90,14 @@ class ContextRules(_Closed):
     uncertainty: Cues
     reporting: Cues
     still_suspected: Cues
+    looked_for: Cues
     hypothetical: Cues
     family: Cues
     pseudo_family: Phrases
     historical: Phrases
     silent: Cues
+    topic: Cues
+    prevented: Cues
     not_taken: Cues
     taken_no_more: Cues
     clause_breaks: Phrases
@@ -132,7 +135,8 @@ def _cues(rules: ContextRules, reporting_affirms: bool) -> Iterator[tuple[str, C
         (rules.negation, "negated"), (rules.spared, "spared"), (rules.uncertainty, "uncertain"), (rules.hypothetical, "uncertain"),
         (rules.reporting, "none" if reporting_affirms else "uncertain"), (rules.family, "family"), (rules.silent, "silent"),
         (rules.not_taken, "not_taken"), (rules.taken_no_more, "taken_no_more"),
-        (rules.still_suspected, "still_suspected"),
+        (rules.still_suspected, "still_suspected"), (rules.looked_for, "looked_for"), (rules.prevented, "prevented"),
+        (rules.topic, "topic"),
     )  # fmt: skip
     for cues, effect in effects:
         for direction in DIRECTIONS:
@@ -318,7 +322,7 @@ class _View(NamedTuple):
             elif word == COMMA:
                 if at == start or self._new_statement(at + 1, high):
                     return start, at
-                wide = is_list or effect not in ("uncertain", "silent")
+                wide = is_list or effect not in ("uncertain", "looked_for", "topic", "prevented")
                 if not wide and not any(self.words[k][0] in OR for k in range(at + 1, min(high, at + LIST))):
                     return start, at
                 comma = at
