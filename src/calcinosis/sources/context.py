@@ -259,11 +259,8 @@ class _View(NamedTuple):
 
     def scopes_of(self, hit: Hit[Cue], low: int, high: int) -> Iterator[Scope]:
         effect, direction = hit.payload
-        if direction == "touching":
-            start = hit.start
-            while start > low and self._mention_between(start - 1, start):
-                start -= 1
-            yield Scope(effect, start, hit.start, hit.start, hit.end)
+        if direction == "touching":  # the last word is enough to reach the whole mention, and no other
+            yield Scope(effect, max(low, hit.start - 1), hit.start, hit.start, hit.end)
             return
         forward = hit.end, high, effect, direction == "list"
         if direction in ("before", "list"):
