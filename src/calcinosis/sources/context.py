@@ -24,8 +24,8 @@ from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, ENDS, MARKS, OPE
 Direction = Literal["before", "after", "before_or_after", "after_or_before", "list", "around", "touching"]
 DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around", "touching")
 Effect = Literal[
-    "negated", "spared", "uncertain", "family", "silent", "not_taken", "taken_no_more", "still_suspected", "looked_for", "topic", "prevented",
-    "none",
+    "negated", "spared", "uncertain", "family", "silent", "not_taken", "taken_no_more",
+    "still_suspected", "looked_for", "topic", "prevented", "none",
 ]  # fmt: skip
 AND: Final = frozenset({"and", "plus"})
 OR: Final = frozenset({"or", "nor", "versus", "vs"})
