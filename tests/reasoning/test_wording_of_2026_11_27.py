@@ -137,7 +137,8 @@ def test_a_pad_is_no_arterial_disease(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["PAD", "PAD, uses a heating pad", "diabetic PAD", "diabetic foot PAD", "PAD with gangrene of toes"])
 def test_pad_is_still_arterial_disease(text: str) -> None:
-    assert read(text)["peripheral_arterial_disease"] == "affirmed"
+    lineage = _readers().text._lineage
+    assert any("peripheral_arterial_disease" in lineage[found] and how == "affirmed" for found, how in read(text).items())
 
 
 @pytest.mark.parametrize(
