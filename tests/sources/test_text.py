@@ -443,3 +443,25 @@ def test_no_cue_stands_under_two_effects(reporting_affirms: bool) -> None:
     for phrase, cue in _cues(load_context_rules(), reporting_affirms):
         effects.setdefault(phrase, set()).add(cue.effect)
     assert not {phrase: found for phrase, found in effects.items() if len(found) > 1}
+
+
+# --- cues that mean some kinds of concept only, or one mention only --------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "certainty"),
+    [
+        ("ulcer, pain free", "pain", "negated"), ("ulcer pain free", "skin_ulcer", "affirmed"), ("calcification with free fluid", "calcification", "affirmed"),
+        ("calciphylaxis prophylaxis", "calciphylaxis", None), ("warfarin prophylaxis", "warfarin", "affirmed"),
+        ("lupus on thrombosis prophylaxis", "lupus", "affirmed"), ("lupus on thrombosis prophylaxis", "thrombosis", None),
+        ("workup for calciphylaxis", "calciphylaxis", "uncertain"), ("workup for skin ulcer", "skin_ulcer", "affirmed"),
+        ("leaflet on lupus, pain at night", "lupus", None), ("leaflet on lupus, pain at night", "pain", "affirmed"),
+        ("not assessed: pain, fever", "fever", None),
+        ("biopsy negative for calciphylaxis. Clinical suspicion remains high", "calciphylaxis", "uncertain"),
+        ("no calciphylaxis. Seen today. Clinical suspicion remains high", "calciphylaxis", "negated"),
+        ("no fever; clinical suspicion remains high", "fever", "negated"),
+        ("wife has lupus", "lupus", "family"), ("haemodialysis assisted by husband", "haemodialysis", "affirmed"),
+    ],
+)  # fmt: skip
+def test_cues_of_narrow_reach(text: str, key: str, certainty: str | None) -> None:
+    assert said(text).get(key) == certainty

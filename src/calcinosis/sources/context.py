@@ -21,9 +21,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from calcinosis.sources.phrases import Hit, PhraseMatcher
 from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, ENDS, MARKS, OPEN, QUERY, Folded, fold
 
-Direction = Literal["before", "after", "before_or_after", "after_or_before", "list", "around"]
-DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around")
-Effect = Literal["negated", "spared", "uncertain", "family", "silent", "not_taken", "taken_no_more", "none"]
+Direction = Literal["before", "after", "before_or_after", "after_or_before", "list", "around", "touching"]
+DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around", "touching")
+Effect = Literal[
+    "negated", "spared", "uncertain", "family", "silent", "not_taken", "taken_no_more",
+    "still_suspected", "looked_for", "topic", "prevented", "none",
+]  # fmt: skip
 AND: Final = frozenset({"and", "plus"})
 OR: Final = frozenset({"or", "nor", "versus", "vs"})
 COPULAS: Final = frozenset({"is", "are", "was", "were"})
@@ -56,6 +59,7 @@ class Cues(_Closed):
     after_or_before: Phrases = ()
     list: Phrases = ()
     around: Phrases = ()
+    touching: Phrases = ()
 
 
 class RelativeTime(_Closed):
@@ -88,11 +92,15 @@ class ContextRules(_Closed):
     spared: Cues
     uncertainty: Cues
     reporting: Cues
+    still_suspected: Cues
+    looked_for: Cues
     hypothetical: Cues
     family: Cues
     pseudo_family: Phrases
     historical: Phrases
     silent: Cues
+    topic: Cues
+    prevented: Cues
     not_taken: Cues
     taken_no_more: Cues
     clause_breaks: Phrases
@@ -130,6 +138,8 @@ def _cues(rules: ContextRules, reporting_affirms: bool) -> Iterator[tuple[str, C
         (rules.negation, "negated"), (rules.spared, "spared"), (rules.uncertainty, "uncertain"), (rules.hypothetical, "uncertain"),
         (rules.reporting, "none" if reporting_affirms else "uncertain"), (rules.family, "family"), (rules.silent, "silent"),
         (rules.not_taken, "not_taken"), (rules.taken_no_more, "taken_no_more"),
+        (rules.still_suspected, "still_suspected"), (rules.looked_for, "looked_for"), (rules.prevented, "prevented"),
+        (rules.topic, "topic"),
     )  # fmt: skip
     for cues, effect in effects:
         for direction in DIRECTIONS:
@@ -226,12 +236,15 @@ class ContextReader:
         )
         found: list[Scope] = []
         clause = iter(clauses)
-        low, high = next(clause, (0, 0))
+        before, (low, high) = 0, next(clause, (0, 0))
         for hit in cues:
             while hit.start >= high and (following := next(clause, None)):
-                low, high = following
+                before, (low, high) = low, following
             if hit.payload.effect != "none" and low <= hit.start < high:
-                found += view.scopes_of(hit, low, high)
+                if hit.payload.effect == "still_suspected":  # it speaks of the clause before as well
+                    found.append(Scope("still_suspected", before, high, hit.start, hit.end))
+                else:
+                    found += view.scopes_of(hit, low, high)
         return found
 
 
@@ -249,6 +262,9 @@ class _View(NamedTuple):
 
     def scopes_of(self, hit: Hit[Cue], low: int, high: int) -> Iterator[Scope]:
         effect, direction = hit.payload
+        if direction == "touching":  # the last word is enough to reach the whole mention, and no other
+            yield Scope(effect, max(low, hit.start - 1), hit.start, hit.start, hit.end)
+            return
         forward = hit.end, high, effect, direction == "list"
         if direction in ("before", "list"):
             # "pain: no", "Raynaud (no)", "knees no": the cue ends its piece and answers what stands before it
@@ -306,7 +322,8 @@ class _View(NamedTuple):
             elif word == COMMA:
                 if at == start or self._new_statement(at + 1, high):
                     return start, at
-                if effect == "uncertain" and not is_list and not any(self.words[k][0] in OR for k in range(at + 1, min(high, at + LIST))):
+                wide = is_list or effect not in ("uncertain", "looked_for", "topic", "prevented")
+                if not wide and not any(self.words[k][0] in OR for k in range(at + 1, min(high, at + LIST))):
                     return start, at
                 comma = at
             elif word in AND and at > start:

@@ -243,7 +243,10 @@ def _certainty(match: _Match, matches: Sequence[_Match], scopes: Sequence[Scope]
     spares = match.concept.kind == "site" or not match.is_phrase
     denials = [scope for scope in over if scope.effect == "negated" or (scope.effect == "spared" and spares)]
     effects = {scope.effect for scope in over}
-    if "silent" in effects or ("family" in effects and denials) or ("not_taken" in effects and match.concept.kind == "drug"):
+    kind = match.concept.kind
+    if "silent" in effects or "topic" in effects or ("family" in effects and denials) or ("not_taken" in effects and kind == "drug"):
+        return None
+    if "prevented" in effects and kind in ("disease", "finding"):
         return None
     if "family" in effects:
         return "family"
@@ -251,8 +254,8 @@ def _certainty(match: _Match, matches: Sequence[_Match], scopes: Sequence[Scope]
         # "calcification without vessel involvement" denies the pattern; "calcification without vessel thrombosis" denies something else
         if not match.is_phrase and all(_denies_another(scope, match, matches) for scope in denials):
             return None
-        return "negated"
-    return "uncertain" if "uncertain" in effects else "affirmed"
+        return "uncertain" if "still_suspected" in effects and kind == "disease" else "negated"
+    return "uncertain" if "uncertain" in effects or ("looked_for" in effects and kind == "disease") else "affirmed"
 
 
 def _over(match: _Match, scopes: Sequence[Scope], begins: Sequence[int]) -> list[Scope]:

@@ -1,0 +1,236 @@
+"""Words of records that were read wrongly or not at all, with the words that look like them and mean something else."""
+
+from __future__ import annotations
+
+import pytest
+from small_records import _readers, ask, code, says, status
+
+from calcinosis.knowledge.model import Context, Status
+
+CONDITION, NOTE, IMAGING, HISTOLOGY = Context.CONDITION, Context.NOTE, Context.IMAGING, Context.HISTOLOGY
+
+
+def read(text: str, context: Context = NOTE) -> dict[str, str]:
+    return {mention.concept: mention.certainty for mention in _readers().text.read(text, context).mentions}
+
+
+BLACK = {"skin_necrosis", "necrotic_ulcer", "eschar", "gangrene"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Painful black ulcers of the shins", "ulcers with black base", "Blackened fingertips, severe pain", "Penile pain and blackening of prepuce",
+        "Non-healing lesion left calf, black centre", "Blistering then black skin of shins", "black discoloration of the toes",
+        "blackish discolouration of both feet", "ulcers are black", "black, non-healing ulcers of the thighs", "both big toes are black",
+    ],
+)  # fmt: skip
+def test_skin_that_turned_black_is_necrosis(text: str) -> None:
+    found = read(text, CONDITION)
+    assert BLACK & found.keys()
+    assert "violaceous_lesion" not in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "black stools", "black patient with ulcers", "Black woman with painful leg ulcers", "blackout", "drinks black tea", "black toenail", "black nodule of heel",
+        "duodenal ulcer with black base", "black discoloration of teeth", "blackened nails", "vision went black", "black stools, painful ulcers",
+    ],
+)  # fmt: skip
+def test_other_black_things_are_no_necrosis(text: str) -> None:
+    assert not BLACK & read(text).keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("Mottled, cold, painful skin over both thighs", "livedo_reticularis"), ("marbled skin", "livedo_reticularis"),
+        ("firm purple plaques of thighs, agonising", "severe_pain"), ("agonizing plaques", "severe_pain"), ("Calves too sore to touch", "severe_pain"),
+        ("purple buttocks, can't bear clothing on it", "severe_pain"), ("pain on light touch", "severe_pain"),
+        ("Skin breakdown of both breasts", "skin_ulcer"), ("Purpuric rash with skin sloughing", "skin_ulcer"),
+        ("hard skin of both thighs", "induration"), ("rubbery-hard calves", "induration"), ("Calves feel like wood", "induration"),
+        ("Calcifying panniculitis of thighs", "subcutaneous_calcification"),
+        ("discharging nodule", "sinus_tract"), ("draining lesion of elbow", "sinus_tract"),
+    ],
+)  # fmt: skip
+def test_words_of_lesions_and_pain(text: str, key: str) -> None:
+    lineage = _readers().text._lineage
+    assert any(key in lineage[found] and how == "affirmed" for found, how in read(text).items())
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("mottled calcification", "livedo_reticularis"), ("hard skin on the soles", "induration"), ("discharged home with nodules", "discharging_nodule"),
+        ("skin breakdown prevention", "skin_ulcer"),
+    ],
+)  # fmt: skip
+def test_words_that_look_like_them(text: str, key: str) -> None:
+    assert key not in read(text)
+
+
+def test_a_discharging_nodule_stays_a_nodule() -> None:
+    assert "nodule" in _readers().text._lineage["discharging_nodule"]
+
+
+@pytest.mark.parametrize(
+    ("text", "certainty"),
+    [
+        ("biopsy neg for calciphylaxis", "negated"), ("Doubt calciphylaxis", "uncertain"), ("doubtful calciphylaxis", "uncertain"),
+        ("workup for calciphylaxis", "uncertain"), ("calciphylaxis work-up pending", "uncertain"), ("worked up for calciphylaxis", "uncertain"),
+        ("calciphylaxis remains on the differential", "uncertain"), ("calciphylaxis is high on our differential", "uncertain"),
+        ("calciphylaxis has not been ruled out", "uncertain"), ("Calciphylaxis has not yet been excluded.", "uncertain"),
+        ("calciphylaxis needs to be excluded", "uncertain"), ("cannot confidently exclude calciphylaxis", "uncertain"),
+        ("biopsy negative for calciphylaxis; clinical suspicion remains high", "uncertain"),
+        ("Biopsy negative for calciphylaxis x2. Clinical suspicion remains high.", "uncertain"),
+        ("information leaflet on calciphylaxis given", None), ("calciphylaxis prophylaxis", None), ("prophylaxis of calciphylaxis", None),
+        ("no longer has calciphylaxis", "negated"), ("Wife has calciphylaxis", "family"), ("husband with calciphylaxis", "family"),
+        ("partner has calciphylaxis", "family"), ("Wife: calciphylaxis", "family"),
+        ("husband noticed calciphylaxis", "affirmed"), ("Lives with his wife, has calciphylaxis", "affirmed"),
+        ("calciphylaxis without doubt", "affirmed"), ("calciphylaxis on PJP prophylaxis", "affirmed"),
+        ("biopsy negative for calciphylaxis; suspicion was low", "negated"),
+    ],
+)  # fmt: skip
+def test_doubt_denial_and_other_people(text: str, certainty: str | None) -> None:
+    assert read(text).get("calciphylaxis") == certainty
+
+
+def test_a_report_that_cannot_exclude_leaves_it_open() -> None:
+    assert read("Cannot exclude calciphylaxis", HISTOLOGY) == {"histology_calciphylaxis": "uncertain"}
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "certainty"),
+    [
+        ("No ulcers on the legs; clinical suspicion remains high", "skin_ulcer", "negated"),  # only a disease is suspected
+        ("No vasculitis; clinical suspicion remains high for calciphylaxis", "vasculitis", "negated"),
+        ("dermatomyositis on pneumocystis prophylaxis", "dermatomyositis", "affirmed"),
+        ("leaflet about calcinosis, ulcers dressed", "skin_ulcer", "affirmed"),
+        ("ulcers of doubtful significance", "skin_ulcer", "affirmed"),
+        ("husband has noticed painful ulcers", "skin_ulcer", "affirmed"),
+        ("husband helps with haemodialysis", "haemodialysis", "affirmed"),
+        ("Violaceous patch, pain free", "pain", "negated"), ("Violaceous patch, pain-free", "pain", "negated"),
+        ("swelling with free fluid", "swelling", "affirmed"),
+        ("ulcers no longer present", "skin_ulcer", "negated"),
+        ("Admitted for workup of painful ulcers", "skin_ulcer", "affirmed"), ("ulcers, work-up pending", "skin_ulcer", "affirmed"),
+        ("workup for leg ulcers", "skin_ulcer", "affirmed"), ("heparin prophylaxis", "heparin", "affirmed"),
+        ("Pt doubts benefit of dialysis", "dialysis", "affirmed"), ("In the differential are vasculitis, calciphylaxis and lupus", "calciphylaxis", "uncertain"),
+        ("SSc registry patient", "systemic_sclerosis", "affirmed"), ("husband on call, ulcers dressed", "skin_ulcer", "affirmed"),
+    ],
+)  # fmt: skip
+def test_cues_reach_no_further_than_they_mean(text: str, key: str, certainty: str) -> None:
+    assert read(text)[key] == certainty
+
+
+def test_painless_affirms_no_pain() -> None:
+    assert "pain" not in read("Violaceous patch, painless")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["heating pad", "ulcers of finger pads", "heel pad pain", "fat pad", "foot pad", "calcinosis of the toe pads", "Soft tissue calcification in the pad of the thumb"],
+)  # fmt: skip
+def test_a_pad_is_no_arterial_disease(text: str) -> None:
+    assert "peripheral_arterial_disease" not in read(text)
+
+
+@pytest.mark.parametrize("text", ["PAD", "PAD, uses a heating pad", "diabetic PAD", "diabetic foot PAD", "PAD with gangrene of toes"])
+def test_pad_is_still_arterial_disease(text: str) -> None:
+    lineage = _readers().text._lineage
+    assert any("peripheral_arterial_disease" in lineage[found] and how == "affirmed" for found, how in read(text).items())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Fat necrosis of breast", "Subcutaneous fat necrosis of newborn after cooling", "necrotic tooth pulp", "gangrene of gallbladder", "gangrenous appendix",
+        "gangrenous cholecystitis", "gangrenous bowel", "gangrene of the bowel", "Bilateral inguinal hernia, with gangrene",
+        "Acute appendicitis with localized peritonitis and gangrene", "necrotic umbilical stump", "necrotic lymph node",
+    ],
+)  # fmt: skip
+def test_dead_tissue_elsewhere_is_no_skin_necrosis(text: str) -> None:
+    found = read(text, CONDITION)
+    assert "word_of_lesion_elsewhere" in found
+    assert not BLACK & found.keys()
+
+
+@pytest.mark.parametrize(
+    "text", ["fat necrosis with skin necrosis", "gangrene of foot after bowel surgery", "finger pulp necrosis", "pulp necrosis of the finger", "Fournier gangrene of scrotum"]
+)
+def test_dead_skin_beside_such_words_is_still_read(text: str) -> None:
+    assert BLACK & read(text, CONDITION).keys() or "fournier_gangrene" in read(text, CONDITION)
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("SSc-ILD", {"systemic_sclerosis", "interstitial_lung_disease_ctd"}), ("SSc-PAH", {"systemic_sclerosis", "pulmonary_hypertension_ctd"}),
+        ("myositis-associated ILD", {"inflammatory_myopathy"}), ("Parry-Romberg", {"morphea"}), ("juvenile dermato-myositis", {"dermatomyositis_juvenile"}),
+        ("Secondary Sjögren's, RA", {"sjogren_syndrome", "rheumatoid_arthritis"}), ("RA with secondary Sjögren's", {"sjogren_syndrome", "rheumatoid_arthritis"}),
+        ("Dermatopolymyositis", {"inflammatory_myopathy"}),
+    ],
+)  # fmt: skip
+def test_diseases_named_in_part(text: str, keys: set[str]) -> None:
+    lineage = _readers().text._lineage
+    assert keys <= {above for found in read(text, CONDITION) for above in lineage[found]}
+
+
+def test_ra_alone_is_not_read() -> None:
+    assert "rheumatoid_arthritis" not in read("SpO2 97% RA")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("phosphate (KPhos) infusion extravasated", "phosphate_infusion"), ("phosphate (KPhos) infusion extravasated", "extravasation"),
+        ("calcium gluconate infusion extravasated", "calcium_extravasation"), ("IgA deficiency with anti-IgA antibodies", "anti_iga_positive"),
+        ("IgA deficiency with anti-IgA antibodies", "iga_deficiency"),
+    ],
+)  # fmt: skip
+def test_exposures_and_antibodies(text: str, key: str) -> None:
+    assert read(text, CONDITION)[key] == "affirmed"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [("K-Phos neutral tablets", "phosphate_infusion"), ("anti-IgA antibodies negative", "anti_iga_positive"), ("extravasated contrast", "extravasation")],
+)  # fmt: skip
+def test_oral_phosphate_and_absent_antibodies_are_not(text: str, key: str) -> None:
+    assert key not in read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Medial calcification of subcutaneous arterioles with intimal fibroplasia", "medial calcification of arterioles",
+        "Intimal hyperplasia and medial calcification of small arteries",
+    ],
+)  # fmt: skip
+def test_medial_calcification_on_a_section_is_of_small_vessels(text: str) -> None:
+    found = read(text, HISTOLOGY)
+    assert "histology_vessel_calcification" in found
+    assert "tram_track_calcification" not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "small"),
+    [
+        ("Small-vessel calcification of the thigh", True), ("calcified small arteries", True), ("Calcification of the femoral artery", False),
+        ("Small pleural effusion with calcified vessel walls", False), ("Medial calcification of the arteries", False),
+    ],
+)  # fmt: skip
+def test_small_vessels_on_a_film_are_kept_apart_from_arteries(text: str, small: bool) -> None:
+    found = read(text, IMAGING)
+    assert ("netlike_calcification" in found, "imaging_vascular_calcification" in found) == (small, not small)
+
+
+def test_medial_calcification_on_a_film_is_still_a_tram_line() -> None:
+    lineage = _readers().text._lineage
+    assert any("tram_track_calcification" in lineage[found] for found in read("Medial calcification of the arteries", IMAGING))
+
+
+def test_black_ulcers_on_dialysis_raise_calciphylaxis() -> None:
+    on_dialysis = code("ICD10CM", "N18.6"), code("ICD10CM", "Z99.2")
+    assert status(ask(*on_dialysis, says("Painful black ulcers of the shins")), "calciphylaxis") in (Status.POSSIBLE, Status.PROBABLE)
+    assert status(ask(*on_dialysis, says("black stools")), "calciphylaxis") not in (Status.POSSIBLE, Status.PROBABLE)
