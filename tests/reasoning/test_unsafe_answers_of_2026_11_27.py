@@ -131,3 +131,14 @@ def test_a_conduction_block_bars_diltiazem_unless_a_pacemaker_is_recorded() -> N
 
     assert verdicts() == {"contraindicated"}
     assert not verdicts(says("cardiac pacemaker"))
+
+
+@pytest.mark.parametrize("lesion", ["Violaceous plaques on both thighs", "Purple nodules of the thighs", "Violaceous nodules on the abdomen"])
+def test_violaceous_plaques_and_nodules_on_dialysis_are_possible_without_pain(lesion: str) -> None:
+    answer = ask(*DIALYSIS, says(lesion))
+    assert status(answer, "calciphylaxis").rank >= Status.POSSIBLE.rank
+    assert answer.alarms
+
+
+def test_violaceous_plaques_without_such_a_risk_ring_no_alarm() -> None:
+    assert not ask(says("violaceous plaques of the wrists"), says("lichen planus")).alarms
