@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hand_made import batch_of, patient
 
@@ -19,6 +24,8 @@ from calcinosis.engines.local import screen_batches
 from calcinosis.engines.rows import Assessed
 from calcinosis.events import Batch, Coming, Part
 from calcinosis.simulate import simulate
+from calcinosis.sources.omop_database import BUCKETS
+from calcinosis.sources.omop_store import StoredRows
 
 PATIENTS = 1500
 
@@ -114,3 +121,52 @@ def _broken() -> Future[Assessed]:
     future: Future[Assessed] = Future()
     future.set_exception(BrokenProcessPool())
     return future
+
+
+def test_two_threads_read_their_own_stretches_of_stored_rows(tmp_path: Path) -> None:
+    n = 200_000
+    bucket = (np.arange(n) % BUCKETS).astype(np.uint16)
+    rows = StoredRows(tmp_path / "rows", 1)
+    rows.add(pa.RecordBatch.from_arrays(
+        [pa.array(np.arange(n)), pa.array(np.zeros(n, np.int32)), pa.array(bucket)], names=["person", "said", "bucket"]
+    ))  # fmt: skip
+    stretches = [(first, first + 16) for first in range(0, BUCKETS, 16)]
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda stretch: rows.take(*stretch).person, stretches))
+    for (first, last), person in zip(stretches, taken, strict=True):
+        assert np.array_equal(np.sort(person), np.flatnonzero((bucket >= first) & (bucket < last)))
+
+
+def test_workers_end_when_their_parent_is_killed(populations: dict[str, Path], tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(f"""
+import multiprocessing, os, signal
+import calcinosis.engines.local as local, calcinosis.sources.omop as omop
+from calcinosis.api import screen
+
+omop._EVENTS_PER_BATCH, local._WORTH_WORKERS = 8_000, 2
+
+
+def die(_):
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    screen({str(populations["omop"])!r}, {str(tmp_path / "out")!r}, workers=2, on_patients=die)
+""")
+    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    children = [int(pid) for pid in run.stdout.split()]
+    assert len(children) == 2
+    deadline = time.monotonic() + 20
+    while any(map(_lives, children)):
+        assert time.monotonic() < deadline, "a worker waits for a parent that is dead"
+        time.sleep(0.1)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False

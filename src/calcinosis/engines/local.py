@@ -103,7 +103,7 @@ class _Line:
             return job.result()
         except BrokenProcessPool:
             self._go_on_alone()
-            return here()
+            return self._thread.submit(here).result()  # one thread does all that is left, one thing at a time
 
     def _give(self, here: Callable[[], _Result], there: Callable[[Workers], Future[_Result]] | None) -> None:
         if self.workers is not None and there is not None:

@@ -6,9 +6,11 @@ What is the same for all parts (the knowledge, and what makes a batch) travels o
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import pickle
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -84,9 +86,19 @@ _makers: dict[Path, Callable[[Any], Batch]] = {}
 def _begin(knowledge: Path) -> None:
     global _knowledge
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with uncollected():
         _knowledge = pickle.loads(knowledge.read_bytes())
         make_plan(_knowing()).questions.warm()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed says nothing more: without it a process would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _knowing() -> Knowledge:

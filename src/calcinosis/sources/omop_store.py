@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, NamedTuple
 
 import duckdb
@@ -35,6 +36,7 @@ class StoredRows:
     def __init__(self, path: Path, sayings: int) -> None:
         self._path = path
         self._file = path.open("w+b", buffering=0)
+        self._one_at_a_time = Lock()
         self._parts: list[tuple[dict[str, _Stored], npt.NDArray[np.int64]]] = []  # its columns; where each bucket begins
         self.counts = np.zeros(BUCKETS, dtype=np.int64)
         self.said = np.zeros(sayings, dtype=np.int64)
@@ -66,13 +68,19 @@ class StoredRows:
     def close(self) -> None:
         self._file.close()
 
+    def _read(self, there: _Stored, first: int, last: int) -> npt.NDArray[Any]:
+        with self._one_at_a_time:  # a file has one place to read from
+            self._file.seek(there.begins + first * there.dtype.itemsize)
+            return np.fromfile(self._file, there.dtype, last - first)
+
     def __getstate__(self) -> dict[str, Any]:
         """For another process: it reads the same file."""
-        return {**self.__dict__, "_file": None}
+        return {**self.__dict__, "_file": None, "_one_at_a_time": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._file = self._path.open("rb", buffering=0)
+        self._one_at_a_time = Lock()
 
     def _stretch(self, stored: dict[str, _Stored], first: int, last: int) -> Coded:
         columns = []
@@ -80,8 +88,7 @@ class StoredRows:
             dtype = _TYPES.get(name, np.int64)
             if name in stored and last > first:
                 there = stored[name]
-                self._file.seek(there.begins + first * there.dtype.itemsize)
-                columns.append(np.fromfile(self._file, there.dtype, last - first).astype(dtype, copy=False))
+                columns.append(self._read(there, first, last).astype(dtype, copy=False))
             else:
                 columns.append(np.full(last - first, _ABSENT.get(name, 0), dtype))
         return Coded(*columns)
