@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -13,7 +16,7 @@ from typing import Any, cast
 import orjson
 
 from calcinosis.assessment import Assessment, assess_batch
-from calcinosis.engines.cohort import Cohort, write_summary
+from calcinosis.engines.cohort import Cohort, replaced_when_complete, write_summary
 from calcinosis.engines.local import screen_batches
 from calcinosis.events import Batch, Coming, made
 from calcinosis.knowledge import Knowledge, load_knowledge
@@ -28,9 +31,12 @@ from calcinosis.sources.omop_database import shown_address
 from calcinosis.sources.phenopacket import is_phenopacket, read_phenopacket, read_phenopackets
 from calcinosis.sources.text import TextReader
 
+CLOSABLE = ("disease", "drug", "procedure", "finding", "exposure", "device", "allergy")  # kinds of concepts; never laboratory values
 FORMATS = ("auto", "fhir", "phenopacket", "omop", "meds")
 ENGINES = ("local", "spark")
+_SIZE = re.compile(r"\d*[1-9]\d*(\.\d+)?\s*([KMGT]i?)?B", re.IGNORECASE)
 _PROBE_BYTES = 16_000_000  # a larger JSON file is never a phenopacket
+_PROBES = 20  # files of a folder that are asked what they are
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,19 @@ def read_batches(
     return made(_read_parts(paths, readers, source_format, memory_limit, on_progress))
 
 
+def check_closed_world(kinds: Iterable[str]) -> None:
+    """Raises: ValueError: silence about this kind of concept never means absence."""
+    for kind in kinds:
+        if kind not in CLOSABLE:
+            raise ValueError(f"closed world {kind!r} is not one of {', '.join(CLOSABLE)}")
+
+
+def check_memory_limit(limit: str | None) -> None:
+    """Raises: ValueError: not a size."""
+    if limit is not None and not _SIZE.fullmatch(limit.strip()):
+        raise ValueError(f"memory limit {limit!r}: write a number and a unit, such as 2GB")
+
+
 def _read_parts(
     paths: Sequence[Path | str],
     readers: Readers,
@@ -130,6 +149,10 @@ def _read_parts(
 ) -> Iterator[Coming]:
     if source_format not in FORMATS:
         raise ValueError(f"unknown format {source_format!r}; the formats are {', '.join(FORMATS)}")
+    check_memory_limit(memory_limit)
+    for source in paths:
+        if "://" not in str(source) and not Path(source).exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
     fhir: list[Path] = []
     phenopackets: list[Path] = []
     for source in paths:
@@ -149,14 +172,16 @@ def _read_parts(
 
 
 def _holds_phenopackets(path: Path) -> bool:
-    probe = next((p for p in sorted(path.rglob("*.json"))), None) if path.is_dir() else path
-    if probe is None or probe.suffix not in {".json", ".phenopacket"} or not probe.is_file() or probe.stat().st_size > _PROBE_BYTES:
-        return False
-    try:
-        record = orjson.loads(probe.read_bytes())
-    except (orjson.JSONDecodeError, OSError):
-        return False
-    return isinstance(record, dict) and is_phenopacket(record)
+    for probe in sorted(path.rglob("*.json"))[:_PROBES] if path.is_dir() else [path]:
+        if probe.suffix not in {".json", ".phenopacket"} or not probe.is_file():
+            continue
+        try:
+            record = orjson.loads(probe.read_bytes()) if probe.stat().st_size <= _PROBE_BYTES else None
+        except (orjson.JSONDecodeError, OSError):
+            continue
+        if isinstance(record, dict) and (is_phenopacket(record) or "resourceType" in record):  # the first that says what it is
+            return is_phenopacket(record)
+    return False
 
 
 def screen(
@@ -198,22 +223,27 @@ def screen(
     """
     if engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; the engines are {', '.join(ENGINES)}")
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}")
+    check_closed_world(closed_world)
     readers = readers or make_readers()
     paths = [source] if isinstance(source, str | Path) else list(source)
     if engine == "spark":
         asked = {"as_of": as_of, "closed_world": closed_world}
         return _reported(_screen_on_spark([str(each) for each in paths], Path(out), source_format, readers, master, **asked))
-    cohort = screen_batches(
-        _read_parts(paths, readers, source_format, memory_limit, on_progress),
-        Path(out),
-        readers.knowledge,
-        source=", ".join(shown_address(p) for p in paths),
-        as_of=as_of,
-        closed_world=closed_world,
-        on_patients=on_patients,
-        workers=workers,
-    )
-    return _reported(cohort)
+    with replaced_when_complete(Path(out)) as folder:
+        cohort = screen_batches(
+            _read_parts(paths, readers, source_format, memory_limit, on_progress),
+            folder,
+            readers.knowledge,
+            source=", ".join(shown_address(p) for p in paths),
+            as_of=as_of,
+            closed_world=closed_world,
+            on_patients=on_patients,
+            workers=workers,
+        )
+        _reported(cohort)
+    return Cohort(Path(out), cohort.summary)
 
 
 def _reported(cohort: Cohort) -> Cohort:

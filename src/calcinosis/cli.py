@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -39,8 +40,6 @@ RxTerms = Annotated[
 ]
 Format = Annotated[str, typer.Option("--format", help="auto, fhir, phenopacket, omop or meds.")]
 
-_CLOSABLE = ("disease", "drug", "procedure", "finding", "exposure", "device", "allergy")
-
 
 def _fail(message: str) -> typer.Exit:
     typer.echo(f"calcinosis: {message}", err=True)
@@ -48,9 +47,13 @@ def _fail(message: str) -> typer.Exit:
 
 
 def _closed(kinds: list[str] | None) -> frozenset[str]:
-    wrong = [kind for kind in kinds or () if kind not in _CLOSABLE]
-    if wrong:
-        raise _fail(f"--closed-world {wrong[0]!r} is not one of {', '.join(_CLOSABLE)}")
+    if kinds:
+        from calcinosis.api import check_closed_world
+
+        try:
+            check_closed_world(kinds)
+        except ValueError as error:
+            raise _fail(str(error)) from None
     return frozenset(kinds or ())
 
 
@@ -406,10 +409,23 @@ def knowledge_export(
 
 def main() -> None:
     """Entry point of the ``calcinosis`` command."""
+    for name in ("SIGTERM", "SIGHUP"):  # what ends a job in a cluster or a container: leave no temporary files behind
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda number, _: sys.exit(128 + number))
     try:
         app()
     except BrokenPipeError:
         sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except RuntimeError as error:
+        if "interrupted" not in str(error).lower():  # what DuckDB makes of Ctrl-C
+            raise
+        sys.exit(130)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        typer.echo(f"calcinosis: {error.strerror or error}{where}", err=True)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import mkdtemp
 
 import orjson
 import polars as pl
@@ -110,6 +113,22 @@ class Cohort:
     def _read(self, name: str, types: Schema) -> pl.DataFrame:
         """A table, which is a file or a folder of them. ``types``: of columns that Spark writes wider, having no unsigned numbers."""
         return pl.read_parquet(self.folder / name).with_columns(pl.col(column).cast(kind) for column, kind in types.items())
+
+
+@contextmanager
+def replaced_when_complete(folder: Path) -> Iterator[Path]:
+    """A folder to write to, whose files replace those of ``folder`` when the block ends well; else what was there before stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    work = Path(mkdtemp(prefix=".unfinished-", dir=folder))
+    try:
+        yield work
+        for path in sorted(work.iterdir(), key=lambda path: (path.name == "summary.json", path.name)):
+            old = folder / path.name
+            if old.is_dir():  # a table of a run on Spark
+                shutil.rmtree(old)
+            path.replace(old)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def write_summary(summary: Summary, folder: Path) -> None:

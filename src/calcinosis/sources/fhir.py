@@ -86,7 +86,8 @@ def fhir_parts(
     with TemporaryDirectory(prefix="calcinosis-") as folder:
         run = _Run(Path(folder), FhirMapper(index, reader), memory_limit)
         try:
-            run.read(find_files(paths), frozenset(paths), on_progress)
+            files, closed = find_files(paths)
+            run.read(files, frozenset(paths), on_progress, closed)
             yield from run.parts()
         finally:
             run.tables.close()
@@ -145,7 +146,12 @@ class _Run:
         self._early: dict[tuple[str, str], Meaning] = {}  # what was interpreted while DuckDB was still reading
         self._spool = folder / "spool.ndjson"
 
-    def read(self, files: Sequence[Path], named: frozenset[Path], on_progress: _Progress | None) -> None:
+    def read(
+        self, files: Sequence[Path], named: frozenset[Path], on_progress: _Progress | None = None, closed: Sequence[OSError] = ()
+    ) -> None:
+        for error in closed:
+            folder = self.account.add_file(Path(error.filename), False, Numbering.LINE)
+            self.account.add_reject(folder, Reject("unreadable", f"the folder cannot be read: {error.strerror}"))
         groups: list[list[int]] = []
         filling: dict[tuple[bool, str | None], tuple[list[int], int]] = {}  # (gzipped, kind) -> (group, bytes in it)
         documents: list[int] = []

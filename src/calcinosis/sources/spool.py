@@ -7,6 +7,7 @@ use come through here: each resource becomes one line of a temporary file, marke
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -51,13 +52,26 @@ class Entry:
     resource: dict[str, Any]
 
 
-def find_files(paths: Sequence[Path]) -> list[Path]:
-    """The files given, and those below the folders given, once each; hidden files in folders are left out."""
+def find_files(paths: Sequence[Path]) -> tuple[list[Path], list[OSError]]:
+    """The files given, and those below the folders given (through links, too), once each; hidden files in folders are left out.
+
+    Returns:
+        The files, and the folders that cannot be looked into.
+    """
     found: dict[Path, None] = {}
+    closed: list[OSError] = []
     for path in paths:
-        inside = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-        found.update(dict.fromkeys(file for file in inside if file == path or not file.name.startswith(".")))
-    return list(found)
+        if not path.is_dir():
+            found[path] = None
+            continue
+        inside: list[Path] = []
+        seen: set[str] = set()
+        for folder, below, names in os.walk(path, onerror=closed.append, followlinks=True):
+            seen.add(os.path.realpath(folder))
+            below[:] = sorted(name for name in below if os.path.realpath(Path(folder, name)) not in seen)  # a link may lead back
+            inside += [Path(folder, name) for name in names if not name.startswith(".")]
+        found.update(dict.fromkeys(sorted(inside)))
+    return list(found), closed
 
 
 def is_gzip(path: Path) -> bool:

@@ -1,0 +1,101 @@
+"""What `screen` leaves in its folder, and what it says about what it could not read or write."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from calcinosis.api import assess, screen
+
+CASES = sorted((Path(__file__).parents[1] / "examples" / "published_cases" / "bundles").glob("*.json"))
+
+
+def command(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "calcinosis.cli", *map(str, arguments)], capture_output=True, text=True, env=os.environ | env, timeout=120
+    )
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_run_that_fails_leaves_older_results_as_they_were(tmp_path: Path) -> None:
+    screen(CASES[:2], tmp_path / "out")
+    before = content(tmp_path / "out")
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        screen(CASES[2:6], tmp_path / "out", on_patients=stop)
+    assert content(tmp_path / "out") == before
+    cohort = screen(CASES[2:6], tmp_path / "out")
+    assert cohort.assessments.height == json.loads((tmp_path / "out" / "summary.json").read_text())["patients_assessed"] == 4
+    assert set(content(tmp_path / "out")) == set(before)
+
+
+@pytest.mark.parametrize("out", ["a_file", "a_file/below"])
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, out: str) -> None:
+    (tmp_path / "a_file").write_text("x")
+    done = command("screen", CASES[0], "--out", tmp_path / out)
+    assert done.returncode == 2
+    assert done.stderr.startswith("calcinosis: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("limit", ["nonsense", "-3GB", "0", "5", "0GB"])
+def test_a_memory_limit_that_is_no_size_is_refused_for_every_format(tmp_path: Path, limit: str) -> None:
+    with pytest.raises(ValueError, match="write a number and a unit"):
+        screen(CASES[:1], tmp_path / "out", memory_limit=limit)
+
+
+def test_mistakes_of_a_caller_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        screen(tmp_path / "nothere", tmp_path / "out")
+    with pytest.raises(FileNotFoundError):
+        assess(tmp_path / "nothere.json")
+    with pytest.raises(ValueError, match="workers"):
+        screen(CASES[:1], tmp_path / "out", workers=0)
+    with pytest.raises(ValueError, match="closed world"):
+        screen(CASES[:1], tmp_path / "out", closed_world=frozenset({"lab"}), as_of=datetime(2024, 1, 1))
+
+
+def test_linked_folders_are_read_once_and_broken_links_are_told(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "inside").mkdir(parents=True)
+    shutil.copy(CASES[0], source / "inside")
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(CASES[1], tmp_path / "elsewhere")
+    (source / "link").symlink_to(tmp_path / "elsewhere")
+    (source / "back").symlink_to(source)
+    (source / "broken.json").symlink_to(tmp_path / "gone.json")
+    cohort = screen(source, tmp_path / "out")
+    assert cohort.summary.patients_assessed == 2
+    assert cohort.rejects.filter(category="unreadable")["file"].to_list() == [str(source / "broken.json")]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root looks into every folder")
+def test_a_folder_that_cannot_be_looked_into_is_rejected(tmp_path: Path) -> None:
+    locked = tmp_path / "source" / "locked"
+    locked.mkdir(parents=True)
+    shutil.copy(CASES[0], tmp_path / "source")
+    locked.chmod(0)
+    cohort = screen(tmp_path / "source", tmp_path / "out")
+    assert cohort.rejects.filter(category="unreadable")["file"].to_list() == [str(locked)]
+
+
+def test_phenopackets_are_known_although_the_first_file_is_something_else(tmp_path: Path) -> None:
+    packets = Path(__file__).parents[1] / "examples" / "phenopackets"
+    shutil.copytree(packets, tmp_path / "packets")
+    (tmp_path / "packets" / "0_manifest.json").write_text('{"note": "export manifest"}')
+    (tmp_path / "packets" / "1_empty.json").write_text("")
+    cohort = screen(tmp_path / "packets", tmp_path / "out")
+    assert cohort.summary.patients_assessed == len(list(packets.glob("*.json")))
