@@ -153,5 +153,5 @@ def test_treatment_options_stand_with_what_speaks_against_them_here(visits: Visi
 
 
 def test_the_first_load_is_small(visits: Visits) -> None:
-    assert 2_000 < bytes_of_first_load(visits, DOOR.patient("course-1")) <= 200_000
+    assert 2_000 < bytes_of_first_load(visits, DOOR.patient("course-1")) <= 220_000
     assert bytes_of_first_load(visits, DOOR.home) <= 200_000

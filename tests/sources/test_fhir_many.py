@@ -75,7 +75,7 @@ def assert_same(ours: Batch, theirs: Batch) -> None:
 def test_the_same_as_on_one_machine(folder: Path, readers: Readers) -> None:
     if not folder.exists():
         pytest.skip(f"{folder} is absent")
-    files = find_files([folder])
+    files, _ = find_files([folder])
     assert_same(many(files, readers), one_machine(files, readers))
 
 
@@ -85,7 +85,7 @@ def test_what_cannot_be_used_has_the_same_file_line_and_reason(tmp_path: Path, r
     (tmp_path / "broken.json").write_text('{"resourceType": "Bundle", "entry": [')
     (tmp_path / "empty.json").write_text("")
     (tmp_path / "notes.txt").write_text("hello")
-    files = find_files([tmp_path])
+    files, _ = find_files([tmp_path])
     ours, theirs = many(files, readers), one_machine([tmp_path / file.name for file in files], readers)
     assert_same(ours, theirs)
     assert ours.records_rejected >= 8
