@@ -37,6 +37,7 @@ from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA
 from calcinosis.knowledge import load_knowledge
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir import read_fhir, read_resources
+from calcinosis.sources.fhir_tables import FhirTables
 from calcinosis.sources.text import TextReader
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -214,3 +215,13 @@ def test_public_data(folder: str, patients: int, records: int | None, present: s
     assert records is None or batch.records_read == records
     assert present <= set(batch.events["concept"])
     assert batch.events["time"].null_count() == 0
+
+
+def test_duplicates_are_found_among_millions_of_ids_in_little_memory(tmp_path: Path) -> None:
+    """A million patients have seventy million ids: what does not fit moves to disk."""
+    tables = FhirTables(tmp_path, "120MB")
+    tables.con.execute("INSERT INTO flat BY NAME SELECT 0 AS file, 'Condition' AS rt, 'c' || range AS id FROM range(5000000)")
+    assert not tables.may_have_duplicates()
+    tables.con.execute("INSERT INTO flat BY NAME SELECT 0 AS file, 'Condition' AS rt, 'c77' AS id")
+    assert tables.may_have_duplicates()
+    tables.close()
