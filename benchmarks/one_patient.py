@@ -37,7 +37,7 @@ def main() -> None:
             t1 = time.perf_counter()
             evaluated = evaluate_batch(batch, readers.knowledge)
             t2 = time.perf_counter()
-            in_words(evaluated, batch.rejects)
+            in_words(evaluated, batch)
             t3 = time.perf_counter()
             for name, value in zip(stages, (t1 - t0, t2 - t1, t3 - t2, t3 - t0), strict=True):
                 stages[name].append(value * 1000)
