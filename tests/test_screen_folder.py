@@ -57,6 +57,11 @@ def test_a_memory_limit_that_is_no_size_is_refused_for_every_format(tmp_path: Pa
         screen(CASES[:1], tmp_path / "out", memory_limit=limit)
 
 
+@pytest.mark.parametrize("limit", ["0.5GB", "2 GiB", "500MB"])
+def test_a_memory_limit_that_is_a_size_is_taken(tmp_path: Path, limit: str) -> None:
+    assert screen(CASES[:1], tmp_path / "out", memory_limit=limit).summary.patients_assessed == 1
+
+
 def test_mistakes_of_a_caller_are_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         screen(tmp_path / "nothere", tmp_path / "out")
@@ -77,6 +82,7 @@ def test_linked_folders_are_read_once_and_broken_links_are_told(tmp_path: Path) 
     (source / "link").symlink_to(tmp_path / "elsewhere")
     (source / "back").symlink_to(source)
     (source / "broken.json").symlink_to(tmp_path / "gone.json")
+    os.mkfifo(source / "pipe.json")  # nobody writes to it: opening it would wait for ever
     cohort = screen(source, tmp_path / "out")
     assert cohort.summary.patients_assessed == 2
     assert cohort.rejects.filter(category="unreadable")["file"].to_list() == [str(source / "broken.json")]

@@ -34,7 +34,7 @@ from calcinosis.sources.text import TextReader
 CLOSABLE = ("disease", "drug", "procedure", "finding", "exposure", "device", "allergy")  # kinds of concepts; never laboratory values
 FORMATS = ("auto", "fhir", "phenopacket", "omop", "meds")
 ENGINES = ("local", "spark")
-_SIZE = re.compile(r"\d*[1-9]\d*(\.\d+)?\s*([KMGT]i?)?B", re.IGNORECASE)
+_SIZE = re.compile(r"(?=.*[1-9])\d+(\.\d+)?\s*([KMGT]i?)?B", re.IGNORECASE)
 _PROBE_BYTES = 16_000_000  # a larger JSON file is never a phenopacket
 _PROBES = 20  # files of a folder that are asked what they are
 
@@ -209,7 +209,7 @@ def screen(
         source: a folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets; an OMOP CDM (folder, DuckDB file or
             address of a PostgreSQL database).
         memory_limit: for the tables of the FHIR reader, e.g. "2GB"; default: a few hundred MB.
-        workers: processes that assess a large source, each with about 0.4 GB; a script that asks for more than one runs under
+        workers: processes that assess a large source, each with 0.5 to 1.2 GB; a script that asks for more than one runs under
             ``if __name__ == "__main__":``, because they start as new Pythons. The answers are the same.
         engine: "local" (this machine, memory bounded) or "spark" (the session that is running, or a new one; docs/spark.md). Spark
             reports no progress and sets its own memory.

@@ -165,7 +165,7 @@ def screen(
     source_format: Format = "auto",
     quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes for a large source, about 0.5 GB each; default: one for every core.")
+        int | None, typer.Option(min=1, help="Processes for a large source, 0.5 to 1.2 GB each; default: one for every core.")
     ] = None,
     engine: Annotated[str, typer.Option(help="local, or spark (needs the extra of that name).")] = "local",
     master: Annotated[str | None, typer.Option(help="Spark master, e.g. local[4] or spark://host:7077.")] = None,

@@ -86,7 +86,6 @@ _makers: dict[Path, Callable[[Any], Batch]] = {}
 def _begin(knowledge: Path) -> None:
     global _knowledge
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with uncollected():
         _knowledge = pickle.loads(knowledge.read_bytes())

@@ -69,7 +69,8 @@ def find_files(paths: Sequence[Path]) -> tuple[list[Path], list[OSError]]:
         for folder, below, names in os.walk(path, onerror=closed.append, followlinks=True):
             seen.add(os.path.realpath(folder))
             below[:] = sorted(name for name in below if os.path.realpath(Path(folder, name)) not in seen)  # a link may lead back
-            inside += [Path(folder, name) for name in names if not name.startswith(".")]
+            named = (Path(folder, name) for name in names if not name.startswith("."))
+            inside += [file for file in named if file.is_file() or not file.exists()]  # no pipe, which would wait; but a broken link
         found.update(dict.fromkeys(sorted(inside)))
     return list(found), closed
 
