@@ -313,6 +313,17 @@ def test_values_that_no_file_can_hold(value: Any) -> None:
     assert batch.events["source"].to_list() == ["Condition/good"]
 
 
+def test_what_is_remembered_of_a_value_that_no_file_can_hold_is_not_told_of_another_record(tmp_path: Path) -> None:
+    """NaN and null are written alike."""
+    def record(text: float | None) -> list[Any]:
+        return [patient(), made("Condition", "1", code={"text": text, "id": "only here"})]
+
+    read_resources(record(float("nan")), INDEX, READER)
+    after, file = read_resources(record(None), INDEX, READER), read_paths(write_bundle(tmp_path / "a.json", record(None)))
+    assert after.rejects["reason"].to_list() == file.rejects["reason"].to_list()
+    assert after.rejects.height == 1
+
+
 @pytest.mark.parametrize("item", [None, 5, "x", [], {}, {"resource": None}, {"resourceType": "Bundle"}, {"resourceType": ["Patient"]}])
 def test_things_that_are_no_resources(item: Any, tmp_path: Path) -> None:
     for batch in (

@@ -97,7 +97,7 @@ def _typed(rows: pl.DataFrame, remembered: Remembered, account: Account) -> tupl
         parts = orjson.loads(packed)
         if drug:
             parts["medicationCodeableConcept"] = orjson.loads(drug)
-        meaning = remembered(kind, parts, orjson.dumps(parts, option=orjson.OPT_SORT_KEYS))
+        meaning = remembered(kind, orjson.dumps(parts, option=orjson.OPT_SORT_KEYS))
         if account.add_meaning(number, kind, meaning, count) or meaning.drafts:
             kept.append(number)
             drafts.add(number, meaning)

@@ -62,12 +62,13 @@ class Remembered:
         self._mapper = mapper
         self._known: dict[tuple[str, bytes], Meaning] = {}
 
-    def __call__(self, kind: str, parts: dict[str, Any], packed: bytes) -> Meaning:
+    def __call__(self, kind: str, packed: bytes) -> Meaning:
+        """Made of the packed fields and nothing else: what packs alike (NaN and null) would else share the meaning that came first."""
         known = self._known.get((kind, packed))
         if known is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            known = self._known[kind, packed] = self._mapper(kind, parts)
+            known = self._known[kind, packed] = self._mapper(kind, orjson.loads(packed))
         return known
 
 
@@ -122,7 +123,7 @@ def typed_rows(rows: list[Row], remembered: Remembered, account: Account, file: 
         key = (row.kind, packed)
         if key not in seen:
             seen.add(key)
-            meaning = remembered(row.kind, row.parts, packed)
+            meaning = remembered(row.kind, packed)
             if account.add_meaning(len(seen), row.kind, meaning, counts[key]) or meaning.drafts:
                 kept[key] = len(seen)
                 meanings[len(seen)] = meaning
