@@ -17,6 +17,7 @@ from calcinosis.assessment import (
     AlarmOut,
     Assessment,
     DiseaseOut,
+    FactOut,
     MimicAssessment,
     Reason,
     RiskOut,
@@ -31,6 +32,7 @@ from calcinosis.report.wording import (
     STATUS_SIGN,
     STATUS_WORD,
     URGENCY_WORD,
+    Evidence,
     clean,
     decided_by,
     evidence,
@@ -84,7 +86,7 @@ class _Page:
         yield Text(f"Patient {clean(a.patient_id)}: {person(a)}; index date: {index_day(a)}", style="bold")
         if a.alarms:
             yield Panel(
-                Group(*(line for number, alarm in enumerate(a.alarms) for line in self._alarm(alarm, first=number == 0))),
+                Group(*self._alarms()),
                 title=Text(f"ALARM{'S' if len(a.alarms) > 1 else ''} ({len(a.alarms)})", style="bold red"),
                 border_style="red",
                 title_align="left",
@@ -107,13 +109,21 @@ class _Page:
 
     # --- parts of the page
 
-    def _alarm(self, alarm: AlarmOut, *, first: bool) -> Iterator[RenderableType]:
-        if not first:
-            yield Text("")
+    def _alarms(self) -> Iterator[RenderableType]:
+        shown: set[str] = set()
+        for number, alarm in enumerate(self.assessment.alarms):
+            if number:
+                yield Text("")
+            yield from self._alarm(alarm, shown)
+
+    def _alarm(self, alarm: AlarmOut, shown: set[str]) -> Iterator[RenderableType]:
         urgency = URGENCY_WORD.get(alarm.urgency, alarm.urgency)
         yield self.ink.said(f"{urgency.upper()}: {alarm.label} ({alarm.id})", alarm.citations, style="bold red", sign="")
-        for each in evidence(alarm.facts):
+        new, again = _told_apart(alarm.facts, shown)
+        for each in new:
             yield item(Text(f"on record: {each.line}"), sign="-", depth=2)
+        if again:
+            yield item(Text(f"on record, see above: {again}"), sign="-", depth=2)
         for action in alarm.actions:
             yield self.ink.statement(action, sign="→", depth=2)
 
@@ -150,18 +160,17 @@ class _Page:
     def _reason(self, reason: Reason, sign: str, shown: set[str]) -> Iterator[RenderableType]:
         """A criterion with its facts; an entry already printed under this heading is only named."""
         yield self.ink.said(reason.label if sign == "+" else f"against: {reason.label}", reason.citations, sign=sign)
-        found = evidence(reason.facts)
-        for each in found:
-            if each.line not in shown:
-                yield item(Text(each.line, style="dim"), sign="", depth=4)
-        again = [each.what for each in found if each.line in shown]
+        new, again = _told_apart(reason.facts, shown)
+        for each in new:
+            yield item(Text(each.line, style="dim"), sign="", depth=4)
         if again:
-            yield item(Text(f"see above: {'; '.join(again)}", style="dim"), sign="", depth=4)
-        shown.update(each.line for each in found)
+            yield item(Text(f"see above: {again}", style="dim"), sign="", depth=4)
 
     def _missing(self, each: TypeAssessment) -> Iterator[RenderableType]:
         for missing in each.missing[:MISSING_SHOWN]:
-            why = "; ".join(f"{reason}: {labels}" for reason, labels in unknowns(missing))
+            why = "; ".join(
+                f"{reason}: {', '.join(few)}{f' and {len(others)} more' if others else ''}" for reason, few, others in unknowns(missing)
+            )
             yield item(Text(clean(f"not known: {missing.label} ({why})" if why else f"not known: {missing.label}")), sign="?")
         yield from left_off(len(each.missing) - MISSING_SHOWN, "more criteria that the record cannot answer")
 
@@ -233,3 +242,11 @@ class _Page:
         if items:
             yield title(heading)
             yield from items
+
+
+def _told_apart(facts: list[FactOut], shown: set[str]) -> tuple[list[Evidence], str]:
+    """The entries not printed yet, which from here on count as printed, and the names of those that were."""
+    found = evidence(facts)
+    new, again = ([each for each in found if (each.line in shown) is before] for before in (False, True))
+    shown.update(each.line for each in new)
+    return new, "; ".join(each.what for each in again)

@@ -41,6 +41,7 @@ BASIS_WORD: Final = {
     "unknown": "no dated record",
 }
 OWN_CODE: Final = "CALCINOSIS/"  # before the key of a concept that the record names by that key
+UNKNOWNS_SHOWN: Final = 6  # concepts in a line; the others are counted, or folded away
 BECAUSE_WORD: Final = {"source silent": "the record is silent"}
 
 # Control characters, and the invisible ones that reorder or hide text (bidirectional overrides, zero-width joiners and spaces).
@@ -190,12 +191,12 @@ def _evidence(group: list[FactOut]) -> Evidence:
     )
 
 
-def unknowns(missing: Missing) -> list[tuple[str, str]]:
-    """Why a criterion cannot be answered: (reason, the concepts it holds for)."""
+def unknowns(missing: Missing) -> list[tuple[str, list[str], list[str]]]:
+    """Why a criterion cannot be answered: (reason, the first few concepts it holds for, the others)."""
     by_reason: dict[str, dict[str, None]] = {}
     for each in missing.unknown:
         by_reason.setdefault(BECAUSE_WORD.get(each.because, each.because), {})[clean(each.label)] = None
-    return [(reason, ", ".join(labels)) for reason, labels in by_reason.items()]
+    return [(reason, list(labels)[:UNKNOWNS_SHOWN], list(labels)[UNKNOWNS_SHOWN:]) for reason, labels in by_reason.items()]
 
 
 def outcome_change(outcome: OutcomeOut, assessment: Assessment) -> str:
