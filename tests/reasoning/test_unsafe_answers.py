@@ -142,3 +142,24 @@ def test_violaceous_plaques_and_nodules_on_dialysis_are_possible_without_pain(le
 
 def test_violaceous_plaques_without_such_a_risk_ring_no_alarm() -> None:
     assert not ask(says("violaceous plaques of the wrists"), says("lichen planus")).alarms
+
+
+@pytest.mark.parametrize("lesion", ["Painful skin lesions", "Painful lesions of the skin of both legs"])
+def test_painful_lesions_on_dialysis_that_nobody_described_may_be_calciphylaxis(lesion: str) -> None:
+    answer = ask(*DIALYSIS, says(lesion), measured("Phosphate", 7.9, "mg/dL"))
+    assert answer.leading == "calciphylaxis"
+    assert status(answer, "calciphylaxis") is Status.POSSIBLE
+
+
+def test_a_described_stony_mass_on_dialysis_does_not_need_that_rule() -> None:
+    answer = ask(*DIALYSIS, says("Painful stony mass", at="shoulder"), measured("Phosphate", 7.9, "mg/dL"))
+    assert status(answer, "calciphylaxis").rank < Status.POSSIBLE.rank
+
+
+def test_deposits_under_the_skin_are_not_explained_by_a_calcified_artery() -> None:
+    calcified = film("Multiple subcutaneous calcifications and calcification along the vessels.")
+    alone = film("Calcification along the vessels.")
+    standing = {each.mimic for each in ask(says("skin ulcer", at="leg"), calcified).mimics if each.status.rank >= Status.POSSIBLE.rank}
+    assert "vascular_calcification" not in standing
+    standing = {each.mimic for each in ask(says("nodule", at="leg"), alone).mimics if each.status.rank >= Status.POSSIBLE.rank}
+    assert "vascular_calcification" in standing

@@ -25,7 +25,7 @@ Direction = Literal["before", "after", "before_or_after", "after_or_before", "li
 DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around", "touching")
 Effect = Literal[
     "negated", "spared", "uncertain", "family", "silent", "not_taken", "taken_no_more",
-    "still_suspected", "looked_for", "topic", "prevented", "none",
+    "still_suspected", "looked_for", "topic", "prevented", "removed", "none",
 ]  # fmt: skip
 AND: Final = frozenset({"and", "plus"})
 OR: Final = frozenset({"or", "nor", "versus", "vs"})
@@ -101,6 +101,8 @@ class ContextRules(_Closed):
     silent: Cues
     topic: Cues
     prevented: Cues
+    removed: Cues
+    pseudo_removed: Phrases
     not_taken: Cues
     taken_no_more: Cues
     clause_breaks: Phrases
@@ -139,13 +141,13 @@ def _cues(rules: ContextRules, reporting_affirms: bool) -> Iterator[tuple[str, C
         (rules.reporting, "none" if reporting_affirms else "uncertain"), (rules.family, "family"), (rules.silent, "silent"),
         (rules.not_taken, "not_taken"), (rules.taken_no_more, "taken_no_more"),
         (rules.still_suspected, "still_suspected"), (rules.looked_for, "looked_for"), (rules.prevented, "prevented"),
-        (rules.topic, "topic"),
+        (rules.topic, "topic"), (rules.removed, "removed"),
     )  # fmt: skip
     for cues, effect in effects:
         for direction in DIRECTIONS:
             for phrase in getattr(cues, direction):
                 yield phrase, Cue(effect, direction)
-    for phrase in (*rules.pseudo_negation, *rules.pseudo_family, *rules.historical):
+    for phrase in (*rules.pseudo_negation, *rules.pseudo_family, *rules.historical, *rules.pseudo_removed):
         yield phrase, Cue("none", "before")
 
 

@@ -41,7 +41,7 @@ class Mention:
     phrase: str
     start: int
     end: int
-    ended: bool = False  # a drug that the text says was stopped
+    ended: bool = False  # a drug that the text says was stopped, or a finding of a part that was amputated
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,9 @@ class Reading:
     mentions: tuple[Mention, ...]
     sites: tuple[str, ...]
     days_before_onset: float | None
+
+
+_ENDING: Final = {"drug": "taken_no_more", "finding": "removed"}  # kind of concept -> what ends it
 
 
 class _Match(NamedTuple):
@@ -123,7 +126,7 @@ class TextReader:
             Mention(
                 match.concept.key, certainty, sites_of(match, certainty),
                 text[tokens.starts[match.start] : tokens.ends[match.end - 1]], tokens.starts[match.start], tokens.ends[match.end - 1],
-                match.concept.kind == "drug" and any(scope.effect == "taken_no_more" for scope in _over(match, scopes, begins)),
+                any(scope.effect == _ENDING.get(match.concept.kind) for scope in _over(match, scopes, begins)),
             )
             for match, certainty in said
             if match.concept.kind != "site"
