@@ -234,3 +234,15 @@ def test_black_ulcers_on_dialysis_raise_calciphylaxis() -> None:
     on_dialysis = code("ICD10CM", "N18.6"), code("ICD10CM", "Z99.2")
     assert status(ask(*on_dialysis, says("Painful black ulcers of the shins")), "calciphylaxis") in (Status.POSSIBLE, Status.PROBABLE)
     assert status(ask(*on_dialysis, says("black stools")), "calciphylaxis") not in (Status.POSSIBLE, Status.PROBABLE)
+
+
+@pytest.mark.parametrize(
+    ("text", "zonal"),
+    [
+        ("Lesion calcified at its periphery and not in the centre.", True), ("Mass with peripheral calcification sparing the centre", True),
+        ("calcification at the rim, no central calcification", True), ("Peripheral calcification. No mass in the centre of the pelvis", False),
+        ("central calcification, none at the periphery", False),
+    ],
+)  # fmt: skip
+def test_mineral_at_the_edge_and_not_in_the_centre_is_zonal(text: str, *, zonal: bool) -> None:
+    assert (read(text, IMAGING).get("zonal_ossification") == "affirmed") is zonal
