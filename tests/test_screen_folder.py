@@ -73,6 +73,22 @@ def test_mistakes_of_a_caller_are_errors(tmp_path: Path) -> None:
         screen(CASES[:1], tmp_path / "out", closed_world=frozenset({"lab"}), as_of=datetime(2024, 1, 1))
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--master", "local[2]"], "is for the Spark engine"),
+        (["--engine", "spark", "--workers", "2"], "workers are for the local engine"),
+        (["--engine", "spark", "--limit-memory", "2GB"], "a memory limit is for the local engine"),
+    ],
+)
+def test_an_option_of_the_other_engine_is_refused(tmp_path: Path, options: list[str], words: str) -> None:
+    done = command("screen", CASES[0], "--out", tmp_path / "out", "--quiet", *options)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_linked_folders_are_read_once_and_broken_links_are_told(tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "inside").mkdir(parents=True)

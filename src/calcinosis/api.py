@@ -216,7 +216,7 @@ def screen(
         master: of a new Spark session, e.g. "local[4]" or "spark://host:7077".
 
     Raises:
-        ValueError: an unknown engine or format, or Spark could not finish.
+        ValueError: an unknown engine or format, an option that the engine would not heed, or Spark could not finish.
 
     Returns:
         The folder, the summary and accessors to the tables.
@@ -225,6 +225,7 @@ def screen(
         raise ValueError(f"unknown engine {engine!r}; the engines are {', '.join(ENGINES)}")
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    _check_engine_options(engine, workers, memory_limit, master)
     check_closed_world(closed_world)
     readers = readers or make_readers()
     paths = [source] if isinstance(source, str | Path) else list(source)
@@ -244,6 +245,16 @@ def screen(
         )
         _reported(cohort)
     return Cohort(Path(out), cohort.summary)
+
+
+def _check_engine_options(engine: str, workers: int, memory_limit: str | None, master: str | None) -> None:
+    """Raises: ValueError: an option that this engine would not heed."""
+    if engine != "spark" and master is not None:
+        raise ValueError(f"a master ({master}) is for the Spark engine: ask for engine spark, or leave the master out")
+    if engine == "spark" and workers > 1:
+        raise ValueError("workers are for the local engine; on Spark the master says how many there are, such as local[4]")
+    if engine == "spark" and memory_limit is not None:
+        raise ValueError("a memory limit is for the local engine; Spark's own settings rule its memory")
 
 
 def _reported(cohort: Cohort) -> Cohort:

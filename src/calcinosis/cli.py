@@ -194,7 +194,8 @@ def screen(
             cohort = run(
                 paths, out, source_format=source_format, as_of=as_of, closed_world=closed, memory_limit=limit_memory, readers=readers,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total),
-                on_patients=lambda n: progress.update(task, patients=n), workers=workers or cores(), engine=engine, master=master,
+                on_patients=lambda n: progress.update(task, patients=n), workers=workers or (1 if engine == "spark" else cores()),
+                engine=engine, master=master,
             )  # fmt: skip
         except ValueError as error:
             raise _fail(str(error)) from None
@@ -369,7 +370,7 @@ def knowledge_check(
 
     problems = check(folder)
     errors = [problem for problem in problems if problem.level == "error"]
-    for line in problems_as_lines(problems if warnings else errors):
+    for line in problems_as_lines(problems if warnings else errors, folder):
         typer.echo(line)
     typer.echo(f"{len(errors)} errors, {len(problems) - len(errors)} warnings")
     if errors:

@@ -97,6 +97,12 @@ def test_statuses_of_conditions_in_an_omop_cdm(spark: Any, readers: Readers, tmp
     assert said["status"].drop_nulls().to_list() == [ENDED] * 5
 
 
+def test_another_master_than_that_of_the_running_session_is_refused(spark: Any, readers: Readers, tmp_path: Path) -> None:
+    assert spark.conf.get("spark.master") != "local[7]"
+    with pytest.raises(SparkError, match="a Spark session is running already"):
+        screen(CASES / "bundles" / "b090.json", tmp_path / "spark", engine="spark", master="local[7]", readers=readers)
+
+
 @slow
 def test_lines_in_parts_twice_and_by_reference(spark: Any, readers: Readers, tmp_path: Path) -> None:
     """A Bulk export as hospitals make it: a file per type, Medications apart, an id twice, lines that are no resource."""

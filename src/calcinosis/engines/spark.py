@@ -73,7 +73,7 @@ def spark_session(master: str | None = None) -> Iterator[SparkSession]:
         master: "local[4]", "spark://host:7077", "yarn" ...; default: what Spark's own configuration says.
 
     Raises:
-        SparkError: PySpark or Java is missing, or the master cannot be reached.
+        SparkError: PySpark or Java is missing, the master cannot be reached, or a session with another master is running.
     """
     try:
         from pyspark.errors import PySparkException
@@ -82,6 +82,8 @@ def spark_session(master: str | None = None) -> Iterator[SparkSession]:
         raise SparkError("the Spark engine needs PySpark: pip install 'calcinosis[spark]'") from None
     running = SparkSession.getActiveSession()
     if running is not None:
+        if master not in (None, running.conf.get("spark.master", None)):
+            raise SparkError(f"a Spark session is running already; the master {master} is for a new one: leave it out, or stop the session")
         yield running
         return
     builder = SparkSession.builder.appName("calcinosis").config("spark.executorEnv.POLARS_MAX_THREADS", "1")
