@@ -203,7 +203,8 @@ def screen(
 
     print_summary(cohort, Console())
     if cohort.summary.records_used + cohort.summary.records_ignored == 0:
-        raise _fail("nothing could be read")
+        why = f"; the reasons are in {cohort.folder / 'rejects.parquet'}" if cohort.rejects.height else ""
+        raise _fail(f"nothing could be read{why}")
 
 
 @app.command()
@@ -216,7 +217,7 @@ def convert(
 ) -> None:
     """Write what was read as a MEDS dataset, for tools that read MEDS."""
     from calcinosis.api import read_batches
-    from calcinosis.sources.meds_write import write_meds
+    from calcinosis.sources.meds_write import NothingReadError, write_meds
 
     readers = _readers(code_map, rxterms)
     paths = _sources(source)
@@ -224,6 +225,9 @@ def convert(
     try:
         batches = read_batches(paths, readers, source_format=source_format)
         done = write_meds(batches, out, readers.knowledge.concepts, name=name)
+    except NothingReadError as error:
+        _print_rejects(error.rejects.to_dicts())
+        raise _fail(f"{error}; {out} was not written") from None
     except (OSError, ValueError) as error:
         raise _fail(str(error)) from None
     typer.echo(
@@ -231,8 +235,6 @@ def convert(
         f"used {done.records_used} + of types no rule reads {done.records_ignored} + rejected {done.records_rejected} "
         "(metadata/rejects.parquet)", err=True,
     )  # fmt: skip
-    if done.records_used + done.records_ignored == 0:
-        raise _fail("nothing could be read")
 
 
 @app.command()
