@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -104,14 +106,17 @@ def assess(
     from calcinosis.assessment import assess_batch
 
     answers, rejected, read = [], [], 0
+    not_read = Counter[str]()
     try:
         for batch in read_batches(_existing(files), readers, source_format=source_format):
             read += batch.records_used + batch.records_ignored
             rejected += batch.rejects.to_dicts()
+            not_read.update(batch.not_read if batch.patients.height != 1 else {})  # a lone patient's stands in the answer
             answers += assess_batch(batch, readers.knowledge, as_of=as_of, closed_world=closed)
     except ValueError as error:
         raise _fail(str(error)) from None
     _print_rejects(rejected)
+    _print_not_read(not_read)
     if as_json:
         for answer in answers:
             typer.echo(answer.model_dump_json())
@@ -145,6 +150,11 @@ def _print_rejects(rejects: list[dict[str, Any]], most: int = 50) -> None:
         typer.echo(f"{where}: {row['level']}:{record} {row['reason']} [{row['category']}]", err=True)
     if len(rejects) > most:
         typer.echo(f"calcinosis: {len(rejects) - most} more records could not be used in full", err=True)
+
+
+def _print_not_read(not_read: Mapping[str, int]) -> None:
+    for what, n in not_read.items():
+        typer.echo(f"calcinosis: not read: {what}: {n}", err=True)
 
 
 @app.command()
@@ -235,6 +245,7 @@ def convert(
         f"used {done.records_used} + of types no rule reads {done.records_ignored} + rejected {done.records_rejected} "
         "(metadata/rejects.parquet)", err=True,
     )  # fmt: skip
+    _print_not_read(done.not_read)
 
 
 @app.command()

@@ -156,6 +156,8 @@ def _said(pair: Pair) -> dict[str, object]:
 
 
 def _uses(cdm: Cdm, table: Table) -> _Uses:
+    if "person_id" not in cdm.columns(table.name):
+        raise ValueError(f"{cdm.file_of(table.name)}: no column person_id")
     columns = columns_of(table, cdm.columns(table.name), cdm.dialect)
     asked = ("concept_id", "source_concept_id", "value_concept_id", "unit_concept_id", "status_concept_id")
     listed = ", ".join(columns[name] for name in asked)
