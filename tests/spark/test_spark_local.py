@@ -21,6 +21,7 @@ from calcinosis.engines.cohort import Cohort
 from calcinosis.engines.spark import STAGING, SparkError, screen_rows, unreadable_file
 from calcinosis.events import ENDED
 from calcinosis.report.population import render_population_html
+from calcinosis.simulate import simulate
 from calcinosis.sources.fhir_many import ManyPatients
 from calcinosis.sources.spark_fhir import SparkFhir
 
@@ -91,10 +92,24 @@ def test_statuses_of_conditions_in_an_omop_cdm(spark: Any, readers: Readers, tmp
     ours = screen(tmp_path / "cdm", tmp_path / "spark", engine="spark", readers=readers)
     assert_same(ours, screen(tmp_path / "cdm", tmp_path / "local", readers=readers))
     assert spark.range(1).count() == 1, "the session of the caller still runs"
-    assert ours.summary.not_read == {"condition status": 5}
+    assert ours.summary.not_read.pop("condition status") == 5
+    assert all("no table" in what for what in ours.summary.not_read), "of the tables that this CDM lacks"
     said = ours.events.filter(pl.col("concept") == "systemic_sclerosis")
     assert dict(said["certainty"].value_counts().rows()) == {"affirmed": 20, "uncertain": 10, "negated": 5}
     assert said["status"].drop_nulls().to_list() == [ENDED] * 5
+
+
+@pytest.mark.parametrize("data_format", ["omop", "meds"])
+def test_what_a_folder_lacks_and_holds_beside_is_told_as_by_the_local_engine(
+    spark: Any, readers: Readers, tmp_path: Path, data_format: str
+) -> None:
+    source = simulate(20, tmp_path / "made", data_format=data_format, seed=3).folder
+    (source / ("metadata/codes.parquet" if data_format == "meds" else "measurement.parquet")).unlink()
+    (source / "Patient.ndjson").write_bytes(b'{"resourceType": "Patient", "id": "p"}')
+    ours = screen(source, tmp_path / "spark", engine="spark", readers=readers)
+    assert_same(ours, screen(source, tmp_path / "local", readers=readers))
+    assert ours.summary.not_read[f"FHIR files beside {data_format.upper()}"] == 1
+    assert any("no metadata/codes.parquet" in what or "no table measurement" in what for what in ours.summary.not_read)
 
 
 def test_another_master_than_that_of_the_running_session_is_refused(spark: Any, readers: Readers, tmp_path: Path) -> None:
