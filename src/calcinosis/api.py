@@ -219,8 +219,8 @@ def screen(
         source: a folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets; an OMOP CDM (folder, DuckDB file or
             address of a PostgreSQL database).
         memory_limit: for the tables of the FHIR reader, e.g. "2GB"; default: a few hundred MB.
-        workers: processes that assess a large source, each with 0.5 to 1.2 GB; a script that asks for more than one runs under
-            ``if __name__ == "__main__":``, because they start as new Pythons. The answers are the same.
+        workers: processes that assess a large source, each with 0.5 to 1.2 GB. They start as new Pythons, which do not run the calling
+            script. The answers are the same.
         engine: "local" (this machine, memory bounded) or "spark" (the session that is running, or a new one; docs/spark.md). Spark
             reports no progress and sets its own memory.
         master: of a new Spark session, e.g. "local[4]" or "spark://host:7077".

@@ -62,7 +62,7 @@ def test_a_port_in_use_is_one_line_and_exit_code_2() -> None:
 
 
 def test_an_address_of_another_machine_is_refused_with_the_reason() -> None:
-    with pytest.raises(ValueError, match="192.0.2.1 port 8000: "):
+    with pytest.raises(ValueError, match=r"192\.0\.2\.1 port 8000: "):
         check_address("192.0.2.1", 8000)
 
 

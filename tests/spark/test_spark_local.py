@@ -99,10 +99,9 @@ def test_statuses_of_conditions_in_an_omop_cdm(spark: Any, readers: Readers, tmp
     assert said["status"].drop_nulls().to_list() == [ENDED] * 5
 
 
+@pytest.mark.usefixtures("spark")
 @pytest.mark.parametrize("data_format", ["omop", "meds"])
-def test_what_a_folder_lacks_and_holds_beside_is_told_as_by_the_local_engine(
-    spark: Any, readers: Readers, tmp_path: Path, data_format: str
-) -> None:
+def test_what_a_folder_lacks_and_holds_beside_is_told_as_by_the_local_engine(readers: Readers, tmp_path: Path, data_format: str) -> None:
     source = simulate(20, tmp_path / "made", data_format=data_format, seed=3).folder
     (source / ("metadata/codes.parquet" if data_format == "meds" else "measurement.parquet")).unlink()
     (source / "Patient.ndjson").write_bytes(b'{"resourceType": "Patient", "id": "p"}')
