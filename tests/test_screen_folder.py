@@ -43,6 +43,12 @@ def test_a_run_that_fails_leaves_older_results_as_they_were(tmp_path: Path) -> N
     assert set(content(tmp_path / "out")) == set(before)
 
 
+def test_a_run_that_fails_leaves_no_new_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no MEDS data"):
+        screen(CASES[:1], tmp_path / "new" / "out", source_format="meds")
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("out", ["a_file", "a_file/below"])
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, out: str) -> None:
     (tmp_path / "a_file").write_text("x")

@@ -239,20 +239,20 @@ def screen(
     check_closed_world(closed_world)
     readers = readers or make_readers()
     paths = [source] if isinstance(source, str | Path) else list(source)
-    if engine == "spark":
-        asked = {"as_of": as_of, "closed_world": closed_world}
-        return _reported(_screen_on_spark([str(each) for each in paths], Path(out), source_format, readers, master, **asked))
+    asked: dict[str, Any] = {"as_of": as_of, "closed_world": closed_world}
     with replaced_when_complete(Path(out)) as folder:
-        cohort = screen_batches(
-            _read_parts(paths, readers, source_format, memory_limit, on_progress),
-            folder,
-            readers.knowledge,
-            source=", ".join(shown_address(p) for p in paths),
-            as_of=as_of,
-            closed_world=closed_world,
-            on_patients=on_patients,
-            workers=workers,
-        )
+        if engine == "spark":
+            cohort = _screen_on_spark([str(each) for each in paths], folder, source_format, readers, master, **asked)
+        else:
+            cohort = screen_batches(
+                _read_parts(paths, readers, source_format, memory_limit, on_progress),
+                folder,
+                readers.knowledge,
+                source=", ".join(shown_address(p) for p in paths),
+                on_patients=on_patients,
+                workers=workers,
+                **asked,
+            )
         _reported(cohort)
     return Cohort(Path(out), cohort.summary)
 

@@ -111,6 +111,38 @@ def test_what_a_folder_lacks_and_holds_beside_is_told_as_by_the_local_engine(rea
     assert any("no metadata/codes.parquet" in what or "no table measurement" in what for what in ours.summary.not_read)
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.usefixtures("spark")
+def test_results_replace_older_ones_only_when_they_are_complete(readers: Readers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundles = sorted((CASES / "bundles").glob("*.json"))
+    out = tmp_path / "out"
+    screen(bundles[:1], out, readers=readers)  # files, which folders replace
+    before = contents(out)
+    written: list[int] = []
+
+    def broken(*_: object) -> str:
+        written.append(len(list(tmp_path.rglob(".unfinished-*/*.parquet"))))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("calcinosis.report.population.render_population_html", broken)
+        with pytest.raises(KeyboardInterrupt):
+            screen(bundles[1:4], out, engine="spark", readers=readers)
+        with pytest.raises(KeyboardInterrupt):
+            screen(bundles[1:4], tmp_path / "new" / "out", engine="spark", readers=readers)
+    assert written == [6, 6], "the tables were there"
+    assert contents(out) == before
+    assert not (tmp_path / "new").exists()
+    cohort = screen(bundles[1:4], out, engine="spark", readers=readers)
+    assert (cohort.folder, cohort.assessments.height) == (out, 3)
+    assert (out / "assessments.parquet").is_dir()
+    assert not list(out.glob(".unfinished-*"))
+    assert screen(bundles[:2], out, readers=readers).assessments.height == 2  # and files replace folders
+
+
 def test_another_master_than_that_of_the_running_session_is_refused(spark: Any, readers: Readers, tmp_path: Path) -> None:
     assert spark.conf.get("spark.master") != "local[7]"
     with pytest.raises(SparkError, match="a Spark session is running already"):
