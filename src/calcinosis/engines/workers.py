@@ -85,8 +85,8 @@ def _without_script() -> Iterator[None]:
     """Processes begin while jobs are given out, and each would run the script that called us once more (what stands under
     ``if __name__ == "__main__":`` apart). Ours need nothing of it, so they are not told where it is."""
     script = vars(sys.modules["__main__"])
-    told = {name: script[name] for name in ("__spec__", "__file__") if name in script}
-    script.update(dict.fromkeys(told))
+    told: dict[str, Any] = {name: script[name] for name in ("__spec__", "__file__") if name in script}
+    script.update(dict.fromkeys(told, None))
     try:
         yield
     finally:
