@@ -154,10 +154,8 @@ class TextReader:
 
     def _rivals(self, part: Concept, whole: Concept) -> bool:
         """Whether the whole shows the part, or all that the two share are roots without words."""
-        if part.key in self._lineage[whole.key]:
-            return True
         common = self._lineage[part.key] & self._lineage[whole.key]
-        return self._related(part, whole) and not any(self._has_words(key) for key in common)
+        return part.key in common or (bool(common) and not any(self._has_words(key) for key in common))
 
     def _has_words(self, key: str) -> bool:
         concept = self._concepts.get(key)
@@ -292,10 +290,8 @@ def _over(match: _Match, scopes: Sequence[Scope], begins: Sequence[int]) -> list
 
 
 def _holds_cue(match: _Match, scope: Scope) -> bool:
-    """Whether the cue is a part of the match. A pattern that has only some words of it does not hold it: "pulses not palpable"."""
-    if match.is_phrase:
-        return _any_within(match, scope.cue_start, scope.cue_end)
-    return set(range(scope.cue_start, scope.cue_end)) <= set(match.positions)
+    """Whether the cue is a part of the match. A pattern without its first word does not hold it: "pulses not palpable"."""
+    return _any_within(match, scope.cue_start, scope.cue_end if match.is_phrase else scope.cue_start + 1)
 
 
 def _any_within(match: _Match, start: int, end: int) -> bool:
