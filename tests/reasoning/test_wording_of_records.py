@@ -246,3 +246,20 @@ def test_black_ulcers_on_dialysis_raise_calciphylaxis() -> None:
 )  # fmt: skip
 def test_mineral_at_the_edge_and_not_in_the_centre_is_zonal(text: str, *, zonal: bool) -> None:
     assert (read(text, IMAGING).get("zonal_ossification") == "affirmed") is zonal
+
+
+@pytest.mark.parametrize(
+    ("text", "context", "key"),
+    [
+        ("Episodes of pain, pallor-cyanosis and redness", CONDITION, "raynaud_phenomenon"), ("Hardening of the skin", CONDITION, "skin_thickening"),
+        ("Spotty radiopaque areas in the scar", IMAGING, "imaging_calcification"), ("increase in volume of both elbows", CONDITION, "swelling"),
+        ("calcific tumours", CONDITION, "calcification"), ("atrophic pearly-white scars", CONDITION, "scar"),
+    ],
+)  # fmt: skip
+def test_words_of_translated_records(text: str, context: Context, key: str) -> None:
+    assert read(text, context).get(key) == "affirmed"
+
+
+@pytest.mark.parametrize("text", ["pale skin, blue sclerae, red eyes", "white blood cells, red blood cells and blue staining"])
+def test_three_colours_are_not_yet_raynaud(text: str) -> None:
+    assert "raynaud_phenomenon" not in read(text, CONDITION)
