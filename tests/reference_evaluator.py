@@ -222,6 +222,16 @@ class Case:
         mentions = self.mentions(leaf.has)
         return kleene_or(self.meets(leaf, mention) for mention in mentions) if mentions else None
 
+    def has_any(self, criterion: HasAny) -> Truth:
+        sites = [criterion.at] if criterion.at is None or isinstance(criterion.at, str) else criterion.at
+        answers: list[Truth] = []
+        for site in sites:
+            if any(self.has(Has(has=other, at=site)) is True for other in criterion.without):
+                answers.append(False)
+            else:
+                answers += [self.has(Has(has=concept, at=site)) for concept in criterion.has_any]
+        return kleene_or(answers)
+
     def current(self, leaf: Current) -> Truth:
         within = self.knowledge.setting("current_within_days") if leaf.within_days is None else leaf.within_days
         mentions, now = self.mentions(leaf.current), self.now
@@ -425,7 +435,7 @@ class Case:
             case Has():
                 return self.has(criterion)
             case HasAny():
-                return kleene_or([self.has(Has(has=concept, at=criterion.at)) for concept in criterion.has_any])
+                return self.has_any(criterion)
             case Current():
                 return self.current(criterion)
             case Suspected():

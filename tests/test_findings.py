@@ -117,6 +117,19 @@ def test_same_site_needs_two_sites() -> None:
     assert answer(asked, [event("pain", sites=["hand"])]) is None
 
 
+def test_without_is_asked_of_each_site_on_its_own() -> None:
+    asked = {"has_any": ["nodule"], "at": ["thigh", "abdomen"], "without": ["injection", "warfarin"]}
+    thigh, abdomen, nowhere = event("nodule", sites=["thigh"]), event("nodule", sites=["abdomen"]), event("nodule")
+    assert answer(asked, [thigh]) is True
+    assert answer(asked, [thigh, event("injection", sites=["abdomen"])]) is True
+    assert answer(asked, [thigh, event("injection", sites=["thigh"])]) is False
+    assert answer(asked, [thigh, abdomen, event("injection", sites=["thigh"])]) is True
+    assert answer(asked, [thigh, event("injection")]) is True  # a wound of no recorded place is not known to lie there
+    assert answer(asked, [nowhere]) is None
+    assert answer(asked, [event("nodule", sites=["hand"])]) is False
+    assert answer(asked, [event("skin_lesion", certainty="negated")]) is False
+
+
 # --- person ----------------------------------------------------------------------------------------
 
 
@@ -235,8 +248,9 @@ def test_shorthand_is_written_out_once() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{}, {"has": "a", "lab": "b"}, {"hass": "a"}, {"all": []}, {"at_least": 0, "of": [{"has": "a"}]}, "pain", {"has": "a", "near": "b"}],
-)
+    [{}, {"has": "a", "lab": "b"}, {"hass": "a"}, {"all": []}, {"at_least": 0, "of": [{"has": "a"}]}, "pain", {"has": "a", "near": "b"},
+     {"has_any": ["a"], "without": ["b"]}],
+)  # fmt: skip
 def test_a_criterion_that_is_none_is_rejected(wrong: Any) -> None:
     with pytest.raises(ValidationError):
         parsed(wrong)

@@ -65,10 +65,18 @@ def is_plain(leaf: Has) -> bool:
 
 
 def expand(criterion: Criterion) -> Criterion:
-    """Write shorthand out: ``has_any`` is an ``any`` of ``has``."""
-    if isinstance(criterion, HasAny):
-        return AnyOf(any=tuple(Has(has=concept, at=criterion.at) for concept in criterion.has_any))
-    return criterion
+    """Write shorthand out: ``has_any`` is an ``any`` of ``has``, at each of its sites; ``without`` is asked of each site on its own."""
+    if not isinstance(criterion, HasAny):
+        return criterion
+    places: list[Criterion] = []
+    for site in criterion.sites or (None,):
+        lies = [Has(has=concept, at=site) for concept in criterion.has_any]
+        if criterion.without:
+            there = AnyOf(any=tuple(Has(has=concept, at=site) for concept in criterion.without))
+            places.append(All(all=(AnyOf(any=tuple(lies)), Not(**{"not": Known(known=there)}))))
+        else:
+            places += lies
+    return AnyOf(any=tuple(places))
 
 
 def children(criterion: Criterion) -> tuple[Criterion, ...]:

@@ -250,10 +250,10 @@ def _criterion(knowledge: Knowledge, part: Any, origin: Origin) -> Iterator[Prob
             if part.at:
                 yield from _known_site(knowledge, part.at, origin)
         case HasAny():
-            for concept in part.has_any:
+            for concept in (*part.has_any, *part.without):
                 yield from _known_concept(knowledge, concept, origin)
-            if part.at:
-                yield from _known_site(knowledge, part.at, origin)
+            for site in part.sites:
+                yield from _known_site(knowledge, site, origin)
         case Current():
             yield from _known_concept(knowledge, part.current, origin)
         case Suspected():

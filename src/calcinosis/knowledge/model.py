@@ -179,8 +179,21 @@ class Current(Closed):
 
 
 class HasAny(Closed):
+    """Any of the concepts is recorded; ``at``: at one of these body sites. ``without``: at a site at which none of these is known to lie."""
+
     has_any: tuple[str, ...]
-    at: str | None = None
+    at: str | tuple[str, ...] | None = None
+    without: tuple[str, ...] = ()
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        return (self.at,) if isinstance(self.at, str) else self.at or ()
+
+    @model_validator(mode="after")
+    def without_what_lies_there(self) -> HasAny:
+        if self.without and not self.sites:
+            raise ValueError("`without` says what does not lie at a site, so it needs `at`")
+        return self
 
 
 class Suspected(Closed):

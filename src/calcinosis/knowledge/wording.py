@@ -95,9 +95,10 @@ def _leaf(criterion: Criterion, name: Namer) -> str:
             return f"{name('concepts', criterion.has)} is recorded{_qualifiers(criterion, name)}"
         case Current(current=key, within_days=days):
             return f"{name('concepts', key)} goes on now" + (f" (recorded within {days:g} days)" if days is not None else "")
-        case HasAny(has_any=keys, at=site):
-            listed = ", ".join(name("concepts", key) for key in keys)
-            return f"recorded is any of: {listed}" + (f"; at this site: {name('concepts', site)}" if site else "")
+        case HasAny(has_any=keys, sites=sites, without=others):
+            listed, places, absent = (", ".join(name("concepts", key) for key in each) for each in (keys, sites, others))
+            where = f"; at {'this site' if len(sites) == 1 else 'one of these sites'}: {places}" if sites else ""
+            return f"recorded is any of: {listed}{where}" + (f"; and not on record there: {absent}" if others else "")
         case Current(current=key, within_days=days):
             return f"{name('concepts', key)} is current" + (f", within {days:g} days of the index date" if days is not None else "")
         case Suspected(suspected=key):
@@ -182,7 +183,7 @@ def _named(part: BaseModel, knowledge: Knowledge) -> Iterator[tuple[str, str]]:
         case Has():
             yield from (("concepts", key) for key in (part.has, part.at) if key)
         case HasAny():
-            yield from (("concepts", key) for key in (*part.has_any, part.at) if key)
+            yield from (("concepts", key) for key in (*part.has_any, *part.sites, *part.without))
         case Current():
             yield "concepts", part.current
         case Treatment() | CurrentDrugReview():
