@@ -19,6 +19,7 @@ from calcinosis.knowledge.model import (
     AnyOf,
     AtLeast,
     Current,
+    Elsewhere,
     FindingRef,
     Has,
     HasAny,
@@ -267,6 +268,22 @@ class Case:
             return None
         return any(self.is_a(a, b) or self.is_a(b, a) for a in one for b in other)
 
+    def elsewhere(self, leaf: Elsewhere) -> Truth:
+        first, second = leaf.elsewhere
+        if self.present(first) is False or self.present(second) is False:
+            return False
+
+        def regions(mention: dict[str, Any]) -> set[str]:
+            places = [place for place in self.knowledge.concepts if any(self.is_a(place, site) for site in mention["sites"] or [])]
+            return {region for region in leaf.regions if any(self.is_a(place, region) for place in places)}
+
+        one, other = ([regions(mention) for mention in self.mentions(concept)] for concept in (first, second))
+        if not one or not other:
+            return None
+        if set[str]().union(*one) & set[str]().union(*other):
+            return False
+        return True if all(one) and all(other) else None
+
     # --- measurements
 
     def flagged(self, measurement: Measurement) -> Measurement:
@@ -442,6 +459,8 @@ class Case:
                 return self.suspected(criterion.suspected)
             case SameSite():
                 return self.same_site(criterion)
+            case Elsewhere():
+                return self.elsewhere(criterion)
             case LabIs():
                 return self.lab_is(criterion, now)
             case LabValue():

@@ -17,6 +17,7 @@ from calcinosis.knowledge.model import (
     AtLeast,
     Criterion,
     Current,
+    Elsewhere,
     FindingRef,
     Has,
     HasAny,
@@ -30,7 +31,7 @@ from calcinosis.knowledge.model import (
     Suspected,
 )
 
-Leaf = Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs
+Leaf = Has | Current | Suspected | SameSite | Elsewhere | LabIs | LabValue | AgeIs | SexIs
 
 
 def leaf_id(leaf: Leaf, *, now: bool = False) -> str:
@@ -44,6 +45,8 @@ def leaf_id(leaf: Leaf, *, now: bool = False) -> str:
             return f"suspected:{leaf.suspected}"
         case SameSite():
             return "same_site:" + "&".join(leaf.same_site)
+        case Elsewhere():
+            return "elsewhere:" + "&".join(leaf.elsewhere) + "@" + "|".join(leaf.regions)
         case LabIs():
             return f"lab:{leaf.lab}:{leaf.is_}" + (":ever" if leaf.ever else ":now" if now else "")
         case LabValue():
@@ -95,12 +98,12 @@ def leaves(criterion: Criterion, knowledge: Knowledge) -> Iterator[Leaf]:
     criterion = expand(criterion)
     if isinstance(criterion, FindingRef):
         yield from leaves(knowledge.findings[criterion.finding].when, knowledge)
-    elif isinstance(criterion, Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
+    elif isinstance(criterion, Leaf):
         yield criterion
         if isinstance(criterion, Has) and not is_plain(criterion):
             yield Has(has=criterion.has)  # a qualified leaf is false when the plain one is
-        elif isinstance(criterion, SameSite):
-            yield from (Has(has=concept) for concept in criterion.same_site)
+        elif isinstance(criterion, SameSite | Elsewhere):
+            yield from (Has(has=concept) for concept in (criterion.same_site if isinstance(criterion, SameSite) else criterion.elsewhere))
         elif isinstance(criterion, Current):
             yield Has(has=criterion.current)  # what was denied is not going on
     else:

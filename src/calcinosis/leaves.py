@@ -20,7 +20,7 @@ from calcinosis.events import ENDED, FLAGS
 from calcinosis.facts import Facts
 from calcinosis.findings import Leaf, is_plain, leaf_id
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import AgeIs, Current, Has, LabIs, LabValue, SameSite, SexIs, Suspected
+from calcinosis.knowledge.model import AgeIs, Current, Elsewhere, Has, LabIs, LabValue, SameSite, SexIs, Suspected
 from calcinosis.numbers import DAY, NO_TIME, Floats, Ints, Links, Mask, Numbers, concept_numbers, distinct, micros, spread
 from calcinosis.truth import FALSE, TRUE, UNKNOWN, Truth, from_bool
 from calcinosis.units import conversion_factor
@@ -140,8 +140,32 @@ class Questions:
         return Table(rows, (np.intp, np.bool_), len(self.numbers))
 
     @cached_property
+    def elsewhere(self) -> Table:
+        """A recorded concept -> leaf, and whether it shows the first of the two concepts."""
+        rows = [
+            (self.numbers[shown_by], j, side == 0)
+            for j, (leaf, _) in enumerate(self.leaves)
+            if isinstance(leaf, Elsewhere)
+            for side, concept in enumerate(leaf.elsewhere)
+            for shown_by in self.knowledge.descendants[concept]
+        ]
+        return Table(rows, (np.intp, np.bool_), len(self.numbers))
+
+    @cached_property
+    def regions(self) -> dict[int, Ints]:
+        """Leaf of ``elsewhere`` -> to each site (the last: not known) the regions that it lies in or shares a place with, as bits."""
+        inside = self.within_site
+        found: dict[int, Ints] = {}
+        for j, (leaf, _) in enumerate(self.leaves):
+            if isinstance(leaf, Elsewhere):
+                found[j] = np.zeros(len(inside), dtype=np.intp)
+                for bit, region in enumerate(leaf.regions):
+                    found[j][inside[inside[:, self.numbers[region]]].any(axis=0)] |= 1 << bit
+        return found
+
+    @cached_property
     def absence(self) -> Table:
-        """A concept -> leaves that are false when it is absent: qualified presence, at the same site, going on."""
+        """A concept -> leaves that are false when it is absent: qualified presence, at the same site, elsewhere, going on."""
         rows = []
         for j, (leaf, _) in enumerate(self.leaves):
             if not (isinstance(leaf, Has) and is_plain(leaf)):
@@ -191,7 +215,7 @@ class Questions:
     def warm(self) -> None:
         """Build every table that is otherwise built on first use."""
         _ = self.names, self.presence, self.suspicion, self.current, self.qualified, self.same_site, self.absence, self.within_site
-        _ = self.flags, self.limits, self.person
+        _ = self.elsewhere, self.regions, self.flags, self.limits, self.person
 
     def closed(self, kinds: frozenset[str]) -> dict[str, list[int]]:
         """Concepts of the kinds for which silence means absence, each with the leaves that are false when it is absent."""
@@ -223,7 +247,12 @@ def ask(facts: Facts, questions: Questions, closed_world: frozenset[str] = froze
     values = np.full((len(questions.leaves), subjects.height), UNKNOWN, dtype=np.int8)
     _presence(facts, questions, values)
     mentions = facts.mentioned
-    for table, answer in ((questions.current, _current), (questions.qualified, _qualified), (questions.same_site, _same_site)):
+    for table, answer in (
+        (questions.current, _current),
+        (questions.qualified, _qualified),
+        (questions.same_site, _same_site),
+        (questions.elsewhere, _elsewhere),
+    ):
         concerned = table.concerns(mentions.concepts)
         if len(concerned):
             answer(facts, concerned, questions, values)
@@ -347,6 +376,26 @@ def _same_site(facts: Facts, chosen: Ints, questions: Questions, values: Matrix)
     flat[first[pair][inside[here, there] | inside[there, here]]] = TRUE
 
 
+def _elsewhere(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -> None:
+    of_mention, site, _ = _sites(facts, chosen)
+    rows = facts.mentioned.rows[chosen]
+    which, leaf, is_first = questions.elsewhere.of(facts.mentioned.concepts[chosen])
+    for j in np.unique(leaf).tolist():
+        lies = np.zeros(len(chosen), dtype=np.intp)
+        np.bitwise_or.at(lies, of_mention, questions.regions[j][site])
+        mine = leaf == j
+        row, first, lies = rows[which[mine]], is_first[mine], lies[which[mine]]
+        regions = np.zeros((2, values.shape[1]), dtype=np.intp)
+        told = np.zeros((2, values.shape[1]), dtype=np.bool_)
+        placed = np.ones(values.shape[1], dtype=np.bool_)
+        np.bitwise_or.at(regions, (first.astype(np.intp), row), lies)
+        told[first.astype(np.intp), row] = True
+        placed[row[lies == 0]] = False
+        truth = np.where(regions[0] & regions[1], FALSE, np.where(placed, TRUE, UNKNOWN))
+        both = told.all(axis=0)
+        values[j, both] = truth[both]
+
+
 def _labs(facts: Facts, questions: Questions, values: Matrix) -> None:
     """Flags and limits of the two deciding measurements of each analyte, and the flags ever seen."""
     labs = facts.measured
@@ -406,6 +455,8 @@ def _concepts(leaf: Leaf) -> tuple[str, ...]:
             return (leaf.current,)
         case SameSite():
             return leaf.same_site
+        case Elsewhere():
+            return leaf.elsewhere
         case _:
             return ()
 

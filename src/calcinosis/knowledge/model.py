@@ -208,6 +208,16 @@ class SameSite(Closed):
     same_site: tuple[str, str]
 
 
+class Elsewhere(Closed):
+    """The two concepts lie in different regions of the body: every entry of both is placed in one, and none of these holds both.
+
+    A place in no region, and an entry without a place, may lie anywhere: unknown. A limb lies in every region that shares a place with it.
+    """
+
+    elsewhere: tuple[str, str]
+    regions: tuple[str, ...] = Field(min_length=1, max_length=62)
+
+
 class LabIs(Closed):
     """The deciding measurement carries this flag; ``ever`` looks at every measurement.
 
@@ -283,7 +293,8 @@ class AtLeast(Closed):
 
 
 _TAGS: dict[str, type[Closed]] = {
-    "has": Has, "has_any": HasAny, "current": Current, "suspected": Suspected, "same_site": SameSite, "lab": LabIs, "value": LabValue,
+    "has": Has, "has_any": HasAny, "current": Current, "suspected": Suspected, "same_site": SameSite,
+    "elsewhere": Elsewhere, "lab": LabIs, "value": LabValue,
     "age": AgeIs, "sex": SexIs, "finding": FindingRef, "hypothesis": HypothesisAtLeast, "all": All, "any": AnyOf,
     "any_known": AnyKnown, "not": Not, "known": Known, "of": AtLeast,
 }  # fmt: skip
@@ -306,6 +317,7 @@ Criterion = Annotated[
     | Current
     | Suspected
     | SameSite
+    | Elsewhere
     | LabIs
     | LabValue
     | AgeIs

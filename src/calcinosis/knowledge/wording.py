@@ -16,6 +16,7 @@ from calcinosis.knowledge.model import (
     AtLeast,
     Criterion,
     Current,
+    Elsewhere,
     FindingRef,
     Has,
     HasAny,
@@ -38,8 +39,8 @@ Namer = Callable[[str, str], str]  # (table, key) -> how the entry is called
 Outline = tuple[str, list["Outline"]]  # a line, and what stands under it
 
 CRITERIA = (
-    All, AnyOf, AnyKnown, AtLeast, Not, Known, FindingRef, HypothesisAtLeast, Has, HasAny, Current, Suspected, SameSite, LabIs, LabValue,
-    AgeIs, SexIs,
+    All, AnyOf, AnyKnown, AtLeast, Not, Known, FindingRef, HypothesisAtLeast, Has, HasAny, Current, Suspected, SameSite, Elsewhere, LabIs,
+    LabValue, AgeIs, SexIs,
 )  # fmt: skip
 
 
@@ -105,6 +106,10 @@ def _leaf(criterion: Criterion, name: Namer) -> str:
             return f"{name('concepts', key)} is only suspected in the record"
         case SameSite(same_site=(first, second)):
             return f"{name('concepts', first)} and {name('concepts', second)} are recorded at a common site"
+        case Elsewhere(elsewhere=(first, second), regions=regions):
+            listed = ", ".join(name("concepts", key) for key in regions)
+            both = f"{name('concepts', first)} and {name('concepts', second)}"
+            return f"each record of {both} names a place, and they lie in different regions ({listed})"
         case LabIs(lab=key, is_=flag, ever=ever):
             return f"{name('concepts', key)} " + (f"was ever {flag}" if ever else f"is {flag}")
         case LabValue(value=key, unit=unit):
@@ -194,6 +199,8 @@ def _named(part: BaseModel, knowledge: Knowledge) -> Iterator[tuple[str, str]]:
             yield "concepts", part.suspected
         case SameSite():
             yield from (("concepts", key) for key in part.same_site)
+        case Elsewhere():
+            yield from (("concepts", key) for key in (*part.elsewhere, *part.regions))
         case LabIs():
             yield "concepts", part.lab
         case LabValue():
