@@ -179,7 +179,7 @@ class Current(Closed):
 
 
 class HasAny(Closed):
-    """Any of the concepts is recorded; ``at``: at one of these body sites. ``without``: at a site at which none of these is known to lie."""
+    """Any of the concepts is recorded; ``at``: at one of these body sites. ``without``: where none of these is known to lie."""
 
     has_any: tuple[str, ...]
     at: str | tuple[str, ...] | None = None

@@ -24,7 +24,7 @@ from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, ENDS, MARKS, OPE
 Direction = Literal["before", "after", "before_or_after", "after_or_before", "list", "around", "touching"]
 DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around", "touching")
 Effect = Literal[
-    "negated", "spared", "uncertain", "family", "silent", "not_taken", "taken_no_more",
+    "negated", "spared", "uncertain", "family", "companion", "silent", "not_taken", "taken_no_more",
     "still_suspected", "looked_for", "topic", "prevented", "removed", "none",
 ]  # fmt: skip
 AND: Final = frozenset({"and", "plus"})
@@ -96,6 +96,7 @@ class ContextRules(_Closed):
     looked_for: Cues
     hypothetical: Cues
     family: Cues
+    companion: Cues
     pseudo_family: Phrases
     historical: Phrases
     silent: Cues
@@ -138,7 +139,8 @@ class Scope(NamedTuple):
 def _cues(rules: ContextRules, reporting_affirms: bool) -> Iterator[tuple[str, Cue]]:
     effects: tuple[tuple[Cues, Effect], ...] = (
         (rules.negation, "negated"), (rules.spared, "spared"), (rules.uncertainty, "uncertain"), (rules.hypothetical, "uncertain"),
-        (rules.reporting, "none" if reporting_affirms else "uncertain"), (rules.family, "family"), (rules.silent, "silent"),
+        (rules.reporting, "none" if reporting_affirms else "uncertain"), (rules.family, "family"),
+        (rules.companion, "companion"), (rules.silent, "silent"),
         (rules.not_taken, "not_taken"), (rules.taken_no_more, "taken_no_more"),
         (rules.still_suspected, "still_suspected"), (rules.looked_for, "looked_for"), (rules.prevented, "prevented"),
         (rules.topic, "topic"), (rules.removed, "removed"),
@@ -267,6 +269,11 @@ class _View(NamedTuple):
         if direction == "touching":  # the last word is enough to reach the whole mention, and no other
             yield Scope(effect, max(low, hit.start - 1), hit.start, hit.start, hit.end)
             return
+        heads = effect == "uncertain" and hit.start == low and hit.end < high and self.words[hit.end][0] == COMMA
+        if direction == "after_or_before" and heads:  # "in the differential, calciphylaxis and vasculitis"
+            start, end = self._forward(hit.end + 1, high, effect, True)
+            yield Scope(effect, start, end, hit.start, hit.end)
+            return
         forward = hit.end, high, effect, direction == "list"
         if direction in ("before", "list"):
             # "pain: no", "Raynaud (no)", "knees no": the cue ends its piece and answers what stands before it
@@ -309,7 +316,7 @@ class _View(NamedTuple):
         return at < high and (at in self.cue_starts or self.words[at][0] in self.openers or self.words[at][0].isdigit())
 
     def _forward(self, start: int, high: int, effect: Effect, is_list: bool) -> tuple[int, int]:
-        stops = self.family_terminators if effect == "family" else self.terminators
+        stops = self.family_terminators if effect in ("family", "companion") else self.terminators
         depth, comma = 0, None
         for at in range(start, high):
             word = self.words[at][0]
@@ -324,7 +331,7 @@ class _View(NamedTuple):
             elif word == COMMA:
                 if at == start or self._new_statement(at + 1, high):
                     return start, at
-                wide = is_list or effect not in ("uncertain", "looked_for", "topic", "prevented")
+                wide = is_list or effect not in ("uncertain", "looked_for", "topic", "prevented", "companion")
                 if not wide and not any(self.words[k][0] in OR for k in range(at + 1, min(high, at + LIST))):
                     return start, at
                 comma = at
@@ -357,7 +364,7 @@ class _View(NamedTuple):
                     return at + 1
             elif word in AND or word in OR:
                 joined = True
-            elif word == DASH or word in self.affirming or (at in self.telling_cues and self._mention_between(at, end)):
+            elif word == DASH or word in self.affirming or ((at in self.telling_cues or word == COLON) and self._mention_between(at, end)):
                 return at + 1
             at -= 1
         return low

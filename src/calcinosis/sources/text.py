@@ -245,7 +245,7 @@ def _certainty(match: _Match, matches: Sequence[_Match], scopes: Sequence[Scope]
         return "affirmed"
     spares = match.concept.kind == "site" or not match.is_phrase
     denials = [scope for scope in over if scope.effect == "negated" or (scope.effect == "spared" and spares)]
-    effects = {scope.effect for scope in over}
+    effects = {"family" if scope.effect == "companion" else scope.effect for scope in over}
     kind = match.concept.kind
     if "silent" in effects or "topic" in effects or ("family" in effects and denials) or ("not_taken" in effects and kind == "drug"):
         return None
@@ -267,7 +267,11 @@ def _over(match: _Match, scopes: Sequence[Scope], begins: Sequence[int]) -> list
         return []
     near = scopes[bisect_left(begins, match.start - LONGEST_CLAUSE) : bisect_left(begins, match.end)]
     return [
-        scope for scope in near if _any_within(match, scope.start, scope.end) and not _any_within(match, scope.cue_start, scope.cue_end)
+        scope
+        for scope in near
+        if _any_within(match, scope.start, scope.end)
+        # "wife on dialysis": the "on" belongs to both
+        and (scope.effect == "companion" or not _any_within(match, scope.cue_start, scope.cue_end))
     ]
 
 
