@@ -236,6 +236,7 @@ def test_every_qualifier_is_part_of_the_name_of_a_leaf() -> None:
     asked = [
         {"has": "pain"}, {"has": "pain", "at": "arm"}, {"has": "pain", "at": "leg"}, {"has": "pain", "within_days": 3},
         {"has": "pain", "days_before_onset": [0, 3]}, {"has": "pain", "at": "arm", "within_days": 3}, {"suspected": "pain"},
+        {"over": "pain"}, {"over": "pain", "for_days": 3}, {"current": "pain"},
         {"same_site": ["pain", "nodule"]}, {"elsewhere": ["pain", "nodule"], "regions": ["arm"]},
         {"elsewhere": ["pain", "nodule"], "regions": ["arm", "leg"]}, {"lab": "ana", "is": "positive"}, {"lab": "ana", "is": "positive", "ever": True},
         {"value": "phosphate", "unit": "mg/dL", "below": 3}, {"value": "phosphate", "unit": "mmol/L", "below": 3},

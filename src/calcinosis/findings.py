@@ -26,12 +26,13 @@ from calcinosis.knowledge.model import (
     LabIs,
     LabValue,
     Not,
+    Over,
     SameSite,
     SexIs,
     Suspected,
 )
 
-Leaf = Has | Current | Suspected | SameSite | Elsewhere | LabIs | LabValue | AgeIs | SexIs
+Leaf = Has | Current | Over | Suspected | SameSite | Elsewhere | LabIs | LabValue | AgeIs | SexIs
 
 
 def leaf_id(leaf: Leaf, *, now: bool = False) -> str:
@@ -41,6 +42,8 @@ def leaf_id(leaf: Leaf, *, now: bool = False) -> str:
             return "has:" + leaf.has + (f"@{leaf.at}" if leaf.at else "") + _qualifiers(leaf)
         case Current():
             return f"current:{leaf.current}" + ("" if leaf.within_days is None else f"±{leaf.within_days}d")
+        case Over():
+            return f"over:{leaf.over}" + ("" if leaf.for_days is None else f"±{leaf.for_days}d")
         case Suspected():
             return f"suspected:{leaf.suspected}"
         case SameSite():
@@ -106,6 +109,8 @@ def leaves(criterion: Criterion, knowledge: Knowledge) -> Iterator[Leaf]:
             yield from (Has(has=concept) for concept in (criterion.same_site if isinstance(criterion, SameSite) else criterion.elsewhere))
         elif isinstance(criterion, Current):
             yield Has(has=criterion.current)  # what was denied is not going on
+        elif isinstance(criterion, Over):
+            yield Has(has=criterion.over)
     else:
         for part in children(criterion):
             yield from leaves(part, knowledge)

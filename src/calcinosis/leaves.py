@@ -20,8 +20,8 @@ from calcinosis.events import ENDED, FLAGS
 from calcinosis.facts import Facts
 from calcinosis.findings import Leaf, is_plain, leaf_id
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import AgeIs, Current, Elsewhere, Has, LabIs, LabValue, SameSite, SexIs, Suspected
-from calcinosis.numbers import DAY, NO_TIME, Floats, Ints, Links, Mask, Numbers, concept_numbers, distinct, micros, spread
+from calcinosis.knowledge.model import AgeIs, Current, Elsewhere, Has, LabIs, LabValue, Over, SameSite, SexIs, Suspected
+from calcinosis.numbers import DAY, NO_TIME, Floats, Ints, Links, Mask, Micros, Numbers, concept_numbers, distinct, micros, spread
 from calcinosis.truth import FALSE, TRUE, UNKNOWN, Truth, from_bool
 from calcinosis.units import conversion_factor
 
@@ -116,6 +116,18 @@ class Questions:
         return Table(rows, (np.intp, np.float64, np.bool_, np.bool_), len(self.numbers))
 
     @cached_property
+    def over(self) -> Table:
+        """A recorded concept -> leaf, and the days for which it must have been over."""
+        usual = self.knowledge.setting("ended_sign_days") if any(isinstance(leaf, Over) for leaf, _ in self.leaves) else None
+        rows = [
+            (self.numbers[shown_by], j, usual if leaf.for_days is None else leaf.for_days)
+            for j, (leaf, _) in enumerate(self.leaves)
+            if isinstance(leaf, Over)
+            for shown_by in self.knowledge.descendants[leaf.over]
+        ]
+        return Table(rows, (np.intp, np.float64), len(self.numbers))
+
+    @cached_property
     def qualified(self) -> Table:
         """A recorded concept -> leaf, number of the site asked for (−1: anywhere), lead_from, lead_to, within (NaN: any)."""
         number = self.numbers
@@ -129,24 +141,18 @@ class Questions:
 
     @cached_property
     def same_site(self) -> Table:
-        """A recorded concept -> leaf, and whether it shows the first of the two concepts."""
-        rows = [
-            (self.numbers[shown_by], j, side == 0)
-            for j, (leaf, _) in enumerate(self.leaves)
-            if isinstance(leaf, SameSite)
-            for side, concept in enumerate(leaf.same_site)
-            for shown_by in self.knowledge.descendants[concept]
-        ]
-        return Table(rows, (np.intp, np.bool_), len(self.numbers))
+        return self._pairs([(j, leaf.same_site) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, SameSite)])
 
     @cached_property
     def elsewhere(self) -> Table:
+        return self._pairs([(j, leaf.elsewhere) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, Elsewhere)])
+
+    def _pairs(self, leaves: list[tuple[int, tuple[str, str]]]) -> Table:
         """A recorded concept -> leaf, and whether it shows the first of the two concepts."""
         rows = [
             (self.numbers[shown_by], j, side == 0)
-            for j, (leaf, _) in enumerate(self.leaves)
-            if isinstance(leaf, Elsewhere)
-            for side, concept in enumerate(leaf.elsewhere)
+            for j, pair in leaves
+            for side, concept in enumerate(pair)
             for shown_by in self.knowledge.descendants[concept]
         ]
         return Table(rows, (np.intp, np.bool_), len(self.numbers))
@@ -214,8 +220,8 @@ class Questions:
 
     def warm(self) -> None:
         """Build every table that is otherwise built on first use."""
-        _ = self.names, self.presence, self.suspicion, self.current, self.qualified, self.same_site, self.absence, self.within_site
-        _ = self.elsewhere, self.regions, self.flags, self.limits, self.person
+        _ = self.names, self.presence, self.suspicion, self.current, self.over, self.qualified, self.same_site, self.elsewhere
+        _ = self.absence, self.within_site, self.regions, self.flags, self.limits, self.person
 
     def closed(self, kinds: frozenset[str]) -> dict[str, list[int]]:
         """Concepts of the kinds for which silence means absence, each with the leaves that are false when it is absent."""
@@ -249,6 +255,7 @@ def ask(facts: Facts, questions: Questions, closed_world: frozenset[str] = froze
     mentions = facts.mentioned
     for table, answer in (
         (questions.current, _current),
+        (questions.over, _over),
         (questions.qualified, _qualified),
         (questions.same_site, _same_site),
         (questions.elsewhere, _elsewhere),
@@ -299,15 +306,11 @@ def _current(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -
     for the days asked for after it ended.
     """
     mentions = facts.mentioned
-    rows, concepts, event = mentions.rows[chosen], mentions.concepts[chosen], mentions.event[chosen]
-    time, end, as_of = mentions.time[chosen], micros(facts.events["end_time"])[event], facts.as_of[rows]
-    said_over = (facts.events["status"] == ENDED).fill_null(False).to_numpy()[event]
+    rows, concepts = mentions.rows[chosen], mentions.concepts[chosen]
+    time, as_of = mentions.time[chosen], facts.as_of[rows]
+    over, end, last_end = _ends(facts, chosen, questions)
+    is_open = ~over & ~((time != NO_TIME) & (time < last_end))
     dated = as_of != NO_TIME
-    over = said_over | ((end != NO_TIME) & dated & (end <= as_of))
-    _, entry = np.unique(rows * len(questions.numbers) + concepts, return_inverse=True)
-    last_end = np.full(len(chosen), NO_TIME)
-    np.maximum.at(last_end, entry[over], np.where(end != NO_TIME, end, time)[over])
-    is_open = ~over & ~((time != NO_TIME) & (time < last_end[entry]))
     goes_on = (end != NO_TIME) & dated & (end > as_of)
     which, leaf, within, itself, done = questions.current.of(concepts)
     undated = (~dated | (time == NO_TIME))[which]
@@ -315,6 +318,33 @@ def _current(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -
     lately = undated | (_days(as_of - np.where(end != NO_TIME, end, time))[which] <= within)
     truth = np.where(is_open[which], np.where(near | goes_on[which], TRUE, UNKNOWN), np.where(itself, FALSE, UNKNOWN))
     _any(values, leaf, rows[which], np.where(done & lately, TRUE, truth))
+
+
+def _ends(facts: Facts, chosen: Ints, questions: Questions) -> tuple[Mask, Micros, Micros]:
+    """Of some mentions: whether they are over by their own word, their own end, and the last end of the same concept in the patient."""
+    mentions = facts.mentioned
+    rows, event, as_of = mentions.rows[chosen], mentions.event[chosen], facts.as_of[mentions.rows[chosen]]
+    end = micros(facts.events["end_time"])[event]
+    said_over = (facts.events["status"] == ENDED).fill_null(False).to_numpy()[event]
+    over = said_over | ((end != NO_TIME) & (as_of != NO_TIME) & (end <= as_of))
+    _, entry = np.unique(rows * len(questions.numbers) + mentions.concepts[chosen], return_inverse=True)
+    last_end = np.full(len(chosen), NO_TIME)
+    np.maximum.at(last_end, entry[over], np.where(end != NO_TIME, end, mentions.time[chosen])[over])
+    return over, end, last_end[entry]
+
+
+def _over(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -> None:
+    """All entries must have ended long enough ago: Kleene's *and*."""
+    rows, time, as_of = facts.mentioned.rows[chosen], facts.mentioned.time[chosen], facts.as_of[facts.mentioned.rows[chosen]]
+    said_over, end, last_end = _ends(facts, chosen, questions)
+    ended = said_over | ((time != NO_TIME) & (time < last_end))
+    end = np.where(said_over, np.where(end != NO_TIME, end, time), last_end)
+    which, leaf, long = questions.over.of(facts.mentioned.concepts[chosen])
+    known = ((end != NO_TIME) & (as_of != NO_TIME))[which]
+    past = from_bool(_days(np.where(known, (as_of - end)[which], 0)) >= long)
+    truth = np.where(ended[which], np.where(known, past, UNKNOWN), FALSE)
+    values[leaf, rows[which]] = TRUE
+    np.minimum.at(values.reshape(-1), leaf * values.shape[1] + rows[which], truth)
 
 
 def _days(difference: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -453,6 +483,8 @@ def _concepts(leaf: Leaf) -> tuple[str, ...]:
             return (leaf.has,)
         case Current():
             return (leaf.current,)
+        case Over():
+            return (leaf.over,)
         case SameSite():
             return leaf.same_site
         case Elsewhere():

@@ -103,6 +103,7 @@ def leaves() -> st.SearchStrategy[dict[str, Any]]:
         ),
         st.fixed_dictionaries({"suspected": concept}),
         st.fixed_dictionaries({"current": concept}, optional={"within_days": st.sampled_from([0, 30, 400])}),
+        st.fixed_dictionaries({"over": concept}, optional={"for_days": st.sampled_from([0, 3, 30, 400])}),
         st.fixed_dictionaries({"same_site": st.tuples(concept, concept)}),
         st.fixed_dictionaries(
             {"elsewhere": st.tuples(concept, concept), "regions": st.lists(st.sampled_from(SITES), min_size=1, max_size=3, unique=True)}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from small_records import Resource, ask, biopsy, drug, film, measured, procedure, says, status
 
+from calcinosis.assessment import Assessment
 from calcinosis.knowledge.model import Status
 
 DIALYSIS = (says("end-stage renal disease"), procedure("haemodialysis"))
@@ -115,6 +116,42 @@ def test_a_sign_that_ended_lately_still_counts(ended: str) -> None:
 def test_a_disease_that_is_over_stays_on_record() -> None:
     answer = ask(over(says("calciphylaxis"), "2018-01-01", "2019-01-01"), *DIALYSIS)
     assert status(answer, "calciphylaxis").rank >= Status.POSSIBLE.rank
+
+
+PAST = over(says("calciphylaxis"), "2018-01-01", "2019-01-01")
+
+
+def decided(answer: Assessment) -> str:
+    return next(each.reasons[0].label for each in answer.types if each.type == "calciphylaxis")
+
+
+def test_calciphylaxis_that_is_long_over_is_history_and_keeps_the_safety_advice() -> None:
+    answer = ask(PAST, *DIALYSIS, drug("warfarin"), on(biopsy("Calcified small vessels of the subcutis with thrombosis"), "2018-01-10"))
+    assert status(answer, "calciphylaxis") is Status.POSSIBLE
+    assert "history" in decided(answer)
+    assert "vka_with_suspected_calciphylaxis" in {alarm.key for alarm in answer.alarms}
+    assert "vitamin_k_antagonist_in_calciphylaxis" in {review.key for review in answer.review}
+    assert "suspected_calciphylaxis" not in {alarm.key for alarm in answer.alarms}
+
+
+NOT_HISTORY = {
+    "no end": [on(says("calciphylaxis"), "2018-01-01")],
+    "ended lately": [over(says("calciphylaxis"), "2023-01-01", "2024-03-01")],
+    "came back": [PAST, says("calciphylaxis")],
+    "came back later, no end": [PAST, on(says("calciphylaxis"), "2022-01-01")],
+    "a new biopsy": [PAST, biopsy("Calcified small vessels of the subcutis")],
+    "a biopsy of no date": [PAST, {key: value for key, value in biopsy("Calcified small vessels with thrombosis").items() if key != "effectiveDateTime"}],
+    "a new ulcer": [PAST, says("ulcer of the leg")],
+    "a new necrosis": [PAST, says("necrosis of the thigh")],
+    "a new livedo": [PAST, says("livedo of the thighs")],
+}
+
+
+@pytest.mark.parametrize("record", NOT_HISTORY.values(), ids=NOT_HISTORY)
+def test_calciphylaxis_that_may_go_on_or_has_come_back_is_no_history(record: list[Resource]) -> None:
+    answer = ask(*record, *DIALYSIS)
+    assert status(answer, "calciphylaxis").rank >= Status.PROBABLE.rank
+    assert "history" not in decided(answer)
 
 
 def test_a_long_note_that_was_not_read_is_told() -> None:

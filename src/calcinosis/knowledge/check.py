@@ -29,6 +29,7 @@ from calcinosis.knowledge.model import (
     LabIs,
     LabValue,
     Outcome,
+    Over,
     SameSite,
     SexIs,
     Statement,
@@ -45,7 +46,7 @@ _LOINC_WITHOUT_CHECK_DIGIT = frozenset({"5895-7"})
 # read by the mechanism itself: what makes a patient interesting, what makes an answer provisional, who is at risk
 FINDINGS_READ_BY_CODE = frozenset({"lesion_present", "mineral_shown", "calcium_shown", "labelled", "calciphylaxis_at_risk"})
 _ASKED_AS = {"lab": "results", "site": "sites", "drug": "drugs"}
-_CRITERIA = (Has, HasAny, Current, Suspected, SameSite, Elsewhere, LabIs, LabValue, AgeIs, SexIs, FindingRef, HypothesisAtLeast)
+_CRITERIA = (Has, HasAny, Current, Over, Suspected, SameSite, Elsewhere, LabIs, LabValue, AgeIs, SexIs, FindingRef, HypothesisAtLeast)
 
 
 def check(folder: Path | None = None) -> list[Problem]:
@@ -257,6 +258,8 @@ def _criterion(knowledge: Knowledge, part: Any, origin: Origin) -> Iterator[Prob
                 yield from _known_site(knowledge, site, origin)
         case Current():
             yield from _known_concept(knowledge, part.current, origin)
+        case Over():
+            yield from _known_concept(knowledge, part.over, origin)
         case Suspected():
             yield from _known_concept(knowledge, part.suspected, origin)
         case SameSite():

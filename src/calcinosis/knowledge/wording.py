@@ -26,6 +26,7 @@ from calcinosis.knowledge.model import (
     LabValue,
     Not,
     Outcome,
+    Over,
     ReferenceInterval,
     SameSite,
     SexIs,
@@ -39,8 +40,8 @@ Namer = Callable[[str, str], str]  # (table, key) -> how the entry is called
 Outline = tuple[str, list["Outline"]]  # a line, and what stands under it
 
 CRITERIA = (
-    All, AnyOf, AnyKnown, AtLeast, Not, Known, FindingRef, HypothesisAtLeast, Has, HasAny, Current, Suspected, SameSite, Elsewhere, LabIs,
-    LabValue, AgeIs, SexIs,
+    All, AnyOf, AnyKnown, AtLeast, Not, Known, FindingRef, HypothesisAtLeast, Has, HasAny, Current, Over, Suspected, SameSite, Elsewhere,
+    LabIs, LabValue, AgeIs, SexIs,
 )  # fmt: skip
 
 
@@ -102,6 +103,9 @@ def _leaf(criterion: Criterion, name: Namer) -> str:
             return f"recorded is any of: {listed}{where}" + (f"; and not on record there: {absent}" if others else "")
         case Current(current=key, within_days=days):
             return f"{name('concepts', key)} is current" + (f", within {days:g} days of the index date" if days is not None else "")
+        case Over(over=key, for_days=days):
+            long = f"{days:g}" if days is not None else name("settings", "ended_sign_days")
+            return f"{name('concepts', key)} is on record and ended at least {long} days ago"
         case Suspected(suspected=key):
             return f"{name('concepts', key)} is only suspected in the record"
         case SameSite(same_site=(first, second)):
@@ -195,6 +199,9 @@ def _named(part: BaseModel, knowledge: Knowledge) -> Iterator[tuple[str, str]]:
             yield from (("concepts", key) for key in part.concepts)
         case Study():
             yield from (("treatments", key) for key in part.treatments)
+        case Over():
+            yield "concepts", part.over
+            yield from [("settings", "ended_sign_days")] if part.for_days is None else []
         case Suspected():
             yield "concepts", part.suspected
         case SameSite():

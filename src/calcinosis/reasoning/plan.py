@@ -28,6 +28,7 @@ from calcinosis.knowledge.model import (
     LabIs,
     LabValue,
     Not,
+    Over,
     SameSite,
     Status,
     Suspected,
@@ -386,6 +387,8 @@ def _leaf_subjects(leaf: Leaf, now: bool) -> Iterator[tuple[str, str, str]]:
             yield name, "concept", leaf.has
         case Current():
             yield name, "concept", leaf.current
+        case Over():
+            yield name, "concept", leaf.over
         case Suspected():
             yield name, "concept", leaf.suspected
         case SameSite():
