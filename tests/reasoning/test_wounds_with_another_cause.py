@@ -276,3 +276,22 @@ BESIDE_SCLERODERMA = {
 def test_digital_gangrene_of_systemic_sclerosis_does_not_lead_where_anything_else_speaks(found: Resource) -> None:
     answer = ask(*SCLERODERMA, says("gangrene of the finger"), found)
     assert answer.leading == "calciphylaxis"
+
+
+def test_the_code_of_a_penile_ulcer_on_dialysis_rings_at_once() -> None:
+    answer = ask(code("ICD10CM", "N48.5"), DIALYSIS)
+    assert at_least_possible(answer)
+    assert "calciphylaxis_high_mortality_site" in alarms(answer)
+
+
+@pytest.mark.parametrize("burn", ["T20.30XA", "T21.32XA", "T22.319A", "T23.301A", "T24.312A", "T25.321A", "T30.0", "T31.10"])
+def test_the_code_of_a_burn_explains_dead_skin_as_the_word_does(burn: str) -> None:
+    answer = ask(code("ICD10CM", burn), says("eschar"))
+    assert (answer.leading, answer.leading_mimic) == ("mimic", "thermal_injury")
+    assert status(answer, "calciphylaxis") is Status.UNLIKELY
+    assert at_least_possible(ask(code("ICD10CM", burn), says("eschar"), DIALYSIS))
+
+
+@pytest.mark.parametrize("other", ["T26.00XA", "T27.0XXA", "T28.0XXA"])
+def test_burns_of_eye_airway_and_inner_organs_are_none_of_the_skin(other: str) -> None:
+    assert ask(code("ICD10CM", other), says("eschar")).leading_mimic != "thermal_injury"
