@@ -259,6 +259,7 @@ def test_mineral_at_the_edge_and_not_in_the_centre_is_zonal(text: str, *, zonal:
         ("wife has diabetes, ulcers of both legs", "skin_ulcer", "affirmed"), ("wife on warfarin and has painful ulcers", "skin_ulcer", "affirmed"),
         ("Lives with wife, on dialysis", "dialysis_dependence", "affirmed"), ("brought in by husband on dialysis day", "dialysis_dependence", "affirmed"),
         ("husband on the ward, ulcers dressed", "skin_ulcer", "affirmed"),
+        ("partner on dialysis helps with his painful necrotic ulcers", "necrotic_ulcer", "affirmed"),
     ],
 )  # fmt: skip
 def test_what_somebody_at_home_has_is_not_the_patients(text: str, key: str, certainty: str) -> None:
@@ -277,7 +278,8 @@ def test_pain_that_is_over_is_not_affirmed(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["pain has not resolved", "pain has not yet settled", "pain never resolved", "pain unresolved", "continue opioids until pain has resolved",
-     "no resolution of pain", "painful ulcers; pain has resolved since dialysis", "pain has improved"],
+     "no resolution of pain", "painful ulcers; pain has resolved since dialysis", "pain has improved", "pain resolved after morphine",
+     "intermittent pain settled with paracetamol", "pain has resolved but recurred", "pain resolved on dependency"],
 )  # fmt: skip
 def test_pain_that_is_not_over_stays(text: str) -> None:
     assert read(text).get("pain") == "affirmed"
@@ -286,7 +288,7 @@ def test_pain_that_is_not_over_stays(text: str) -> None:
 @pytest.mark.parametrize("context", [NOTE, CONDITION, IMAGING])
 @pytest.mark.parametrize(
     "text",
-    ["workup for leg ulcers: calciphylaxis?", "In the differential, calciphylaxis", "In the differential diagnosis, vasculitis, calciphylaxis and lupus",
+    ["workup for leg ulcers: calciphylaxis?", "In the differential, calciphylaxis", "Differential, calciphylaxis", "In the differential diagnosis, vasculitis, calciphylaxis and lupus",
      "differential diagnosis includes calciphylaxis", "biopsy to rule out calciphylaxis", "evaluation for calciphylaxis"],
 )  # fmt: skip
 def test_what_is_only_thought_of_is_suspected(text: str, context: Context) -> None:

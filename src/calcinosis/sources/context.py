@@ -109,6 +109,7 @@ class ContextRules(_Closed):
     clause_breaks: Phrases
     terminators: Phrases
     family_terminators: Phrases
+    companion_terminators: Phrases
     openers: Phrases
     continuers: Phrases
     affirming: Phrases
@@ -158,7 +159,10 @@ class ContextReader:
 
     def __init__(self, rules: ContextRules, *, reporting_affirms: bool) -> None:
         self._cues = PhraseMatcher(_cues(rules, reporting_affirms))
-        kinds = {"clause_break": rules.clause_breaks, "terminator": rules.terminators, "family_terminator": rules.family_terminators}
+        kinds = {
+            "clause_break": rules.clause_breaks, "terminator": rules.terminators,
+            "family_terminator": rules.family_terminators, "companion_terminator": rules.companion_terminators,
+        }  # fmt: skip
         self._limits = PhraseMatcher((phrase, kind) for kind, phrases in kinds.items() for phrase in phrases)
         self._openers = {fold(word)[0] for word in rules.openers}
         self._affirming = {fold(word)[0] for word in rules.affirming}
@@ -235,6 +239,7 @@ class ContextReader:
             telling_cues={hit.start for hit in cues if hit.payload.effect != "none"},
             terminators={hit.start for hit in limits if hit.payload == "terminator"},
             family_terminators={hit.start for hit in limits if hit.payload == "family_terminator"},
+            companion_terminators={hit.start for hit in limits if hit.payload == "companion_terminator"},
             openers=self._openers,
             affirming=self._affirming,
         )
@@ -261,6 +266,7 @@ class _View(NamedTuple):
     telling_cues: set[int]  # those that change a certainty
     terminators: set[int]
     family_terminators: set[int]
+    companion_terminators: set[int]
     openers: set[str]
     affirming: set[str]
 
@@ -270,7 +276,7 @@ class _View(NamedTuple):
             yield Scope(effect, max(low, hit.start - 1), hit.start, hit.start, hit.end)
             return
         heads = effect == "uncertain" and hit.start == low and hit.end < high and self.words[hit.end][0] == COMMA
-        if direction == "after_or_before" and heads:  # "in the differential, calciphylaxis and vasculitis"
+        if direction in ("after_or_before", "list") and heads:  # "in the differential, calciphylaxis and vasculitis"
             start, end = self._forward(hit.end + 1, high, effect, True)
             yield Scope(effect, start, end, hit.start, hit.end)
             return
@@ -317,6 +323,7 @@ class _View(NamedTuple):
 
     def _forward(self, start: int, high: int, effect: Effect, is_list: bool) -> tuple[int, int]:
         stops = self.family_terminators if effect in ("family", "companion") else self.terminators
+        stops = stops | self.companion_terminators if effect == "companion" else stops
         depth, comma = 0, None
         for at in range(start, high):
             word = self.words[at][0]
