@@ -191,3 +191,12 @@ def test_help_imports_nothing_heavy(command: list[str]) -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=60)
+
+
+def test_knowledge_check_names_the_files_of_the_folder_that_was_checked(tmp_path: Path) -> None:
+    folder = tmp_path / "content"
+    shutil.copytree(ROOT / "src" / "calcinosis" / "knowledge" / "content", folder)
+    (folder / "settings.yaml").write_text("settings: {}\n", encoding="utf-8")
+    code, out, _ = run("knowledge", "check", folder)
+    assert code == 1
+    assert out.startswith(f"{folder / 'settings.yaml'}:1: error: ")

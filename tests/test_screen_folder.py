@@ -10,6 +10,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from calcinosis.api import assess, screen
@@ -42,6 +43,12 @@ def test_a_run_that_fails_leaves_older_results_as_they_were(tmp_path: Path) -> N
     assert set(content(tmp_path / "out")) == set(before)
 
 
+def test_a_run_that_fails_leaves_no_new_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no MEDS data"):
+        screen(CASES[:1], tmp_path / "new" / "out", source_format="meds")
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("out", ["a_file", "a_file/below"])
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, out: str) -> None:
     (tmp_path / "a_file").write_text("x")
@@ -71,6 +78,62 @@ def test_mistakes_of_a_caller_are_errors(tmp_path: Path) -> None:
         screen(CASES[:1], tmp_path / "out", workers=0)
     with pytest.raises(ValueError, match="closed world"):
         screen(CASES[:1], tmp_path / "out", closed_world=frozenset({"lab"}), as_of=datetime(2024, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--master", "local[2]"], "is for the Spark engine"),
+        (["--engine", "spark", "--workers", "2"], "workers are for the local engine"),
+        (["--engine", "spark", "--limit-memory", "2GB"], "a memory limit is for the local engine"),
+    ],
+)
+def test_an_option_of_the_other_engine_is_refused(tmp_path: Path, options: list[str], words: str) -> None:
+    done = command("screen", CASES[0], "--out", tmp_path / "out", "--quiet", *options)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def unreadable(tmp_path: Path) -> Path:
+    source = tmp_path / "unreadable"
+    source.mkdir()
+    (source / "broken.json").write_text('{"resourceType": "Bundle", "entry": [')
+    return source
+
+
+def test_screen_says_where_the_reasons_are_when_nothing_could_be_read(tmp_path: Path, unreadable: Path) -> None:
+    done = command("screen", unreadable, "--out", tmp_path / "out", "--quiet")
+    assert done.returncode == 2
+    assert done.stderr == f"calcinosis: nothing could be read; the reasons are in {tmp_path / 'out' / 'rejects.parquet'}\n"
+    assert pl.read_parquet(tmp_path / "out" / "rejects.parquet")["category"].to_list() == ["malformed_json"]
+
+
+def test_screen_of_an_empty_folder_promises_no_reasons(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = command("screen", tmp_path / "empty", "--out", tmp_path / "out", "--quiet")
+    assert (done.returncode, done.stderr) == (2, "calcinosis: nothing could be read\n")
+
+
+def test_convert_of_nothing_readable_tells_the_reasons_and_leaves_no_folder(tmp_path: Path, unreadable: Path) -> None:
+    out = tmp_path / "new" / "dataset"
+    done = command("convert", unreadable, "--out", out)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0].startswith(f"{unreadable / 'broken.json'}:1: error: not JSON")
+    assert done.stderr.splitlines()[-1] == f"calcinosis: nothing could be read; {out} was not written"
+    assert not (tmp_path / "new").exists()
+
+
+def test_convert_that_fails_leaves_an_empty_folder_empty(tmp_path: Path) -> None:
+    (tmp_path / "dataset").mkdir()
+    done = command("convert", CASES[0], "--out", tmp_path / "dataset", "--format", "omop")
+    assert done.returncode == 2
+    assert list((tmp_path / "dataset").iterdir()) == []
+    done = command("convert", CASES[0], "--out", tmp_path / "dataset")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "dataset" / "metadata" / "rejects.parquet").exists()
 
 
 def test_linked_folders_are_read_once_and_broken_links_are_told(tmp_path: Path) -> None:

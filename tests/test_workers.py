@@ -164,6 +164,25 @@ if __name__ == "__main__":
         time.sleep(0.1)
 
 
+def test_a_script_without_a_guard_is_run_once(populations: dict[str, Path], tmp_path: Path) -> None:
+    script = tmp_path / "plain.py"
+    script.write_text(f"""
+import multiprocessing, sys
+import calcinosis.engines.local as local, calcinosis.sources.omop as omop
+from calcinosis.api import screen
+
+print("once", flush=True)
+omop._EVENTS_PER_BATCH, local._WORTH_WORKERS = 8_000, 2
+seen = set()
+screen({str(populations["omop"])!r}, {str(tmp_path / "out")!r}, workers=2,
+       on_patients=lambda _: seen.update(child.pid for child in multiprocessing.active_children()))
+print(len(seen), __file__, sys.modules["__main__"].__file__, flush=True)
+""")
+    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.splitlines() == ["once", f"2 {script} {script}"]
+
+
 def _lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)

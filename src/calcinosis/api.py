@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import orjson
 
@@ -25,6 +25,7 @@ from calcinosis.reasoning.explain import reason_texts
 from calcinosis.reasoning.plan import make_plan
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir import fhir_parts, read_resources
+from calcinosis.sources.left_aside import ReadAs, left_aside
 from calcinosis.sources.meds import is_meds, meds_parts
 from calcinosis.sources.omop import is_omop, omop_parts
 from calcinosis.sources.omop_database import shown_address
@@ -153,22 +154,31 @@ def _read_parts(
     for source in paths:
         if "://" not in str(source) and not Path(source).exists():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
+    reading = readers.index, readers.text
+    watched: dict[str, Any] = {"memory_limit": memory_limit, "on_progress": on_progress}
     fhir: list[Path] = []
     phenopackets: list[Path] = []
     for source in paths:
-        if source_format == "omop" or (source_format == "auto" and is_omop(source)):
-            yield from omop_parts(source, readers.index, readers.text, memory_limit=memory_limit, on_progress=on_progress)
-            continue
-        path = Path(source)
-        if source_format == "meds" or (source_format == "auto" and is_meds(path)):
-            yield from meds_parts(path, readers.index, readers.text, memory_limit=memory_limit, on_progress=on_progress)
+        path, tables = Path(source), _table_format(source, source_format)
+        if tables:
+            yield from _left_aside(path, tables)
+            yield from omop_parts(source, *reading, **watched) if tables == "omop" else meds_parts(path, *reading, **watched)
             continue
         is_pheno = source_format == "phenopacket" or (source_format == "auto" and _holds_phenopackets(path))
         (phenopackets if is_pheno else fhir).append(path)
+    for path in phenopackets:
+        yield from _left_aside(path, "phenopacket")
     if phenopackets:
-        yield from read_phenopackets(phenopackets, readers.index, readers.text)
+        yield from read_phenopackets(phenopackets, *reading)
     if fhir:
-        yield from fhir_parts(fhir, readers.index, readers.text, memory_limit=memory_limit, on_progress=on_progress)
+        yield from fhir_parts(fhir, *reading, **watched)
+
+
+def _left_aside(path: Path, read_as: ReadAs) -> Iterator[Batch]:
+    """What the folder holds beside this format, where there is anything."""
+    aside = left_aside(path, read_as)
+    if aside.rejects.height:
+        yield aside
 
 
 def _holds_phenopackets(path: Path) -> bool:
@@ -209,14 +219,14 @@ def screen(
         source: a folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets; an OMOP CDM (folder, DuckDB file or
             address of a PostgreSQL database).
         memory_limit: for the tables of the FHIR reader, e.g. "2GB"; default: a few hundred MB.
-        workers: processes that assess a large source, each with 0.5 to 1.2 GB; a script that asks for more than one runs under
-            ``if __name__ == "__main__":``, because they start as new Pythons. The answers are the same.
+        workers: processes that assess a large source, each with 0.5 to 1.2 GB. They start as new Pythons, which do not run the calling
+            script. The answers are the same.
         engine: "local" (this machine, memory bounded) or "spark" (the session that is running, or a new one; docs/spark.md). Spark
             reports no progress and sets its own memory.
         master: of a new Spark session, e.g. "local[4]" or "spark://host:7077".
 
     Raises:
-        ValueError: an unknown engine or format, or Spark could not finish.
+        ValueError: an unknown engine or format, an option that the engine would not heed, or Spark could not finish.
 
     Returns:
         The folder, the summary and accessors to the tables.
@@ -225,25 +235,36 @@ def screen(
         raise ValueError(f"unknown engine {engine!r}; the engines are {', '.join(ENGINES)}")
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    _check_engine_options(engine, workers, memory_limit, master)
     check_closed_world(closed_world)
     readers = readers or make_readers()
     paths = [source] if isinstance(source, str | Path) else list(source)
-    if engine == "spark":
-        asked = {"as_of": as_of, "closed_world": closed_world}
-        return _reported(_screen_on_spark([str(each) for each in paths], Path(out), source_format, readers, master, **asked))
+    asked: dict[str, Any] = {"as_of": as_of, "closed_world": closed_world}
     with replaced_when_complete(Path(out)) as folder:
-        cohort = screen_batches(
-            _read_parts(paths, readers, source_format, memory_limit, on_progress),
-            folder,
-            readers.knowledge,
-            source=", ".join(shown_address(p) for p in paths),
-            as_of=as_of,
-            closed_world=closed_world,
-            on_patients=on_patients,
-            workers=workers,
-        )
+        if engine == "spark":
+            cohort = _screen_on_spark([str(each) for each in paths], folder, source_format, readers, master, **asked)
+        else:
+            cohort = screen_batches(
+                _read_parts(paths, readers, source_format, memory_limit, on_progress),
+                folder,
+                readers.knowledge,
+                source=", ".join(shown_address(p) for p in paths),
+                on_patients=on_patients,
+                workers=workers,
+                **asked,
+            )
         _reported(cohort)
     return Cohort(Path(out), cohort.summary)
+
+
+def _check_engine_options(engine: str, workers: int, memory_limit: str | None, master: str | None) -> None:
+    """Raises: ValueError: an option that this engine would not heed."""
+    if engine != "spark" and master is not None:
+        raise ValueError(f"a master ({master}) is for the Spark engine: ask for engine spark, or leave the master out")
+    if engine == "spark" and workers > 1:
+        raise ValueError("workers are for the local engine; on Spark the master says how many there are, such as local[4]")
+    if engine == "spark" and memory_limit is not None:
+        raise ValueError("a memory limit is for the local engine; Spark's own settings rule its memory")
 
 
 def _reported(cohort: Cohort) -> Cohort:
@@ -284,11 +305,12 @@ def _screen_on_spark(
                 rows = SparkMeds(spark, sources[0], readers.index, readers.text, ROWS_PER_BUCKET)
             case _:
                 rows = SparkFhir(spark, sources, reader, staging, ROWS_PER_BUCKET)
-        return screen_rows(spark, rows, out, readers.knowledge, source=", ".join(sources), **asked)
+        aside = left_aside(Path(sources[0]), kinds[0]) if kinds[0] else None
+        return screen_rows(spark, rows, out, readers.knowledge, source=", ".join(sources), aside=aside, **asked)
 
 
-def _table_format(source: str, source_format: str) -> str | None:
-    """ "omop" or "meds" for what is kept in tables."""
+def _table_format(source: str | Path, source_format: str) -> Literal["omop", "meds"] | None:
+    """The format of what is kept in tables."""
     if source_format != "auto":
-        return source_format if source_format in ("omop", "meds") else None
+        return "omop" if source_format == "omop" else "meds" if source_format == "meds" else None
     return "omop" if is_omop(source) else "meds" if is_meds(Path(source)) else None

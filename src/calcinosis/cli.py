@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -104,14 +106,17 @@ def assess(
     from calcinosis.assessment import assess_batch
 
     answers, rejected, read = [], [], 0
+    not_read = Counter[str]()
     try:
         for batch in read_batches(_existing(files), readers, source_format=source_format):
             read += batch.records_used + batch.records_ignored
             rejected += batch.rejects.to_dicts()
+            not_read.update(batch.not_read if batch.patients.height != 1 else {})  # a lone patient's stands in the answer
             answers += assess_batch(batch, readers.knowledge, as_of=as_of, closed_world=closed)
     except ValueError as error:
         raise _fail(str(error)) from None
     _print_rejects(rejected)
+    _print_not_read(not_read)
     if as_json:
         for answer in answers:
             typer.echo(answer.model_dump_json())
@@ -145,6 +150,11 @@ def _print_rejects(rejects: list[dict[str, Any]], most: int = 50) -> None:
         typer.echo(f"{where}: {row['level']}:{record} {row['reason']} [{row['category']}]", err=True)
     if len(rejects) > most:
         typer.echo(f"calcinosis: {len(rejects) - most} more records could not be used in full", err=True)
+
+
+def _print_not_read(not_read: Mapping[str, int]) -> None:
+    for what, n in not_read.items():
+        typer.echo(f"calcinosis: not read: {what}: {n}", err=True)
 
 
 @app.command()
@@ -194,7 +204,8 @@ def screen(
             cohort = run(
                 paths, out, source_format=source_format, as_of=as_of, closed_world=closed, memory_limit=limit_memory, readers=readers,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total),
-                on_patients=lambda n: progress.update(task, patients=n), workers=workers or cores(), engine=engine, master=master,
+                on_patients=lambda n: progress.update(task, patients=n), workers=workers or (1 if engine == "spark" else cores()),
+                engine=engine, master=master,
             )  # fmt: skip
         except ValueError as error:
             raise _fail(str(error)) from None
@@ -202,7 +213,8 @@ def screen(
 
     print_summary(cohort, Console())
     if cohort.summary.records_used + cohort.summary.records_ignored == 0:
-        raise _fail("nothing could be read")
+        why = f"; the reasons are in {cohort.folder / 'rejects.parquet'}" if cohort.rejects.height else ""
+        raise _fail(f"nothing could be read{why}")
 
 
 @app.command()
@@ -215,7 +227,7 @@ def convert(
 ) -> None:
     """Write what was read as a MEDS dataset, for tools that read MEDS."""
     from calcinosis.api import read_batches
-    from calcinosis.sources.meds_write import write_meds
+    from calcinosis.sources.meds_write import NothingReadError, write_meds
 
     readers = _readers(code_map, rxterms)
     paths = _sources(source)
@@ -223,6 +235,9 @@ def convert(
     try:
         batches = read_batches(paths, readers, source_format=source_format)
         done = write_meds(batches, out, readers.knowledge.concepts, name=name)
+    except NothingReadError as error:
+        _print_rejects(error.rejects.to_dicts())
+        raise _fail(f"{error}; {out} was not written") from None
     except (OSError, ValueError) as error:
         raise _fail(str(error)) from None
     typer.echo(
@@ -230,8 +245,7 @@ def convert(
         f"used {done.records_used} + of types no rule reads {done.records_ignored} + rejected {done.records_rejected} "
         "(metadata/rejects.parquet)", err=True,
     )  # fmt: skip
-    if done.records_used + done.records_ignored == 0:
-        raise _fail("nothing could be read")
+    _print_not_read(done.not_read)
 
 
 @app.command()
@@ -369,7 +383,7 @@ def knowledge_check(
 
     problems = check(folder)
     errors = [problem for problem in problems if problem.level == "error"]
-    for line in problems_as_lines(problems if warnings else errors):
+    for line in problems_as_lines(problems if warnings else errors, folder):
         typer.echo(line)
     typer.echo(f"{len(errors)} errors, {len(problems) - len(errors)} warnings")
     if errors:

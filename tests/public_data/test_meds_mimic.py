@@ -69,5 +69,8 @@ def test_what_is_not_mapped_or_has_no_usable_unit_is_listed(out: Path) -> None:
     unmapped = pl.read_csv(out / "unmapped.csv")
     assert unmapped.filter(pl.col("code") == "2075-0")["text"].to_list() == ["Chloride [Moles/volume] in Serum or Plasma"]
     rejects = pl.read_parquet(out / "rejects.parquet")
+    beside = rejects.filter(pl.col("category") == "other_file")  # licence, checksums
+    assert beside["level"].unique().to_list() == ["warning"]
+    rejects = rejects.filter(pl.col("category") != "other_file")
     assert set(rejects["category"]) == {"unknown_unit"}
     assert rejects["record"].str.contains(r"^row/\d+$").all()

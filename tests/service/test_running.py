@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from served import PATIENT, bundle, call, case, patient_of, searchsets
 from calcinosis.service.assessors import Assessors
 from calcinosis.service.metrics import Metrics
 from calcinosis.service.problems import ProblemError
-from calcinosis.service.server import read_settings
+from calcinosis.service.server import check_address, read_settings
 from calcinosis.service.settings import Settings
 from calcinosis.service.work import Done, Job
 
@@ -50,6 +51,19 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, sub
         if process.poll() is None:
             process.terminate()
             process.wait(30)
+
+
+def test_a_port_in_use_is_one_line_and_exit_code_2() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "calcinosis.cli", "serve", "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"calcinosis: port {port} is in use\n")
+
+
+def test_an_address_of_another_machine_is_refused_with_the_reason() -> None:
+    with pytest.raises(ValueError, match=r"192\.0\.2\.1 port 8000: "):
+        check_address("192.0.2.1", 8000)
 
 
 def test_many_at_once_are_answered_each_with_its_own(running: tuple[str, subprocess.Popen[bytes], Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,38 @@ def test_another_file_is_not_taken_for_rxterms(text: str, message: str, tmp_path
     with pytest.raises(ValueError) as error:
         load_rxterms(file)
     assert str(error.value).startswith(f"{file}{message}")
+
+
+HEADER = "system,code,text,concept_key\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((HEADER + "local,1,,phosphate\n").encode("utf-16"), ":1: not UTF-8"),
+        ((HEADER + "local,1,,phosphate\n").encode("utf-16-le"), ":1: not UTF-8"),
+        ((HEADER + "local,1,,phosphate\nlocal,2,Verkalkung Füße,phosphate\n").encode("latin-1"), ":3: not UTF-8"),
+        ((HEADER + 'local,1,,phosphate\nlocal,2,"open,phosphate\nlocal,3,,phosphate\n').encode(), ":3: a quote is opened and not closed"),
+        ((HEADER + 'local,1,"a"b,phosphate\n').encode(), ":2: "),
+    ],
+)
+def test_a_code_map_that_is_no_utf8_or_has_an_open_quote_names_the_line(data: bytes, message: str, tmp_path: Path) -> None:
+    table = tmp_path / "map.csv"
+    table.write_bytes(data)
+    with pytest.raises(ValueError, match=re.escape(f"{table}{message}")) as caught:
+        ConceptIndex(CODES, BY_KEY, code_map=table)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_line_of_a_row_counts_the_lines_inside_cells_before_it(tmp_path: Path) -> None:
+    table = tmp_path / "map.csv"
+    table.write_text(HEADER + '\nlocal,1,"two\nlines",phosphate\nlocal,2,,nothing\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=r":5: no concept 'nothing'"):
+        ConceptIndex(CODES, BY_KEY, code_map=table)
+
+
+def test_an_rxterms_file_that_is_no_utf8_names_the_line(tmp_path: Path) -> None:
+    table = tmp_path / "rxterms.txt"
+    table.write_bytes("RXCUI|INGREDIENT|ING_RXCUI\n1|a|2\n3|caféine|4\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=re.escape(f"{table}:3: not UTF-8")):
+        ConceptIndex(CODES, BY_KEY, rxterms=table)

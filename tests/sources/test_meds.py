@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -311,6 +312,19 @@ def test_integer_ids_stay_and_a_filled_folder_is_refused(tmp_path: Path, readers
     assert not (tmp_path / "out" / "metadata" / "subject_ids.parquet").exists()
     with pytest.raises(ValueError, match="not empty"):
         write_meds([batch], tmp_path / "out", readers.knowledge.concepts, name="x")
+
+
+def test_a_dataset_without_code_metadata_says_what_its_codes_lose(tmp_path: Path, readers: Readers) -> None:
+    source = dataset(tmp_path / "d", [row("LOINC/2777-1", 1.0, unit="mmol/L"), row("LOINC/2777-1", 2.0, unit="mmol/L", subject=2)])
+    assert read(source, readers).not_read == {}
+    shutil.rmtree(source / "metadata")
+    lost = "parents and descriptions of codes (no metadata/codes.parquet)"
+    assert screen(source, tmp_path / "out", readers=readers).summary.not_read == {lost: 1}
+    done = CliRunner().invoke(app, ["assess", str(source)])
+    assert done.exit_code == 0
+    assert f"calcinosis: not read: {lost}: 1" in done.stderr
+    done = CliRunner().invoke(app, ["convert", str(source), "--out", str(tmp_path / "again")])
+    assert f"calcinosis: not read: {lost}: 1" in done.stderr
 
 
 def test_convert_accounts_for_what_it_read(tmp_path: Path) -> None:

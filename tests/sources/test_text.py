@@ -465,3 +465,47 @@ def test_no_cue_stands_under_two_effects(reporting_affirms: bool) -> None:
 )  # fmt: skip
 def test_cues_of_narrow_reach(text: str, key: str, certainty: str | None) -> None:
     assert said(text).get(key) == certainty
+
+
+# --- patterns that could reach too far --------------------------------------------------------------
+
+
+def _reader(*concepts: Concept) -> TextReader:
+    return TextReader(concepts)
+
+
+def _keys(reader: TextReader, text: str) -> dict[str, str]:
+    return {mention.concept: mention.certainty for mention in reader.read(text, Context.NOTE).mentions}
+
+
+def test_a_bounded_pattern_does_not_reach_further() -> None:
+    reader = _reader(concept("digital_ulcer", patterns=["ulcer* finger* ~5"]))
+    assert _keys(reader, "ulcer at the left finger") == {"digital_ulcer": "affirmed"}
+    assert _keys(reader, "ulcer of the leg and a stiff finger") == {}
+
+
+def test_a_name_of_something_else_keeps_its_words_from_patterns() -> None:
+    root = concept("lesion")
+    ulcer = concept("necrotic_ulcer", parents=["lesion"], patterns=["necro* ulcer*"])
+    masking = concept("elsewhere", parents=["lesion"], masks=True, synonyms=["tumour necrosis factor"])
+    assert "necrotic_ulcer" not in _keys(_reader(root, ulcer, masking), "tumour necrosis factor blocker for ulcerative colitis")
+    assert "necrotic_ulcer" in _keys(_reader(root, ulcer, masking), "tumour necrosis factor blocker, necrosis of a leg ulcer")
+
+
+def test_a_comma_between_adjectives_parts_nothing() -> None:
+    reader = _reader(concept("white_papule", patterns=["white papule*"]))
+    assert _keys(reader, "small, white, stony-hard papules") == {"white_papule": "affirmed"}
+    assert _keys(reader, "white cells raised, papules on the elbow") == {}
+
+
+def test_a_pattern_that_shares_a_word_with_its_denial_is_denied() -> None:
+    reader = _reader(concept("palpable_pulses", patterns=["pulse* palpable"]))
+    assert _keys(reader, "pedal pulses not palpable") == {"palpable_pulses": "negated"}
+    assert _keys(reader, "pedal pulses palpable") == {"palpable_pulses": "affirmed"}
+
+
+def test_siblings_under_a_finding_with_words_are_both_said() -> None:
+    lesion = concept("skin_lesion", synonyms=["skin lesion*"])
+    mass = concept("mass", parents=["skin_lesion"], synonyms=["mass"])
+    hard = concept("hard_lesion", parents=["skin_lesion"], patterns=["hard mass"])
+    assert _keys(_reader(lesion, mass, hard), "hard mass") == {"mass": "affirmed", "hard_lesion": "affirmed"}

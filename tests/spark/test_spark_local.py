@@ -21,6 +21,7 @@ from calcinosis.engines.cohort import Cohort
 from calcinosis.engines.spark import STAGING, SparkError, screen_rows, unreadable_file
 from calcinosis.events import ENDED
 from calcinosis.report.population import render_population_html
+from calcinosis.simulate import simulate
 from calcinosis.sources.fhir_many import ManyPatients
 from calcinosis.sources.spark_fhir import SparkFhir
 
@@ -91,10 +92,61 @@ def test_statuses_of_conditions_in_an_omop_cdm(spark: Any, readers: Readers, tmp
     ours = screen(tmp_path / "cdm", tmp_path / "spark", engine="spark", readers=readers)
     assert_same(ours, screen(tmp_path / "cdm", tmp_path / "local", readers=readers))
     assert spark.range(1).count() == 1, "the session of the caller still runs"
-    assert ours.summary.not_read == {"condition status": 5}
+    assert ours.summary.not_read.pop("condition status") == 5
+    assert all("no table" in what for what in ours.summary.not_read), "of the tables that this CDM lacks"
     said = ours.events.filter(pl.col("concept") == "systemic_sclerosis")
     assert dict(said["certainty"].value_counts().rows()) == {"affirmed": 20, "uncertain": 10, "negated": 5}
     assert said["status"].drop_nulls().to_list() == [ENDED] * 5
+
+
+@pytest.mark.usefixtures("spark")
+@pytest.mark.parametrize("data_format", ["omop", "meds"])
+def test_what_a_folder_lacks_and_holds_beside_is_told_as_by_the_local_engine(readers: Readers, tmp_path: Path, data_format: str) -> None:
+    source = simulate(20, tmp_path / "made", data_format=data_format, seed=3).folder
+    (source / ("metadata/codes.parquet" if data_format == "meds" else "measurement.parquet")).unlink()
+    (source / "Patient.ndjson").write_bytes(b'{"resourceType": "Patient", "id": "p"}')
+    ours = screen(source, tmp_path / "spark", engine="spark", readers=readers)
+    assert_same(ours, screen(source, tmp_path / "local", readers=readers))
+    assert ours.summary.not_read[f"FHIR files beside {data_format.upper()}"] == 1
+    assert any("no metadata/codes.parquet" in what or "no table measurement" in what for what in ours.summary.not_read)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.usefixtures("spark")
+def test_results_replace_older_ones_only_when_they_are_complete(readers: Readers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundles = sorted((CASES / "bundles").glob("*.json"))
+    out = tmp_path / "out"
+    screen(bundles[:1], out, readers=readers)  # files, which folders replace
+    before = contents(out)
+    written: list[int] = []
+
+    def broken(*_: object) -> str:
+        written.append(len(list(tmp_path.rglob(".unfinished-*/*.parquet"))))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("calcinosis.report.population.render_population_html", broken)
+        with pytest.raises(KeyboardInterrupt):
+            screen(bundles[1:4], out, engine="spark", readers=readers)
+        with pytest.raises(KeyboardInterrupt):
+            screen(bundles[1:4], tmp_path / "new" / "out", engine="spark", readers=readers)
+    assert written == [6, 6], "the tables were there"
+    assert contents(out) == before
+    assert not (tmp_path / "new").exists()
+    cohort = screen(bundles[1:4], out, engine="spark", readers=readers)
+    assert (cohort.folder, cohort.assessments.height) == (out, 3)
+    assert (out / "assessments.parquet").is_dir()
+    assert not list(out.glob(".unfinished-*"))
+    assert screen(bundles[:2], out, readers=readers).assessments.height == 2  # and files replace folders
+
+
+def test_another_master_than_that_of_the_running_session_is_refused(spark: Any, readers: Readers, tmp_path: Path) -> None:
+    assert spark.conf.get("spark.master") != "local[7]"
+    with pytest.raises(SparkError, match="a Spark session is running already"):
+        screen(CASES / "bundles" / "b090.json", tmp_path / "spark", engine="spark", master="local[7]", readers=readers)
 
 
 @slow

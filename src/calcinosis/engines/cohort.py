@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from stat import S_IMODE
 from tempfile import mkdtemp
 
 import orjson
@@ -117,18 +118,29 @@ class Cohort:
 
 @contextmanager
 def replaced_when_complete(folder: Path) -> Iterator[Path]:
-    """A folder to write to, whose files replace those of ``folder`` when the block ends well; else what was there before stays."""
+    """A folder to write to, whose files replace those of ``folder`` when the block ends well; else what was there before stays.
+
+    A table is a file, or a folder of them that Spark wrote.
+    """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     work = Path(mkdtemp(prefix=".unfinished-", dir=folder))
+    with suppress(OSError):  # not every mounted file system has modes
+        work.chmod(S_IMODE(folder.stat().st_mode))  # workers of a cluster may be other users
     try:
         yield work
         for path in sorted(work.iterdir(), key=lambda path: (path.name == "summary.json", path.name)):
             old = folder / path.name
-            if old.is_dir():  # a table of a run on Spark
+            if old.is_dir():
                 shutil.rmtree(old)
+            elif path.is_dir():
+                old.unlink(missing_ok=True)
             path.replace(old)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        with suppress(OSError):  # only where nothing was written
+            for each in made:
+                each.rmdir()
 
 
 def write_summary(summary: Summary, folder: Path) -> None:

@@ -73,7 +73,7 @@ def spark_session(master: str | None = None) -> Iterator[SparkSession]:
         master: "local[4]", "spark://host:7077", "yarn" ...; default: what Spark's own configuration says.
 
     Raises:
-        SparkError: PySpark or Java is missing, or the master cannot be reached.
+        SparkError: PySpark or Java is missing, the master cannot be reached, or a session with another master is running.
     """
     try:
         from pyspark.errors import PySparkException
@@ -82,6 +82,8 @@ def spark_session(master: str | None = None) -> Iterator[SparkSession]:
         raise SparkError("the Spark engine needs PySpark: pip install 'calcinosis[spark]'") from None
     running = SparkSession.getActiveSession()
     if running is not None:
+        if master not in (None, running.conf.get("spark.master", None)):
+            raise SparkError(f"a Spark session is running already; the master {master} is for a new one: leave it out, or stop the session")
         yield running
         return
     builder = SparkSession.builder.appName("calcinosis").config("spark.executorEnv.POLARS_MAX_THREADS", "1")
@@ -110,6 +112,7 @@ def screen_rows(
     source: str,
     as_of: datetime | None = None,
     closed_world: frozenset[str] = frozenset(),
+    aside: Batch | None = None,
 ) -> Cohort:
     """Assess the rows of a source on a cluster, and write the tables that every engine writes.
 
@@ -118,6 +121,7 @@ def screen_rows(
             and a batch with the account of what is in no bucket, or None. Called again, with the names of the files to leave out, when
             Spark finds one that it cannot read.
         folder: seen by the driver and by all workers.
+        aside: the account of files that ``read`` does not open.
 
     Raises:
         SparkError: the run failed for another reason than a file that cannot be read.
@@ -132,9 +136,9 @@ def screen_rows(
         parts, rest, unreadable = _assessed_parts(spark, read, asked, staging)
         summary.seconds["assess"] = round(time.perf_counter() - start, 3)
         start = time.perf_counter()
-        beside = assessed(rest, knowledge) if rest is not None else None
+        beside = [assessed(each, knowledge) for each in (aside, rest) if each is not None]
         extra = [(decoded(file), None, None, "error", "unreadable", reason) for file, reason in unreadable]
-        extra += beside.rejects.rows() if beside is not None else []
+        extra += [row for each in beside for row in each.rejects.rows()]
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as jobs:  # small jobs: one after the other they would wait for the driver
             tables = result_tables(knowledge).items()
             writing = [
@@ -146,11 +150,11 @@ def screen_rows(
             job.result()
         for row in parts.where(parts.name == _ACCOUNT).select("part").toLocalIterator():
             _count(summary, orjson.loads(bytes(row["part"])))
-        if beside is not None:
-            summary.add(beside)
+        for each in beside:
+            summary.add(each)
         summary.records_read += len(unreadable)
         summary.records_rejected += len(unreadable)
-        write_unmapped([counting.result(), *([] if beside is None else [beside.unmapped])], folder / "unmapped.csv")
+        write_unmapped([counting.result(), *(each.unmapped for each in beside)], folder / "unmapped.csv")
     except Exception as error:
         raise _explained(error) from error
     finally:

@@ -10,9 +10,11 @@ import multiprocessing.connection
 import os
 import pickle
 import signal
+import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -65,15 +67,30 @@ class Workers:
     def assess(self, part: Part) -> Future[Assessed]:
         if id(part.make) not in self._travelled:  # kept beside its path, so that no other object can have its id
             self._travelled[id(part.make)] = part.make, self._travels(part.make)
-        return self._pool.submit(_assess, self._travelled[id(part.make)][1], part.rows, self._asked)
+        with _without_script():
+            return self._pool.submit(_assess, self._travelled[id(part.make)][1], part.rows, self._asked)
 
     def explain(self, batches: Sequence[Batch]) -> Future[Explained]:
-        return self._pool.submit(_explain, batches, self._asked)
+        with _without_script():
+            return self._pool.submit(_explain, batches, self._asked)
 
     def _travels(self, what: object) -> Path:
         path = Path(self._folder.name) / f"{len(self._travelled)}-{type(what).__name__}.pickle"
         path.write_bytes(pickle.dumps(what, pickle.HIGHEST_PROTOCOL))
         return path
+
+
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """Processes begin while jobs are given out, and each would run the script that called us once more (what stands under
+    ``if __name__ == "__main__":`` apart). Ours need nothing of it, so they are not told where it is."""
+    script = vars(sys.modules["__main__"])
+    told: dict[str, Any] = {name: script[name] for name in ("__spec__", "__file__") if name in script}
+    script.update(dict.fromkeys(told, None))
+    try:
+        yield
+    finally:
+        script.update(told)
 
 
 # --- in the processes --------------------------------------------------------------------------------------

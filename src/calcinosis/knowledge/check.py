@@ -370,10 +370,10 @@ def _reach(knowledge: Knowledge) -> Iterator[Problem]:
             )
 
 
-def problems_as_lines(problems: Iterable[Problem]) -> list[str]:
-    """Errors first, each with the path a reader can open."""
+def problems_as_lines(problems: Iterable[Problem], folder: Path | None = None) -> list[str]:
+    """Errors first, each with the path a reader can open. ``folder``: what was checked; default: the content shipped."""
     return [
-        f"{CONTENT / problem.origin.file}:{problem.origin.line}: {problem.level}: {problem.message} [{problem.category}]"
+        f"{(folder or CONTENT) / problem.origin.file}:{problem.origin.line}: {problem.level}: {problem.message} [{problem.category}]"
         for problem in sorted(problems, key=lambda p: p.level)
     ]
 

@@ -131,6 +131,7 @@ class Concept(Closed):
     ``patterns`` are words that must all stand in one clause, in any order (``vessel* calcif*``); ``a|b`` offers a choice.
     Spelling variants (oe/e, ae/e, -our/-or, plural s) are folded by the reader and need no entry.
     ``parents``: whatever shows this concept shows its parents; a negated parent negates this concept.
+    ``masks``: the phrases name something else ("peptic ulcer"), so no pattern of a concept with the same root reads their words.
     """
 
     key: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -141,6 +142,7 @@ class Concept(Closed):
     patterns: tuple[str, ...] = ()
     contexts: tuple[Context, ...] = ()
     lab: Lab | None = None
+    masks: bool = False
     sources: tuple[str, ...] = ()
     note: str | None = None
 

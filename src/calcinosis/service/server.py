@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -36,9 +39,35 @@ def read_settings(file: Path | None, given: Mapping[str, Any]) -> Settings:
         raise ValueError("; ".join(lines)) from None
 
 
+def check_address(host: str, port: int) -> None:
+    """Raises: ValueError: nobody can listen there, and why. One address of a name is enough: a machine may lack IPv6."""
+    try:
+        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ValueError(f"{host}: {error.strerror or error}") from None
+    failed: list[OSError] = []
+    for family, kind, protocol, _, address in places:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                if os.name == "posix":  # a port that a service left a moment ago is free
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except OSError as error:
+            failed.append(error)
+    if any(error.errno == errno.EADDRINUSE for error in failed):
+        raise ValueError(f"port {port} is in use")
+    if len(failed) == len(places):
+        raise ValueError(f"{host} port {port}: {failed[0].strerror or failed[0]}")
+
+
 def run(file: Path | None, given: Mapping[str, Any]) -> None:
-    """Serve until told to stop; running requests are finished first."""
+    """Serve until told to stop; running requests are finished first.
+
+    Raises:
+        ValueError: a setting that cannot be used, or an address at which nobody can listen.
+    """
     settings = read_settings(file, given)
+    check_address(settings.host, settings.port)
     app = make_app(settings)
     settle_memory()
     uvicorn.run(

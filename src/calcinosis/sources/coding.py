@@ -6,7 +6,6 @@ A site's own codes and texts are added by a *code map*, a CSV file with the colu
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Final, Literal
 
 from calcinosis.knowledge.model import Code, Concept, Context
 from calcinosis.sources.rxnorm import load_rxterms
+from calcinosis.sources.site_files import csv_table
 
 CONCEPT_SYSTEM: Final = "urn:calcinosis:concept"
 Relation = Literal["exact", "narrower", "broader"]
@@ -141,23 +141,20 @@ class ConceptIndex:
         return tuple(found.items())
 
     def _add_code_map(self, path: Path) -> None:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.DictReader(stream)
-            if not {"system", "code", "text", "concept_key"} <= set(rows.fieldnames or ()):
-                raise ValueError(
-                    f"{path}:1: a code map has the columns system,code,text,concept_key; found {','.join(rows.fieldnames or ())}"
-                )
-            for line, row in enumerate(rows, start=2):
-                system, code, text, concept = ((row[name] or "").strip() for name in ("system", "code", "text", "concept_key"))
-                if concept not in self.concepts:
-                    near = get_close_matches(concept, self.concepts, n=3)
-                    raise ValueError(f"{path}:{line}: no concept {concept!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
-                if code and not system:
-                    raise ValueError(f"{path}:{line}: a code needs its system")
-                if not code and not text:
-                    raise ValueError(f"{path}:{line}: give a code (with its system) or a text")
-                name = system_name(system)
-                if code:
-                    self._by_code.setdefault((name, _plain(name, code)), []).insert(0, (concept, "exact"))
-                if text:
-                    self._by_text.setdefault(text.casefold(), []).append((concept, "exact"))
+        names, rows = csv_table(path)
+        if not {"system", "code", "text", "concept_key"} <= set(names):
+            raise ValueError(f"{path}:1: a code map has the columns system,code,text,concept_key; found {','.join(names)}")
+        for line, row in rows:
+            system, code, text, concept = ((row.get(name) or "").strip() for name in ("system", "code", "text", "concept_key"))
+            if concept not in self.concepts:
+                near = get_close_matches(concept, self.concepts, n=3)
+                raise ValueError(f"{path}:{line}: no concept {concept!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+            if code and not system:
+                raise ValueError(f"{path}:{line}: a code needs its system")
+            if not code and not text:
+                raise ValueError(f"{path}:{line}: give a code (with its system) or a text")
+            name = system_name(system)
+            if code:
+                self._by_code.setdefault((name, _plain(name, code)), []).insert(0, (concept, "exact"))
+            if text:
+                self._by_text.setdefault(text.casefold(), []).append((concept, "exact"))

@@ -112,6 +112,7 @@ class ContextRules(_Closed):
     companion_terminators: Phrases
     openers: Phrases
     continuers: Phrases
+    adjectives: Phrases
     affirming: Phrases
     relative_time: RelativeTime
     lab_names: LabNames
@@ -167,6 +168,7 @@ class ContextReader:
         self._openers = {fold(word)[0] for word in rules.openers}
         self._affirming = {fold(word)[0] for word in rules.affirming}
         self._continuers = {fold(word)[0] for word in rules.continuers}
+        self._adjectives = {fold(word)[0] for word in rules.adjectives}
 
     def limits(self, words: Sequence[Folded]) -> list[Hit[str]]:
         """The words that end clauses and scopes."""
@@ -193,9 +195,9 @@ class ContextReader:
     def statements(self, words: Sequence[Folded], clause: tuple[int, int]) -> list[tuple[int, int]]:
         """Where the words of a pattern may stand together: the pieces between commas, then those that run on over a comma.
 
-        A piece runs on when it opens with a continuer, when it closes a short list ("skin, muscle and vessels"), or when the clause
-        opened with where ("in the vessel walls, calcification"). Otherwise "calcification of the skin, vascular disease" would be
-        read as calcified vessels.
+        A piece runs on when it opens with a continuer, when the comma stands between two adjectives ("hard, white papules"), when it
+        closes a short list ("skin, muscle and vessels"), or when the clause opened with where ("in the vessel walls, calcification").
+        Otherwise "calcification of the skin, vascular disease" would be read as calcified vessels.
         """
         low, high = clause
         commas = [at for at in range(low, high) if words[at][0] == COMMA]
@@ -217,6 +219,8 @@ class ContextReader:
         if start >= end:
             return True
         if words[start][0] in self._continuers or (k == 1 and words[pieces[0][0]][0] in self._continuers):
+            return True
+        if start > 1 and words[start][0] in self._adjectives and words[start - 2][0] in self._adjectives:
             return True
         if end - start == 1:  # an item of a list that closes with "and"
             return k + 1 < len(pieces) and self._runs_on(words, pieces, k + 1)

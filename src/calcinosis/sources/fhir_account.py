@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from calcinosis.sources.fhir_values import read_birth_date
 from calcinosis.sources.spool import READ_ERRORS, Reject, numbered_lines
 
 LISTED_WARNINGS: Final = 100_000  # of one category; more are counted in one line. Errors are all listed
+TABLE_FILES: Final = "Parquet, CSV or DuckDB files beside FHIR"  # under ``not_read``
+_TABLE: Final = re.compile(r"\.(?:parquet|csv|csv\.gz|tsv|duckdb|ddb)$", re.IGNORECASE)
 _PENDING: Final = pl.Schema({
     "file": pl.Int32, "pos": pl.Int64, "rt": pl.String, "id": pl.String, "level": pl.String, "category": pl.String, "reason": pl.String,
 })  # fmt: skip
@@ -81,6 +84,8 @@ class Account:
         if reject.level == "error":
             self.read += 1
             self.rejected += 1
+        elif reject.category == "not_fhir" and _TABLE.search(self.files[file].shown):
+            self._not_read[TABLE_FILES] += 1
         self._direct.append({
             "file": self.files[file].shown, "line": reject.line, "record": reject.record, "level": reject.level,
             "category": reject.category, "reason": reject.reason,

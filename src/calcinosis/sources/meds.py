@@ -25,6 +25,7 @@ _EVENTS_PER_BATCH: Final = 125_000
 NEEDED: Final = ("subject_id", "time", "code")
 SPELLINGS: Final = {"ref_range_lower": "range_low", "ref_range_upper": "range_high"}  # MIMIC's names of the interval
 _NO_CODES: Final[Schema] = {"code": pl.String, "description": pl.String, "parent_codes": pl.List(pl.String)}
+NO_METADATA: Final = {"parents and descriptions of codes (no metadata/codes.parquet)": 1}  # under ``not_read``
 _ERRORS: Final = (OSError, pa.ArrowException, pl.exceptions.PolarsError)
 EXACT: Final = "value_double"  # the number as recorded, where MEDS's 32 bits are too few (see meds_write)
 
@@ -140,6 +141,8 @@ class _Run:
         self._names = _names_of_subjects(root)
         self._wanted: dict[str, Wanted] = {}  # of each shard
         self._account = Batch(patients=pl.DataFrame(schema=PATIENT_SCHEMA), events=pl.DataFrame(schema=EVENT_SCHEMA))
+        if metadata_file(root, "codes.parquet") is None:
+            self._account.not_read = dict(NO_METADATA)
 
     def survey(self, shard: Path) -> pl.DataFrame | None:
         """The subjects of a shard in their order, with how many of their rows will be read; accounts for the other rows."""

@@ -8,7 +8,10 @@ MEDS: https://github.com/Medical-Event-Data-Standard/meds
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,7 +23,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from calcinosis.events import EVENT_SCHEMA, Batch
+from calcinosis.events import EVENT_SCHEMA, REJECT_SCHEMA, Batch
 from calcinosis.knowledge.model import Concept
 from calcinosis.sources.meds import EXACT
 from calcinosis.sources.meds_codes import BIRTH
@@ -49,6 +52,19 @@ class Written:
     records_used: int
     records_ignored: int
     records_rejected: int
+    not_read: Mapping[str, int]
+
+
+class NothingReadError(ValueError):
+    """Nothing of the source could be read, and nothing was written.
+
+    Attributes:
+        rejects: why (``REJECT_SCHEMA``).
+    """
+
+    def __init__(self, rejects: pl.DataFrame) -> None:
+        self.rejects = rejects
+        super().__init__("nothing could be read")
 
 
 def write_meds(batches: Iterable[Batch], folder: Path, concepts: Mapping[str, Concept], *, name: str) -> Written:
@@ -58,33 +74,54 @@ def write_meds(batches: Iterable[Batch], folder: Path, concepts: Mapping[str, Co
         name: of the dataset.
 
     Raises:
-        ValueError: the folder holds something already, or a patient stands in two batches.
+        NothingReadError: no record could be read.
+        ValueError: the folder holds something already, or a patient stands in two batches. In either case nothing is left behind.
     """
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: is not empty; a dataset is written into a new folder")
-    (folder / "data").mkdir(parents=True)
-    (folder / "metadata").mkdir()
     numbers = _Numbers()
     codes: dict[str, set[str]] = {}
-    rejects: list[pl.DataFrame] = []
+    rejects = [pl.DataFrame(schema=REJECT_SCHEMA)]
+    not_read = Counter[str]()
     shards = events = read = used = ignored = rejected = 0
-    for batch in batches:
-        read, used = read + batch.records_read, used + batch.records_used
-        ignored, rejected = ignored + batch.records_ignored, rejected + batch.records_rejected
-        rejects.append(batch.rejects)
-        if batch.patients.is_empty():
-            continue
-        rows = _rows(batch, numbers.of(batch.patients["subject_id"].to_list()))
-        for code, concept in rows.select("code", "concept").unique().iter_rows():
-            codes.setdefault(code, set()).update([concept] if concept else [])
-        pq.write_table(rows.to_arrow().cast(_ARROW), folder / "data" / f"{shards}.parquet", compression="zstd")
-        shards, events = shards + 1, events + batch.events.height
-    _write_codes(codes, concepts, folder / "metadata" / "codes.parquet")
-    numbers.write(folder / "metadata" / "subject_ids.parquet")
-    (folder / "metadata" / "dataset.json").write_bytes(_about(name))
-    if rejects:
+    with _new_folder(folder):
+        for batch in batches:
+            read, used = read + batch.records_read, used + batch.records_used
+            ignored, rejected = ignored + batch.records_ignored, rejected + batch.records_rejected
+            rejects.append(batch.rejects)
+            not_read.update(batch.not_read)
+            if batch.patients.is_empty():
+                continue
+            rows = _rows(batch, numbers.of(batch.patients["subject_id"].to_list()))
+            for code, concept in rows.select("code", "concept").unique().iter_rows():
+                codes.setdefault(code, set()).update([concept] if concept else [])
+            pq.write_table(rows.to_arrow().cast(_ARROW), folder / "data" / f"{shards}.parquet", compression="zstd")
+            shards, events = shards + 1, events + batch.events.height
+        if not numbers.known and used + ignored == 0:
+            raise NothingReadError(pl.concat(rejects))
+        _write_codes(codes, concepts, folder / "metadata" / "codes.parquet")
+        numbers.write(folder / "metadata" / "subject_ids.parquet")
+        (folder / "metadata" / "dataset.json").write_bytes(_about(name))
         pl.concat(rejects).write_parquet(folder / "metadata" / "rejects.parquet")
-    return Written(len(numbers.known), events, read, used, ignored, rejected)
+    return Written(len(numbers.known), events, read, used, ignored, rejected, not_read)
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[None]:
+    """Folders for data and metadata, which are gone again when the block fails, and so are the folders made above them."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    parts = [folder / "data", folder / "metadata"]
+    try:
+        for part in parts:
+            part.mkdir(parents=True)
+        yield
+    except BaseException:
+        for part in parts:
+            shutil.rmtree(part, ignore_errors=True)
+        with suppress(OSError):  # another program may have put something there
+            for each in made:
+                each.rmdir()
+        raise
 
 
 def _rows(batch: Batch, numbers: Mapping[str, int]) -> pl.DataFrame:

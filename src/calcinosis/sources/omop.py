@@ -191,11 +191,12 @@ def _stretches(rows: Counts, persons: Counts) -> Iterator[tuple[int, int]]:
 
 
 def _close(batch: Batch, cdm: KeptCdm, selection: Selection, copies: _Copies) -> None:
-    """Add what was never fetched, and what the files themselves could not give."""
+    """Add what was never fetched, what the files themselves could not give, and what the CDM does not hold."""
     ignored, unmapped = selection.left(copies.fetched)
     rejects = cdm.rejects()
     batch.records_ignored += ignored
     batch.records_rejected += rejects.height
     batch.records_read += ignored + rejects.height
+    batch.not_read = {**batch.not_read, **selection.not_read}
     batch.unmapped = pl.concat([batch.unmapped, unmapped])
     batch.rejects = pl.concat([batch.rejects, rejects])

@@ -24,7 +24,7 @@ from calcinosis.sources.omop_tables import COUNTED, TABLES, VOCABULARY, Column, 
 KNOWN: Final = frozenset({*TABLES, *VOCABULARY, *COUNTED, "person"})
 BUCKETS: Final = 1 << 14  # persons fall into so many parts, of which a batch takes a few
 _MEMORY: Final = "1GB"
-_ENDINGS: Final = (".parquet", ".csv", ".csv.gz", ".tsv")
+ENDINGS: Final = (".parquet", ".csv", ".csv.gz", ".tsv")
 _PLACE: Final = re.compile(r"\{(\w+)\}")
 
 
@@ -37,7 +37,7 @@ def tables_in(folder: Path) -> dict[str, Path]:
     """The CDM tables of a folder: ``measurement.parquet``, ``MEASUREMENT.csv.gz``, or a folder ``measurement`` of Parquet files."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        ending = next((end for end in _ENDINGS if path.name.lower().endswith(end)), None)
+        ending = next((end for end in ENDINGS if path.name.lower().endswith(end)), None)
         name = path.name[: -len(ending)].lower() if ending else path.name.lower()
         is_table = (path.is_file() and ending) or (path.is_dir() and any(path.glob("*.parquet")))
         if is_table and name in KNOWN:

@@ -13,6 +13,7 @@ from calcinosis.events import UNMAPPED_SCHEMA
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.omop_database import Cdm
 from calcinosis.sources.omop_events import OmopMapper
+from calcinosis.sources.omop_missing import missing_tables
 from calcinosis.sources.omop_tables import COUNTED, TABLES, Table, columns_of, projection
 from calcinosis.sources.omop_vocabulary import read_vocabulary
 from calcinosis.sources.text import TextReader
@@ -40,10 +41,12 @@ class Selection:
 
     Attributes:
         queries: table -> SELECT of the relevant rows (``RAW``).
+        not_read: what the CDM cannot tell for want of a table.
     """
 
     mapper: OmopMapper
     queries: Mapping[str, str]
+    not_read: Mapping[str, int]
     _counts: Mapping[str, Mapping[Pair, int]]
     _counted: int
 
@@ -102,7 +105,7 @@ def select(cdm: Cdm, index: ConceptIndex, reader: TextReader) -> Selection:
             (value for value in each.values if mapper.meaning(table, {"source_value": "?", "value_concept_id": value}).drafts),
         )
         queries[name] = _query(cdm, table, kept, words)
-    return Selection(mapper, queries, counts, counted)
+    return Selection(mapper, queries, missing_tables(cdm), counts, counted)
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,8 @@ def _said(pair: Pair) -> dict[str, object]:
 
 
 def _uses(cdm: Cdm, table: Table) -> _Uses:
+    if "person_id" not in cdm.columns(table.name):
+        raise ValueError(f"{cdm.file_of(table.name)}: no column person_id")
     columns = columns_of(table, cdm.columns(table.name), cdm.dialect)
     asked = ("concept_id", "source_concept_id", "value_concept_id", "unit_concept_id", "status_concept_id")
     listed = ", ".join(columns[name] for name in asked)

@@ -6,6 +6,7 @@ root is remembered per word, so a text of *n* words costs about *n* dictionary l
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -136,19 +137,24 @@ class PatternHit(NamedTuple, Generic[T]):
 
 class _Pattern(NamedTuple, Generic[T]):
     words: tuple[int, ...]  # ids of its choices ("a|b" is one choice)
+    reach: int  # words from the first to the last, both counted, that it may spread over
     payload: T
 
 
 class PatternMatcher(Generic[T]):
-    """Patterns: words that all stand in one stretch of text, in any order; ``a|b`` is a choice, ``x-ray`` words in a row."""
+    """Patterns: words that all stand in one stretch of text, in any order.
+
+    ``a|b`` is a choice, ``x-ray`` words in a row, and ``~6`` at the end says that all stand within six words.
+    """
 
     def __init__(self, patterns: Iterable[tuple[str, T]]) -> None:
         choices: dict[str, int] = {}
         parsed: list[_Pattern[T]] = []
         uses: dict[int, int] = defaultdict(int)
         for text, payload in patterns:
+            text, _, reach = text.partition("~")
             words = tuple(dict.fromkeys(choices.setdefault(choice, len(choices)) for choice in text.split()))
-            parsed.append(_Pattern(words, payload))
+            parsed.append(_Pattern(words, int(reach) if reach else sys.maxsize, payload))
             for word in words:
                 uses[word] += 1
         self._choices = PhraseMatcher((option, key) for choice, key in choices.items() for option in choice.split("|"))
@@ -173,7 +179,7 @@ class PatternMatcher(Generic[T]):
         for key in here:
             for pattern in self._by_rarest.get(key, ()):
                 lists = [here[word] for word in pattern.words if word in here]
-                if len(lists) == len(pattern.words) and (positions := _closest(lists)):
+                if len(lists) == len(pattern.words) and (positions := _closest(lists)) and positions[-1] - positions[0] < pattern.reach:
                     found.append(PatternHit(positions, pattern.payload))
         return found
 

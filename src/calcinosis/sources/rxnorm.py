@@ -6,8 +6,11 @@ The file is NLM's *RxTermsIngredientsYYYYMM.txt* (public domain, no licence, htt
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import Final
+
+from calcinosis.sources.site_files import utf8_text
 
 _HEADER: Final = ("RXCUI", "INGREDIENT", "ING_RXCUI")
 
@@ -16,10 +19,10 @@ def load_rxterms(path: Path) -> dict[str, tuple[str, ...]]:
     """RXCUI of a clinical or branded drug -> RXCUIs of its ingredients.
 
     Raises:
-        ValueError: naming file and line, when the file has another shape.
+        ValueError: naming file and line, when the file has another shape or is not UTF-8.
     """
     drugs: dict[str, tuple[str, ...]] = {}
-    with path.open(encoding="utf-8-sig") as stream:
+    with StringIO(utf8_text(path)) as stream:
         header = tuple(name.strip().upper() for name in stream.readline().split("|"))
         if header[:3] != _HEADER:
             raise ValueError(f"{path}:1: expected the header {'|'.join(_HEADER)}")

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA, Batch, Schema
 from calcinosis.sources.coding import ConceptIndex
-from calcinosis.sources.meds import EXACT, NEEDED, SPELLINGS, column_of, divided_subjects, metadata_file, renamed
+from calcinosis.sources.meds import EXACT, NEEDED, NO_METADATA, SPELLINGS, column_of, divided_subjects, metadata_file, renamed
 from calcinosis.sources.meds_events import FILE, MEDS_ROWS, ROW, MedsMapper
 from calcinosis.sources.spark_fhir import list_files
 from calcinosis.sources.text import TextReader
@@ -63,6 +63,8 @@ class SparkMeds:
         wanted = f.coalesce((f.col("_how") == "all") | ((f.col("_how") == "text") & told), f.lit(False)) | given
         aside = marked.where(usable & ~wanted).groupBy("code").count().collect()
         rest = Batch(patients=pl.DataFrame(schema=PATIENT_SCHEMA), events=pl.DataFrame(schema=EVENT_SCHEMA))
+        if self._metadata("codes.parquet", listed) is None:
+            rest.not_read = dict(NO_METADATA)
         mapper.set_aside(rest, {row["code"]: row["count"] for row in aside})
         kept = marked.where(wanted | ~usable).drop("_how")
         subjects = rows.where(usable).groupBy("subject_id").agg(

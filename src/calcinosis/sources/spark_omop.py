@@ -63,7 +63,7 @@ class SparkOmop:
         buckets = max(1, -(-expected // self.rows_per_bucket))
         rest = Batch(
             patients=pl.DataFrame(schema=PATIENT_SCHEMA), events=pl.DataFrame(schema=EVENT_SCHEMA), unmapped=unmapped,
-            records_read=ignored, records_ignored=ignored,
+            records_read=ignored, records_ignored=ignored, not_read=dict(chosen.not_read),
         )  # fmt: skip
         return rows.withColumn("bucket", f.pmod(f.xxhash64("person_id"), f.lit(buckets))), ManyPersons(chosen.mapper), rest
 

@@ -152,6 +152,15 @@ class TextReader:
             return True
         return not self._lineage[shorter.key].isdisjoint(self._lineage[longer.key])
 
+    def _rivals(self, part: Concept, whole: Concept) -> bool:
+        """Whether the whole shows the part, or all that the two share are roots without words."""
+        common = self._lineage[part.key] & self._lineage[whole.key]
+        return part.key in common or (bool(common) and not any(self._has_words(key) for key in common))
+
+    def _has_words(self, key: str) -> bool:
+        concept = self._concepts.get(key)
+        return concept is not None and bool(concept.synonyms or concept.patterns)
+
     def _longest(self, matches: list[_Match]) -> list[_Match]:
         """Among overlapping matches of related concepts the longest stands; equal stretches keep all their concepts."""
         if len(matches) < 2:
@@ -195,7 +204,15 @@ class TextReader:
         for match in phrases:
             for at in match.positions:
                 by_place[at].append(match)
-        return [match for match in found.values() if not self._said_by_phrase(match, by_place)]
+        return [match for match in found.values() if not self._masked(match, by_place) and not self._said_by_phrase(match, by_place)]
+
+    def _masked(self, match: _Match, by_place: dict[int, list[_Match]]) -> bool:
+        """Whether a word of the pattern belongs to a name of something else: the necrosis of "tumour necrosis factor"."""
+        return not match.concept.masks and any(
+            phrase.concept.masks and phrase.end - phrase.start > 1 and self._related(match.concept, phrase.concept)
+            for at in match.positions
+            for phrase in by_place.get(at, ())
+        )
 
     def _said_by_phrase(self, match: _Match, by_place: dict[int, list[_Match]]) -> bool:
         """Whether a phrase already says this concept here, or holds the whole pattern and says something narrower."""
@@ -208,7 +225,10 @@ class TextReader:
         return False
 
     def _without_parts(self, said: list[tuple[_Match, str]]) -> list[tuple[_Match, str]]:
-        """Drops what a pattern says more exactly: "calcification" where "calcification of the vessels" was read, equally sure."""
+        """Drops what a pattern says more exactly: "calcification" where "calcification of the vessels" was read, equally sure.
+
+        Only under a root with no words of its own, where one of the two must be meant: "hard mass" is hard, and a mass.
+        """
         patterns: dict[int, list[tuple[_Match, str]]] = defaultdict(list)
         for match, certainty in said:
             for at in () if match.is_phrase else match.positions:
@@ -220,7 +240,7 @@ class TextReader:
                     continue
                 tight = whole.end - whole.start <= len(whole.positions) + TIGHT
                 narrower = whole.concept.key in self._lineage[part.concept.key]
-                if tight and not narrower and set(part.positions) < set(whole.positions) and self._related(part.concept, whole.concept):
+                if tight and not narrower and set(part.positions) < set(whole.positions) and self._rivals(part.concept, whole.concept):
                     return True
             return False
 
@@ -266,13 +286,15 @@ def _over(match: _Match, scopes: Sequence[Scope], begins: Sequence[int]) -> list
     if not scopes:
         return []
     near = scopes[bisect_left(begins, match.start - LONGEST_CLAUSE) : bisect_left(begins, match.end)]
-    return [
-        scope
-        for scope in near
-        if _any_within(match, scope.start, scope.end)
-        # "wife on dialysis": the "on" belongs to both
-        and (scope.effect == "companion" or not _any_within(match, scope.cue_start, scope.cue_end))
-    ]
+    return [scope for scope in near if _any_within(match, scope.start, scope.end) and not _holds_cue(match, scope)]
+
+
+def _holds_cue(match: _Match, scope: Scope) -> bool:
+    """Whether the cue is a part of the match. A pattern without its first word does not hold it: "pulses not palpable".
+
+    Of "wife on dialysis" the "on" belongs to both.
+    """
+    return scope.effect != "companion" and _any_within(match, scope.cue_start, scope.cue_end if match.is_phrase else scope.cue_start + 1)
 
 
 def _any_within(match: _Match, start: int, end: int) -> bool:
