@@ -83,3 +83,15 @@ def test_low_protein_c_with_necrosis_of_a_newborn_is_the_deficiency(born: str, e
     answer = ask(says("painful skin necrosis", at="foot"), lab("Protein C activity", "L"), born=born)
     assert answer.leading_mimic == expected
     assert answer.alarms
+
+
+def test_calcium_in_a_wound_may_be_dystrophic_unless_injury_is_denied() -> None:
+    wound, deposits = says("wound that does not heal", at="lower leg"), says("subcutaneous calcifications in the wound", at="lower leg")
+    assert status(ask(wound, deposits), "dystrophic") is Status.POSSIBLE
+    assert status(ask(wound, deposits, says("trauma", refuted=True)), "dystrophic").rank < Status.POSSIBLE.rank
+
+
+@pytest.mark.parametrize("words", ["occasional hooklets of a parasite", "many calcareous corpuscles, tegumental cells"])
+def test_parts_of_a_worm_in_tissue_are_a_parasite(words: str) -> None:
+    answer = ask(says("subcutaneous nodule", at="arm"), biopsy(words))
+    assert answer.leading_mimic == "parasitic_calcification"

@@ -340,3 +340,20 @@ def test_calcification_of_an_organ_is_none_of_skin_or_soft_tissue(text: str, con
 def test_calcification_of_the_skin_over_an_organ_is(text: str, context: Context) -> None:
     lineage = _readers().text._lineage
     assert any("calcification" in lineage[found] for found, how in read(text, context).items() if how == "affirmed")
+
+
+@pytest.mark.parametrize(
+    ("text", "context", "key"),
+    [
+        ("Episodes of pain, pallor-cyanosis and redness", CONDITION, "raynaud_phenomenon"), ("Hardening of the skin", CONDITION, "skin_thickening"),
+        ("Spotty radiopaque areas in the scar", IMAGING, "imaging_calcification"), ("increase in volume of both elbows", CONDITION, "swelling"),
+        ("calcific tumours", CONDITION, "calcification"), ("atrophic pearly-white scars", CONDITION, "scar"),
+    ],
+)  # fmt: skip
+def test_words_of_translated_records(text: str, context: Context, key: str) -> None:
+    assert read(text, context).get(key) == "affirmed"
+
+
+@pytest.mark.parametrize("text", ["pale skin, blue sclerae, red eyes", "white blood cells, red blood cells and blue staining"])
+def test_three_colours_are_not_yet_raynaud(text: str) -> None:
+    assert "raynaud_phenomenon" not in read(text, CONDITION)
