@@ -19,6 +19,7 @@ from calcinosis.knowledge.model import (
     AnyOf,
     AtLeast,
     Current,
+    Elsewhere,
     FindingRef,
     Has,
     HasAny,
@@ -28,6 +29,7 @@ from calcinosis.knowledge.model import (
     LabIs,
     LabValue,
     Not,
+    Over,
     SameSite,
     SexIs,
     Status,
@@ -122,15 +124,27 @@ class Case:
     # --- time
 
     @cached_property
-    def events(self) -> list[dict[str, Any]]:
+    def entries(self) -> list[dict[str, Any]]:
+        """All that was recorded up to the moment asked for."""
         cut = self.as_of_given
         return [e for e in self.all_events if cut is None or e["time"] is None or e["time"] <= cut]
+
+    @cached_property
+    def events(self) -> list[dict[str, Any]]:
+        """Without the signs that ended long ago: they say nothing about the lesion of today."""
+        return [e for e in self.entries if not self.long_over(e)]
+
+    def long_over(self, e: dict[str, Any]) -> bool:
+        if self.knowledge.concepts[e["concept"]].kind != "finding" or self.is_a(e["concept"], "calcification") or e["status"] != "ended":
+            return False
+        end = max((moment for moment in (e["time"], e["end_time"]) if moment is not None), default=None)
+        return end is not None and self.now is not None and end < self.now - timedelta(days=self.knowledge.setting("ended_sign_days"))
 
     @cached_property
     def now(self) -> datetime | None:
         if self.as_of_given is not None:
             return self.as_of_given
-        return max((e["time"] for e in self.events if e["time"] is not None), default=None)
+        return max((e["time"] for e in self.entries if e["time"] is not None), default=None)
 
     @cached_property
     def index(self) -> datetime | None:
@@ -222,30 +236,57 @@ class Case:
         mentions = self.mentions(leaf.has)
         return kleene_or(self.meets(leaf, mention) for mention in mentions) if mentions else None
 
+    def has_any(self, criterion: HasAny) -> Truth:
+        sites = [criterion.at] if criterion.at is None or isinstance(criterion.at, str) else criterion.at
+        answers: list[Truth] = []
+        for site in sites:
+            if any(self.has(Has(has=other, at=site)) is True for other in criterion.without):
+                answers.append(False)
+            else:
+                answers += [self.has(Has(has=concept, at=site)) for concept in criterion.has_any]
+        return kleene_or(answers)
+
     def current(self, leaf: Current) -> Truth:
         within = self.knowledge.setting("current_within_days") if leaf.within_days is None else leaf.within_days
         mentions, now = self.mentions(leaf.current), self.now
         if not mentions:
             return False if self.present(leaf.current) is False else None
 
-        def over(m: dict[str, Any]) -> bool:
-            return m["status"] == "ended" or (m["end_time"] is not None and now is not None and m["end_time"] <= now)
-
         answers: list[Truth] = []
         for m in mentions:
-            ends = [o["end_time"] or o["time"] for o in mentions if o["concept"] == m["concept"] and over(o)]
+            ends = [o["end_time"] or o["time"] for o in mentions if o["concept"] == m["concept"] and self.ended(o)]
             replaced = m["time"] is not None and any(end is not None and m["time"] < end for end in ends)
             done = self.knowledge.concepts[leaf.current].kind == "procedure"
             last = m["end_time"] or m["time"]
             if done and (m["time"] is None or now is None or whole_days(now - last) <= within):
                 answers.append(True)
-            elif over(m) or replaced:
+            elif self.ended(m) or replaced:
                 answers.append(False if m["concept"] == leaf.current else None)  # the end of one drug does not end its class
             elif m["time"] is None or now is None or whole_days(now - m["time"]) <= within:
                 answers.append(True)
             else:
                 answers.append(True if m["end_time"] is not None and m["end_time"] > now else None)
         return kleene_or(answers)
+
+    def ended(self, mention: dict[str, Any]) -> bool:
+        end = mention["end_time"]
+        return mention["status"] == "ended" or (end is not None and self.now is not None and end <= self.now)
+
+    def over(self, leaf: Over) -> Truth:
+        long = self.knowledge.setting("ended_sign_days") if leaf.for_days is None else leaf.for_days
+        mentions = self.mentions(leaf.over)
+        if not mentions:
+            return False if self.present(leaf.over) is False else None
+        answers: list[Truth] = []
+        for m in mentions:
+            ends = [o["end_time"] or o["time"] for o in mentions if o["concept"] == m["concept"] and self.ended(o)]
+            last = max((end for end in ends if end is not None), default=None)
+            end = (m["end_time"] or m["time"]) if self.ended(m) else last
+            if not self.ended(m) and (m["time"] is None or last is None or m["time"] >= last):
+                answers.append(False)
+            else:
+                answers.append(None if end is None or self.now is None else whole_days(self.now - end) >= long)
+        return kleene_and(answers)
 
     def same_site(self, leaf: SameSite) -> Truth:
         first, second = leaf.same_site
@@ -256,6 +297,22 @@ class Case:
         if not one or not other:
             return None
         return any(self.is_a(a, b) or self.is_a(b, a) for a in one for b in other)
+
+    def elsewhere(self, leaf: Elsewhere) -> Truth:
+        first, second = leaf.elsewhere
+        if self.present(first) is False or self.present(second) is False:
+            return False
+
+        def regions(mention: dict[str, Any]) -> set[str]:
+            places = [place for place in self.knowledge.concepts if any(self.is_a(place, site) for site in mention["sites"] or [])]
+            return {region for region in leaf.regions if any(self.is_a(place, region) for place in places)}
+
+        one, other = ([regions(mention) for mention in self.mentions(concept)] for concept in (first, second))
+        if not one or not other:
+            return None
+        if set[str]().union(*one) & set[str]().union(*other):
+            return False
+        return True if all(one) and all(other) else None
 
     # --- measurements
 
@@ -425,13 +482,17 @@ class Case:
             case Has():
                 return self.has(criterion)
             case HasAny():
-                return kleene_or([self.has(Has(has=concept, at=criterion.at)) for concept in criterion.has_any])
+                return self.has_any(criterion)
             case Current():
                 return self.current(criterion)
+            case Over():
+                return self.over(criterion)
             case Suspected():
                 return self.suspected(criterion.suspected)
             case SameSite():
                 return self.same_site(criterion)
+            case Elsewhere():
+                return self.elsewhere(criterion)
             case LabIs():
                 return self.lab_is(criterion, now)
             case LabValue():

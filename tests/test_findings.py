@@ -117,6 +117,34 @@ def test_same_site_needs_two_sites() -> None:
     assert answer(asked, [event("pain", sites=["hand"])]) is None
 
 
+def test_without_is_asked_of_each_site_on_its_own() -> None:
+    asked = {"has_any": ["nodule"], "at": ["thigh", "abdomen"], "without": ["injection", "warfarin"]}
+    thigh, abdomen, nowhere = event("nodule", sites=["thigh"]), event("nodule", sites=["abdomen"]), event("nodule")
+    assert answer(asked, [thigh]) is True
+    assert answer(asked, [thigh, event("injection", sites=["abdomen"])]) is True
+    assert answer(asked, [thigh, event("injection", sites=["thigh"])]) is False
+    assert answer(asked, [thigh, abdomen, event("injection", sites=["thigh"])]) is True
+    assert answer(asked, [thigh, event("injection")]) is True  # a wound of no recorded place is not known to lie there
+    assert answer(asked, [nowhere]) is None
+    assert answer(asked, [event("nodule", sites=["hand"])]) is False
+    assert answer(asked, [event("skin_lesion", certainty="negated")]) is False
+
+
+def test_elsewhere_needs_a_region_for_every_entry() -> None:
+    asked = {"elsewhere": ["pain", "nodule"], "regions": ["arm", "leg", "abdomen"]}
+    pain, nodule = event("pain", sites=["abdomen"]), event("nodule", sites=["thigh"])
+    assert answer(asked, [pain, nodule]) is True
+    assert answer(asked, [event("pain", sites=["leg"]), nodule]) is False  # one region
+    assert answer(asked, [pain, event("pain", sites=["thigh"]), nodule]) is False
+    assert answer(asked, [pain, event("pain"), nodule]) is None  # the other pain may lie anywhere
+    assert answer(asked, [pain, nodule, event("skin_ulcer")]) is True
+    assert answer({"elsewhere": ["pain", "skin_lesion"], "regions": ["arm", "leg", "abdomen"]}, [pain, nodule, event("skin_ulcer")]) is None
+    assert answer(asked, [event("pain", sites=["limb"]), nodule]) is False  # the limb may be the leg
+    assert answer(asked | {"regions": ["arm", "abdomen"]}, [pain, nodule]) is None  # the thigh lies in none of the regions
+    assert answer(asked, [pain]) is None
+    assert answer(asked, [pain, event("nodule", certainty="negated")]) is False
+
+
 # --- person ----------------------------------------------------------------------------------------
 
 
@@ -208,7 +236,9 @@ def test_every_qualifier_is_part_of_the_name_of_a_leaf() -> None:
     asked = [
         {"has": "pain"}, {"has": "pain", "at": "arm"}, {"has": "pain", "at": "leg"}, {"has": "pain", "within_days": 3},
         {"has": "pain", "days_before_onset": [0, 3]}, {"has": "pain", "at": "arm", "within_days": 3}, {"suspected": "pain"},
-        {"same_site": ["pain", "nodule"]}, {"lab": "ana", "is": "positive"}, {"lab": "ana", "is": "positive", "ever": True},
+        {"over": "pain"}, {"over": "pain", "for_days": 3}, {"current": "pain"},
+        {"same_site": ["pain", "nodule"]}, {"elsewhere": ["pain", "nodule"], "regions": ["arm"]},
+        {"elsewhere": ["pain", "nodule"], "regions": ["arm", "leg"]}, {"lab": "ana", "is": "positive"}, {"lab": "ana", "is": "positive", "ever": True},
         {"value": "phosphate", "unit": "mg/dL", "below": 3}, {"value": "phosphate", "unit": "mmol/L", "below": 3},
         {"value": "phosphate", "unit": "mg/dL", "at_least": 3}, {"age": "years", "below": 3},
         {"age": "years", "at_least": 3}, {"sex": "male"},
@@ -235,8 +265,9 @@ def test_shorthand_is_written_out_once() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{}, {"has": "a", "lab": "b"}, {"hass": "a"}, {"all": []}, {"at_least": 0, "of": [{"has": "a"}]}, "pain", {"has": "a", "near": "b"}],
-)
+    [{}, {"has": "a", "lab": "b"}, {"hass": "a"}, {"all": []}, {"at_least": 0, "of": [{"has": "a"}]}, "pain", {"has": "a", "near": "b"},
+     {"has_any": ["a"], "without": ["b"]}],
+)  # fmt: skip
 def test_a_criterion_that_is_none_is_rejected(wrong: Any) -> None:
     with pytest.raises(ValidationError):
         parsed(wrong)

@@ -142,6 +142,10 @@ DEFECTS = [
     ("not_a_lab", "types/dystrophic.yaml", "{lab: ana, is: negative}", "{lab: ulcer, is: high}", "types/dystrophic.yaml:1", "has:"),
     ("unknown_site", "types/dystrophic.yaml", "at: hand", "at: hnad", "types/dystrophic.yaml:1", "hnad"),
     ("unknown_site", "types/dystrophic.yaml", "at: hand", "at: ulcer", "types/dystrophic.yaml:1", "ulcer"),
+    ("unknown_site", "types/dystrophic.yaml", "{has: nodule, at: hand}", "{has_any: [nodule], at: [hand, hnad]}", "types/dystrophic.yaml:1", "hnad"),
+    ("unknown_concept", "types/dystrophic.yaml", "{has: nodule, at: hand}", "{has_any: [nodule], at: hand, without: [nodlue]}", "types/dystrophic.yaml:1", "nodlue"),
+    ("unknown_site", "types/dystrophic.yaml", "{has: nodule, at: hand}", "{elsewhere: [nodule, ulcer], regions: [hnad]}", "types/dystrophic.yaml:1", "hnad"),
+    ("unknown_concept", "types/dystrophic.yaml", "{has: nodule, at: hand}", "{elsewhere: [nodule, ulcre], regions: [hand]}", "types/dystrophic.yaml:1", "ulcre"),
     ("unknown_finding", "types/dystrophic.yaml", "finding: phosphate_high", "finding: phosphat", "types/dystrophic.yaml:1", "phosphat"),
     ("unknown_hypothesis", "mimics/gout.yaml", "hypothesis: dystrophic", "hypothesis: dystrofic", "mimics/gout.yaml:1", "dystrofic"),
     ("unknown_rule", "current_drugs.yaml", "", "reviews:\n  - {key: r, label: R, concepts: [ulcer], when: {has: ulcer}, urgency: routine, text: T, "

@@ -43,3 +43,23 @@ def test_the_window_can_be_named() -> None:
 
 def test_silence_is_absence_only_in_a_closed_world() -> None:
     assert answer(TAKEN, [VISIT], closed_world=frozenset({"drug"})) is False
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ([event("ckd", day(-900), end_time=day(-400))], True),
+        ([event("ckd", day(-900), status="ended")], True),  # its own date is the last that is known of it
+        ([event("ckd", day(-900), end_time=day(-30))], False),  # ended lately
+        ([event("ckd", day(-900))], False),  # nobody said that it ended
+        ([event("ckd", day(-900)), event("ckd", day(-700), status="ended")], True),
+        ([event("ckd", day(-700), status="ended"), event("ckd", day(-600))], False),  # it came back
+        ([event("ckd", day(-900), status="ended"), event("esrd", day(-800))], False),
+        ([event("ckd", None, status="ended")], None),
+        ([event("ckd", day(-900), "negated")], False),
+        ([], None),
+    ],
+)
+def test_a_disease_is_over_when_all_of_it_ended_long_ago(entries: list[dict[str, Any]], expected: bool | None) -> None:
+    assert answer({"over": "ckd"}, [VISIT, *entries]) is expected
+    assert answer({"over": "ckd", "for_days": 3000}, [VISIT, *entries]) is (False if expected is True else expected)

@@ -22,7 +22,7 @@ def test_show_says_what_it_is_where_it_stands_and_who_reads_it(knowledge: Knowle
     assert text.startswith("# Finding painful  (findings/")
     shown = yaml.safe_load(text)
     assert "Pain" in shown["when"]
-    assert any(user.startswith("findings ischaemic_lesion (findings/") for user in shown["read_by"])
+    assert any(user.startswith("findings ischaemic_picture (findings/") for user in shown["read_by"])
     assert shown["cites"]["jim15"].endswith("https://pubmed.ncbi.nlm.nih.gov/26394755/")
 
 
@@ -78,7 +78,15 @@ def test_export_of_the_reference_has_no_dead_anchor(knowledge: Knowledge) -> Non
         ({"not": {"has": "pain"}}, "shown not to hold: Pain is recorded"),
         ({"known": {"age": "years", "at_least": 13, "below": 18}}, "on record: age from 13 to below 18 years"),
         ({"sex": "female"}, "sex is female"),
-        ({"any": [{"sex": "male"}, {"finding": "painful"}]}, "any of (sex is male; “Pain or tenderness is recorded”)"),
+        ({"any": [{"sex": "male"}, {"finding": "painful"}]}, "any of (sex is male; “Pain or tenderness is recorded, and not only in another region than every lesion”)"),
+        ({"has_any": ["pain", "burn"], "at": ["thigh", "foot"]}, "recorded is any of: Pain, Burn; at one of these sites: Thigh, Foot"),
+        ({"has_any": ["pain"], "at": "thigh", "without": ["burn"]}, "recorded is any of: Pain; at this site: Thigh; and not on record there: Burn"),
+        (
+            {"elsewhere": ["pain", "burn"], "regions": ["trunk", "head"]},
+            "each record of Pain and Burn names a place, and they lie in different regions (Trunk, Head)",
+        ),
+        ({"over": "burn"}, "Burn is on record and ended at least 365 (setting ended_sign_days) days ago"),
+        ({"over": "burn", "for_days": 30}, "Burn is on record and ended at least 30 days ago"),
         ({"at_least": 1, "of": [{"sex": "male"}]}, "at least 1 of (sex is male)"),
         ({"has": "injection", "days_before_onset": [0, 90]}, "Injection (not of a filler) is recorded, 0 to 90 days before onset"),
         ({"hypothesis": "calciphylaxis", "at_least": "probable"}, "Calciphylaxis is at least probable"),

@@ -17,6 +17,7 @@ from calcinosis.knowledge.model import (
     AtLeast,
     Criterion,
     Current,
+    Elsewhere,
     FindingRef,
     Has,
     HasAny,
@@ -25,12 +26,13 @@ from calcinosis.knowledge.model import (
     LabIs,
     LabValue,
     Not,
+    Over,
     SameSite,
     SexIs,
     Suspected,
 )
 
-Leaf = Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs
+Leaf = Has | Current | Over | Suspected | SameSite | Elsewhere | LabIs | LabValue | AgeIs | SexIs
 
 
 def leaf_id(leaf: Leaf, *, now: bool = False) -> str:
@@ -40,10 +42,14 @@ def leaf_id(leaf: Leaf, *, now: bool = False) -> str:
             return "has:" + leaf.has + (f"@{leaf.at}" if leaf.at else "") + _qualifiers(leaf)
         case Current():
             return f"current:{leaf.current}" + ("" if leaf.within_days is None else f"±{leaf.within_days}d")
+        case Over():
+            return f"over:{leaf.over}" + ("" if leaf.for_days is None else f"±{leaf.for_days}d")
         case Suspected():
             return f"suspected:{leaf.suspected}"
         case SameSite():
             return "same_site:" + "&".join(leaf.same_site)
+        case Elsewhere():
+            return "elsewhere:" + "&".join(leaf.elsewhere) + "@" + "|".join(leaf.regions)
         case LabIs():
             return f"lab:{leaf.lab}:{leaf.is_}" + (":ever" if leaf.ever else ":now" if now else "")
         case LabValue():
@@ -65,10 +71,18 @@ def is_plain(leaf: Has) -> bool:
 
 
 def expand(criterion: Criterion) -> Criterion:
-    """Write shorthand out: ``has_any`` is an ``any`` of ``has``."""
-    if isinstance(criterion, HasAny):
-        return AnyOf(any=tuple(Has(has=concept, at=criterion.at) for concept in criterion.has_any))
-    return criterion
+    """Write shorthand out: ``has_any`` is an ``any`` of ``has``, at each of its sites; ``without`` is asked of each site on its own."""
+    if not isinstance(criterion, HasAny):
+        return criterion
+    places: list[Criterion] = []
+    for site in criterion.sites or (None,):
+        lies = [Has(has=concept, at=site) for concept in criterion.has_any]
+        if criterion.without:
+            there = AnyOf(any=tuple(Has(has=concept, at=site) for concept in criterion.without))
+            places.append(All(all=(AnyOf(any=tuple(lies)), Not(**{"not": Known(known=there)}))))
+        else:
+            places += lies
+    return AnyOf(any=tuple(places))
 
 
 def children(criterion: Criterion) -> tuple[Criterion, ...]:
@@ -87,14 +101,16 @@ def leaves(criterion: Criterion, knowledge: Knowledge) -> Iterator[Leaf]:
     criterion = expand(criterion)
     if isinstance(criterion, FindingRef):
         yield from leaves(knowledge.findings[criterion.finding].when, knowledge)
-    elif isinstance(criterion, Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
+    elif isinstance(criterion, Leaf):
         yield criterion
         if isinstance(criterion, Has) and not is_plain(criterion):
             yield Has(has=criterion.has)  # a qualified leaf is false when the plain one is
-        elif isinstance(criterion, SameSite):
-            yield from (Has(has=concept) for concept in criterion.same_site)
+        elif isinstance(criterion, SameSite | Elsewhere):
+            yield from (Has(has=concept) for concept in (criterion.same_site if isinstance(criterion, SameSite) else criterion.elsewhere))
         elif isinstance(criterion, Current):
             yield Has(has=criterion.current)  # what was denied is not going on
+        elif isinstance(criterion, Over):
+            yield Has(has=criterion.over)
     else:
         for part in children(criterion):
             yield from leaves(part, knowledge)

@@ -20,8 +20,8 @@ from calcinosis.events import ENDED, FLAGS
 from calcinosis.facts import Facts
 from calcinosis.findings import Leaf, is_plain, leaf_id
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import AgeIs, Current, Has, LabIs, LabValue, SameSite, SexIs, Suspected
-from calcinosis.numbers import DAY, NO_TIME, Floats, Ints, Links, Mask, Numbers, concept_numbers, distinct, micros, spread
+from calcinosis.knowledge.model import AgeIs, Current, Elsewhere, Has, LabIs, LabValue, Over, SameSite, SexIs, Suspected
+from calcinosis.numbers import DAY, NO_TIME, Floats, Ints, Links, Mask, Micros, Numbers, concept_numbers, distinct, micros, spread
 from calcinosis.truth import FALSE, TRUE, UNKNOWN, Truth, from_bool
 from calcinosis.units import conversion_factor
 
@@ -116,6 +116,18 @@ class Questions:
         return Table(rows, (np.intp, np.float64, np.bool_, np.bool_), len(self.numbers))
 
     @cached_property
+    def over(self) -> Table:
+        """A recorded concept -> leaf, and the days for which it must have been over."""
+        usual = self.knowledge.setting("ended_sign_days") if any(isinstance(leaf, Over) for leaf, _ in self.leaves) else None
+        rows = [
+            (self.numbers[shown_by], j, usual if leaf.for_days is None else leaf.for_days)
+            for j, (leaf, _) in enumerate(self.leaves)
+            if isinstance(leaf, Over)
+            for shown_by in self.knowledge.descendants[leaf.over]
+        ]
+        return Table(rows, (np.intp, np.float64), len(self.numbers))
+
+    @cached_property
     def qualified(self) -> Table:
         """A recorded concept -> leaf, number of the site asked for (−1: anywhere), lead_from, lead_to, within (NaN: any)."""
         number = self.numbers
@@ -129,19 +141,37 @@ class Questions:
 
     @cached_property
     def same_site(self) -> Table:
+        return self._pairs([(j, leaf.same_site) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, SameSite)])
+
+    @cached_property
+    def elsewhere(self) -> Table:
+        return self._pairs([(j, leaf.elsewhere) for j, (leaf, _) in enumerate(self.leaves) if isinstance(leaf, Elsewhere)])
+
+    def _pairs(self, leaves: list[tuple[int, tuple[str, str]]]) -> Table:
         """A recorded concept -> leaf, and whether it shows the first of the two concepts."""
         rows = [
             (self.numbers[shown_by], j, side == 0)
-            for j, (leaf, _) in enumerate(self.leaves)
-            if isinstance(leaf, SameSite)
-            for side, concept in enumerate(leaf.same_site)
+            for j, pair in leaves
+            for side, concept in enumerate(pair)
             for shown_by in self.knowledge.descendants[concept]
         ]
         return Table(rows, (np.intp, np.bool_), len(self.numbers))
 
     @cached_property
+    def regions(self) -> dict[int, Ints]:
+        """Leaf of ``elsewhere`` -> to each site (the last: not known) the regions that it lies in or shares a place with, as bits."""
+        inside = self.within_site
+        found: dict[int, Ints] = {}
+        for j, (leaf, _) in enumerate(self.leaves):
+            if isinstance(leaf, Elsewhere):
+                found[j] = np.zeros(len(inside), dtype=np.intp)
+                for bit, region in enumerate(leaf.regions):
+                    found[j][inside[inside[:, self.numbers[region]]].any(axis=0)] |= 1 << bit
+        return found
+
+    @cached_property
     def absence(self) -> Table:
-        """A concept -> leaves that are false when it is absent: qualified presence, at the same site, going on."""
+        """A concept -> leaves that are false when it is absent: qualified presence, at the same site, elsewhere, going on."""
         rows = []
         for j, (leaf, _) in enumerate(self.leaves):
             if not (isinstance(leaf, Has) and is_plain(leaf)):
@@ -190,8 +220,8 @@ class Questions:
 
     def warm(self) -> None:
         """Build every table that is otherwise built on first use."""
-        _ = self.names, self.presence, self.suspicion, self.current, self.qualified, self.same_site, self.absence, self.within_site
-        _ = self.flags, self.limits, self.person
+        _ = self.names, self.presence, self.suspicion, self.current, self.over, self.qualified, self.same_site, self.elsewhere
+        _ = self.absence, self.within_site, self.regions, self.flags, self.limits, self.person
 
     def closed(self, kinds: frozenset[str]) -> dict[str, list[int]]:
         """Concepts of the kinds for which silence means absence, each with the leaves that are false when it is absent."""
@@ -223,7 +253,13 @@ def ask(facts: Facts, questions: Questions, closed_world: frozenset[str] = froze
     values = np.full((len(questions.leaves), subjects.height), UNKNOWN, dtype=np.int8)
     _presence(facts, questions, values)
     mentions = facts.mentioned
-    for table, answer in ((questions.current, _current), (questions.qualified, _qualified), (questions.same_site, _same_site)):
+    for table, answer in (
+        (questions.current, _current),
+        (questions.over, _over),
+        (questions.qualified, _qualified),
+        (questions.same_site, _same_site),
+        (questions.elsewhere, _elsewhere),
+    ):
         concerned = table.concerns(mentions.concepts)
         if len(concerned):
             answer(facts, concerned, questions, values)
@@ -270,15 +306,11 @@ def _current(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -
     for the days asked for after it ended.
     """
     mentions = facts.mentioned
-    rows, concepts, event = mentions.rows[chosen], mentions.concepts[chosen], mentions.event[chosen]
-    time, end, as_of = mentions.time[chosen], micros(facts.events["end_time"])[event], facts.as_of[rows]
-    said_over = (facts.events["status"] == ENDED).fill_null(False).to_numpy()[event]
+    rows, concepts = mentions.rows[chosen], mentions.concepts[chosen]
+    time, as_of = mentions.time[chosen], facts.as_of[rows]
+    over, end, last_end = _ends(facts, chosen, questions)
+    is_open = ~over & ~((time != NO_TIME) & (time < last_end))
     dated = as_of != NO_TIME
-    over = said_over | ((end != NO_TIME) & dated & (end <= as_of))
-    _, entry = np.unique(rows * len(questions.numbers) + concepts, return_inverse=True)
-    last_end = np.full(len(chosen), NO_TIME)
-    np.maximum.at(last_end, entry[over], np.where(end != NO_TIME, end, time)[over])
-    is_open = ~over & ~((time != NO_TIME) & (time < last_end[entry]))
     goes_on = (end != NO_TIME) & dated & (end > as_of)
     which, leaf, within, itself, done = questions.current.of(concepts)
     undated = (~dated | (time == NO_TIME))[which]
@@ -286,6 +318,33 @@ def _current(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -
     lately = undated | (_days(as_of - np.where(end != NO_TIME, end, time))[which] <= within)
     truth = np.where(is_open[which], np.where(near | goes_on[which], TRUE, UNKNOWN), np.where(itself, FALSE, UNKNOWN))
     _any(values, leaf, rows[which], np.where(done & lately, TRUE, truth))
+
+
+def _ends(facts: Facts, chosen: Ints, questions: Questions) -> tuple[Mask, Micros, Micros]:
+    """Of some mentions: whether they are over by their own word, their own end, and the last end of the same concept in the patient."""
+    mentions = facts.mentioned
+    rows, event, as_of = mentions.rows[chosen], mentions.event[chosen], facts.as_of[mentions.rows[chosen]]
+    end = micros(facts.events["end_time"])[event]
+    said_over = (facts.events["status"] == ENDED).fill_null(False).to_numpy()[event]
+    over = said_over | ((end != NO_TIME) & (as_of != NO_TIME) & (end <= as_of))
+    _, entry = np.unique(rows * len(questions.numbers) + mentions.concepts[chosen], return_inverse=True)
+    last_end = np.full(len(chosen), NO_TIME)
+    np.maximum.at(last_end, entry[over], np.where(end != NO_TIME, end, mentions.time[chosen])[over])
+    return over, end, last_end[entry]
+
+
+def _over(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -> None:
+    """All entries must have ended long enough ago: Kleene's *and*."""
+    rows, time, as_of = facts.mentioned.rows[chosen], facts.mentioned.time[chosen], facts.as_of[facts.mentioned.rows[chosen]]
+    said_over, end, last_end = _ends(facts, chosen, questions)
+    ended = said_over | ((time != NO_TIME) & (time < last_end))
+    end = np.where(said_over, np.where(end != NO_TIME, end, time), last_end)
+    which, leaf, long = questions.over.of(facts.mentioned.concepts[chosen])
+    known = ((end != NO_TIME) & (as_of != NO_TIME))[which]
+    past = from_bool(_days(np.where(known, (as_of - end)[which], 0)) >= long)
+    truth = np.where(ended[which], np.where(known, past, UNKNOWN), FALSE)
+    values[leaf, rows[which]] = TRUE
+    np.minimum.at(values.reshape(-1), leaf * values.shape[1] + rows[which], truth)
 
 
 def _days(difference: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -347,6 +406,26 @@ def _same_site(facts: Facts, chosen: Ints, questions: Questions, values: Matrix)
     flat[first[pair][inside[here, there] | inside[there, here]]] = TRUE
 
 
+def _elsewhere(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -> None:
+    of_mention, site, _ = _sites(facts, chosen)
+    rows = facts.mentioned.rows[chosen]
+    which, leaf, is_first = questions.elsewhere.of(facts.mentioned.concepts[chosen])
+    for j in np.unique(leaf).tolist():
+        lies = np.zeros(len(chosen), dtype=np.intp)
+        np.bitwise_or.at(lies, of_mention, questions.regions[j][site])
+        mine = leaf == j
+        row, first, lies = rows[which[mine]], is_first[mine], lies[which[mine]]
+        regions = np.zeros((2, values.shape[1]), dtype=np.intp)
+        told = np.zeros((2, values.shape[1]), dtype=np.bool_)
+        placed = np.ones(values.shape[1], dtype=np.bool_)
+        np.bitwise_or.at(regions, (first.astype(np.intp), row), lies)
+        told[first.astype(np.intp), row] = True
+        placed[row[lies == 0]] = False
+        truth = np.where(regions[0] & regions[1], FALSE, np.where(placed, TRUE, UNKNOWN))
+        both = told.all(axis=0)
+        values[j, both] = truth[both]
+
+
 def _labs(facts: Facts, questions: Questions, values: Matrix) -> None:
     """Flags and limits of the two deciding measurements of each analyte, and the flags ever seen."""
     labs = facts.measured
@@ -404,8 +483,12 @@ def _concepts(leaf: Leaf) -> tuple[str, ...]:
             return (leaf.has,)
         case Current():
             return (leaf.current,)
+        case Over():
+            return (leaf.over,)
         case SameSite():
             return leaf.same_site
+        case Elsewhere():
+            return leaf.elsewhere
         case _:
             return ()
 

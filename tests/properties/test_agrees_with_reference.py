@@ -97,9 +97,17 @@ def leaves() -> st.SearchStrategy[dict[str, Any]]:
         st.fixed_dictionaries({"has": concept}),
         st.fixed_dictionaries({"has": concept}, optional=optional),
         st.fixed_dictionaries({"has_any": st.lists(concept, min_size=1, max_size=3)}, optional={"at": st.sampled_from(SITES)}),
+        st.fixed_dictionaries(
+            {"has_any": st.lists(concept, min_size=1, max_size=2), "at": st.lists(st.sampled_from(SITES), min_size=1, max_size=3)},
+            optional={"without": st.lists(concept, min_size=1, max_size=2)},
+        ),
         st.fixed_dictionaries({"suspected": concept}),
         st.fixed_dictionaries({"current": concept}, optional={"within_days": st.sampled_from([0, 30, 400])}),
+        st.fixed_dictionaries({"over": concept}, optional={"for_days": st.sampled_from([0, 3, 30, 400])}),
         st.fixed_dictionaries({"same_site": st.tuples(concept, concept)}),
+        st.fixed_dictionaries(
+            {"elsewhere": st.tuples(concept, concept), "regions": st.lists(st.sampled_from(SITES), min_size=1, max_size=3, unique=True)}
+        ),
         st.fixed_dictionaries(
             {"lab": st.sampled_from(ASKED_LABS), "is": st.sampled_from(["high", "low", "normal", "positive", "negative"])},
             optional={"ever": st.booleans()},

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from small_records import Resource, ask, biopsy, drug, film, measured, procedure, says, status
 
+from calcinosis.assessment import Assessment
 from calcinosis.knowledge.model import Status
 
 DIALYSIS = (says("end-stage renal disease"), procedure("haemodialysis"))
@@ -99,7 +100,7 @@ LONG_OVER = {
 
 @pytest.mark.parametrize("sign", LONG_OVER.values(), ids=LONG_OVER)
 def test_a_sign_that_was_over_years_ago_rings_no_alarm_today(sign: Resource) -> None:
-    today = [*DIALYSIS, says("pain of the legs")]
+    today = [*DIALYSIS, says("pain")]
     answer = ask(over(sign, "2011-03-01", "2011-06-01"), *today)
     assert status(answer, "calciphylaxis").rank < Status.POSSIBLE.rank
     assert not [alarm.key for alarm in answer.alarms if "calciphylaxis" in alarm.key]
@@ -115,6 +116,42 @@ def test_a_sign_that_ended_lately_still_counts(ended: str) -> None:
 def test_a_disease_that_is_over_stays_on_record() -> None:
     answer = ask(over(says("calciphylaxis"), "2018-01-01", "2019-01-01"), *DIALYSIS)
     assert status(answer, "calciphylaxis").rank >= Status.POSSIBLE.rank
+
+
+PAST = over(says("calciphylaxis"), "2018-01-01", "2019-01-01")
+
+
+def decided(answer: Assessment) -> str:
+    return next(each.reasons[0].label for each in answer.types if each.type == "calciphylaxis")
+
+
+def test_calciphylaxis_that_is_long_over_is_history_and_keeps_the_safety_advice() -> None:
+    answer = ask(PAST, *DIALYSIS, drug("warfarin"), on(biopsy("Calcified small vessels of the subcutis with thrombosis"), "2018-01-10"))
+    assert status(answer, "calciphylaxis") is Status.POSSIBLE
+    assert "history" in decided(answer)
+    assert "vka_with_suspected_calciphylaxis" in {alarm.key for alarm in answer.alarms}
+    assert "vitamin_k_antagonist_in_calciphylaxis" in {review.key for review in answer.review}
+    assert "suspected_calciphylaxis" not in {alarm.key for alarm in answer.alarms}
+
+
+NOT_HISTORY = {
+    "no end": [on(says("calciphylaxis"), "2018-01-01")],
+    "ended lately": [over(says("calciphylaxis"), "2023-01-01", "2024-03-01")],
+    "came back": [PAST, says("calciphylaxis")],
+    "came back later, no end": [PAST, on(says("calciphylaxis"), "2022-01-01")],
+    "a new biopsy": [PAST, biopsy("Calcified small vessels of the subcutis")],
+    "a biopsy of no date": [PAST, {key: value for key, value in biopsy("Calcified small vessels with thrombosis").items() if key != "effectiveDateTime"}],
+    "a new ulcer": [PAST, says("ulcer of the leg")],
+    "a new necrosis": [PAST, says("necrosis of the thigh")],
+    "a new livedo": [PAST, says("livedo of the thighs")],
+}
+
+
+@pytest.mark.parametrize("record", NOT_HISTORY.values(), ids=NOT_HISTORY)
+def test_calciphylaxis_that_may_go_on_or_has_come_back_is_no_history(record: list[Resource]) -> None:
+    answer = ask(*record, *DIALYSIS)
+    assert status(answer, "calciphylaxis").rank >= Status.PROBABLE.rank
+    assert "history" not in decided(answer)
 
 
 def test_a_long_note_that_was_not_read_is_told() -> None:
@@ -163,3 +200,38 @@ def test_deposits_under_the_skin_are_not_explained_by_a_calcified_artery() -> No
     assert "vascular_calcification" not in standing
     standing = {each.mimic for each in ask(says("nodule", at="leg"), alone).mimics if each.status.rank >= Status.POSSIBLE.rank}
     assert "vascular_calcification" in standing
+
+
+@pytest.mark.parametrize(
+    ("pain", "lesion"),
+    [("back pain", "livedo reticularis of the legs"), ("chronic neck pain", "purple discoloration of the legs"), ("pain of the hands", "blister of the foot, purpura of the leg")],
+)  # fmt: skip
+def test_pain_of_another_region_makes_no_painful_lesion(pain: str, lesion: str) -> None:
+    answer = ask(*DIALYSIS, says(pain), says(lesion))
+    assert status(answer, "calciphylaxis").rank < Status.PROBABLE.rank
+    assert "suspected_calciphylaxis" not in {alarm.key for alarm in answer.alarms}
+
+
+def test_pain_of_another_region_beside_an_ulcer_on_warfarin_rings_nothing() -> None:
+    assert not ask(drug("warfarin"), says("neck pain"), says("ulcer of the leg")).alarms
+
+
+MAY_BE_TOGETHER = {
+    "pain of no place": [says("pain"), says("livedo reticularis of the legs")],
+    "lesion of no place": [says("back pain"), says("livedo reticularis")],
+    "one of two pains has no place": [says("back pain"), says("pain"), says("livedo reticularis of the legs")],
+    "in one note": [note("Back pain. Livedo reticularis of the legs. The lesions are painful.")],
+    "one of two lesions has no place": [note("Back pain. Livedo reticularis. Livedo reticularis of the legs.")],
+    "the same limb": [says("leg pain"), says("livedo reticularis of the thighs")],
+    "hip and buttock": [says("hip pain"), says("livedo reticularis of the buttocks")],
+    "a limb": [says("pain in the extremities"), says("livedo reticularis of the legs")],
+    "both": [says("back pain"), says("painful livedo reticularis of the thighs")],
+    "pain at the lesion too": [says("back pain"), says("pain", at="leg"), says("livedo reticularis", at="leg")],
+}
+
+
+@pytest.mark.parametrize("record", MAY_BE_TOGETHER.values(), ids=MAY_BE_TOGETHER)
+def test_pain_that_may_be_of_the_lesion_keeps_the_alarm(record: list[Resource]) -> None:
+    answer = ask(*DIALYSIS, *record)
+    assert status(answer, "calciphylaxis").rank >= Status.PROBABLE.rank
+    assert answer.alarms

@@ -249,6 +249,100 @@ def test_mineral_at_the_edge_and_not_in_the_centre_is_zonal(text: str, *, zonal:
 
 
 @pytest.mark.parametrize(
+    ("text", "key", "certainty"),
+    [
+        ("wife on dialysis", "dialysis_dependence", "family"), ("His wife is on dialysis", "dialysis_dependence", "family"),
+        ("wife: on dialysis", "dialysis_dependence", "family"), ("husband on warfarin", "warfarin", "family"),
+        ("husband takes warfarin", "warfarin", "family"), ("mother with lupus", "lupus_erythematosus", "family"),
+        ("wife on dialysis and warfarin", "warfarin", "family"),
+        ("Wife on dialysis, painful ulcers of his thighs", "skin_ulcer", "affirmed"),  # the rest is the patient's
+        ("wife has diabetes, ulcers of both legs", "skin_ulcer", "affirmed"), ("wife on warfarin and has painful ulcers", "skin_ulcer", "affirmed"),
+        ("Lives with wife, on dialysis", "dialysis_dependence", "affirmed"), ("brought in by husband on dialysis day", "dialysis_dependence", "affirmed"),
+        ("husband on the ward, ulcers dressed", "skin_ulcer", "affirmed"),
+        ("partner on dialysis helps with his painful necrotic ulcers", "necrotic_ulcer", "affirmed"),
+    ],
+)  # fmt: skip
+def test_what_somebody_at_home_has_is_not_the_patients(text: str, key: str, certainty: str) -> None:
+    assert read(text)[key] == certainty
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["no longer painful", "lesions no longer painful or tender", "pain has resolved", "pain has now completely resolved", "pain subsided", "pain is gone",
+     "tenderness has settled", "pain free", "pain-free", "painfree"],
+)  # fmt: skip
+def test_pain_that_is_over_is_not_affirmed(text: str) -> None:
+    assert "affirmed" not in {read(text).get(key) for key in ("pain", "severe_pain", "tenderness")}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["pain has not resolved", "pain has not yet settled", "pain never resolved", "pain unresolved", "continue opioids until pain has resolved",
+     "no resolution of pain", "painful ulcers; pain has resolved since dialysis", "pain has improved", "pain resolved after morphine",
+     "intermittent pain settled with paracetamol", "pain has resolved but recurred", "pain resolved on dependency"],
+)  # fmt: skip
+def test_pain_that_is_not_over_stays(text: str) -> None:
+    assert read(text).get("pain") == "affirmed"
+
+
+@pytest.mark.parametrize("context", [NOTE, CONDITION, IMAGING])
+@pytest.mark.parametrize(
+    "text",
+    ["workup for leg ulcers: calciphylaxis?", "In the differential, calciphylaxis", "Differential, calciphylaxis", "In the differential diagnosis, vasculitis, calciphylaxis and lupus",
+     "differential diagnosis includes calciphylaxis", "biopsy to rule out calciphylaxis", "evaluation for calciphylaxis"],
+)  # fmt: skip
+def test_what_is_only_thought_of_is_suspected(text: str, context: Context) -> None:
+    assert read(text, context)["calciphylaxis"] == "uncertain"
+
+
+def test_the_ulcers_that_are_worked_up_are_there() -> None:
+    assert read("workup for leg ulcers: calciphylaxis?")["skin_ulcer"] == "affirmed"
+    assert read("ulcers, calciphylaxis?")["skin_ulcer"] == "affirmed"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["radiation necrosis of the brain", "cerebral radiation necrosis", "brain metastases with radiation necrosis", "avascular necrosis of the femoral head",
+     "papillary necrosis", "renal papillary necrosis", "pulp necrosis", "dental pulp necrosis", "caseating necrosis", "cortical necrosis of the kidney"],
+)  # fmt: skip
+def test_necrosis_of_organs_is_none_of_the_skin_nor_of_a_biopsy(text: str) -> None:
+    lineage = _readers().text._lineage
+    shown = {key for found, how in read(text).items() if how == "affirmed" for key in lineage[found]}
+    assert not shown & {"skin_necrosis", "skin_lesion", "histology_ischaemic_necrosis"}
+
+
+@pytest.mark.parametrize(("text", "key"), [("avascular necrosis of the hip; skin necrosis of the thigh", "skin_necrosis"), ("fat necrosis", "histology_ischaemic_necrosis"),
+                                           ("digital pulp necrosis", "skin_necrosis"), ("radiation necrosis of the skin", "radiation_ulcer")])  # fmt: skip
+def test_necrosis_of_the_skin_is_read_beside_it(text: str, key: str) -> None:
+    assert read(text)[key] == "affirmed"
+
+
+ORGANS = [
+    "breast calcifications", "mammographic parenchymal calcification", "parenchymal calcification of the breast", "psoas calcification",
+    "calcification of the psoas muscle", "psoas muscle calcification", "vascular calcification", "prostatic calcifications", "pancreatic calcification",
+    "calcification of the pancreas", "renal calcification", "valvular calcification", "mitral annular calcification", "pericardial calcification",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("context", [IMAGING, CONDITION, NOTE])
+@pytest.mark.parametrize("text", ORGANS)
+def test_calcification_of_an_organ_is_none_of_skin_or_soft_tissue(text: str, context: Context) -> None:
+    lineage = _readers().text._lineage
+    assert not any("calcification" in lineage[found] for found in read(text, context))
+
+
+@pytest.mark.parametrize("context", [IMAGING, CONDITION, NOTE])
+@pytest.mark.parametrize(
+    "text",
+    ["skin calcification of the breast", "subcutaneous calcifications of both breasts", "soft tissue calcification of the breast",
+     "calcification in the skin of the breast", "scattered subcutaneous calcifications in the breast", "soft tissue calcification of the psoas"],
+)  # fmt: skip
+def test_calcification_of_the_skin_over_an_organ_is(text: str, context: Context) -> None:
+    lineage = _readers().text._lineage
+    assert any("calcification" in lineage[found] for found, how in read(text, context).items() if how == "affirmed")
+
+
+@pytest.mark.parametrize(
     ("text", "context", "key"),
     [
         ("Episodes of pain, pallor-cyanosis and redness", CONDITION, "raynaud_phenomenon"), ("Hardening of the skin", CONDITION, "skin_thickening"),

@@ -199,3 +199,99 @@ def test_two_risk_factors_keep_calciphylaxis_possible_beside_a_pressure_ulcer() 
     answer = ask(says("Pressure ulcer of buttock with necrosis"), says("diabetes mellitus"), says("obesity"))
     assert at_least_possible(answer)
     assert answer.leading_mimic == "pressure_ulcer"
+
+
+def all_alarms(answer: Assessment) -> set[str]:
+    return {alarm.key for alarm in answer.alarms}
+
+
+@pytest.mark.parametrize("risk", [DIALYSIS, ON_WARFARIN], ids=["dialysis", "warfarin"])
+@pytest.mark.parametrize("wound", ["necrotic sacral pressure ulcer", "sacral decubitus ulcer stage IV with necrosis", "necrotic pressure ulcer of the buttock"])
+def test_a_necrotic_pressure_ulcer_of_the_trunk_rings_the_same_day_and_not_at_once(wound: str, risk: Resource) -> None:
+    answer = ask(says(wound), risk)
+    assert at_least_possible(answer)
+    assert alarms(answer) == {"suspected_calciphylaxis"} | ({"vka_with_suspected_calciphylaxis"} if risk is ON_WARFARIN else set())
+    assert {alarm.urgency for alarm in answer.alarms} == {"same_day"}
+
+
+AT_ONCE: dict[str, list[Resource]] = {
+    "no pressure ulcer": [says("necrotic ulcer of the sacrum")],
+    "severe pain": [says("necrotic sacral pressure ulcer, excruciating pain")],
+    "another place": [says("sacral pressure ulcer"), says("necrosis of the thigh")],
+    "another place of the trunk": [says("necrotic sacral pressure ulcer"), says("necrosis of the breast")],
+    "retiform purpura": [says("necrotic sacral pressure ulcer"), says("retiform purpura of the back")],
+    "proven": [says("necrotic sacral pressure ulcer"), biopsy("Calcified small vessels of the subcutis with thrombosis")],
+    "penis": [says("necrotic sacral pressure ulcer"), says("necrosis of the penis")],
+}
+
+
+@pytest.mark.parametrize("record", AT_ONCE.values(), ids=AT_ONCE)
+def test_what_a_pressure_ulcer_does_not_explain_rings_at_once(record: list[Resource]) -> None:
+    assert "calciphylaxis_high_mortality_site" in alarms(ask(*record, DIALYSIS))
+
+
+@pytest.mark.parametrize("wound", ["painful fresh surgical wound of the knee", "painful postoperative wound", "painful traumatic wound of the shin", "painful cellulitis of the leg"])
+def test_a_painful_fresh_wound_on_warfarin_is_no_ulcer(wound: str) -> None:
+    answer = ask(says(wound), ON_WARFARIN)
+    assert status(answer, "calciphylaxis").rank < Status.POSSIBLE.rank
+    assert not answer.alarms
+
+
+@pytest.mark.parametrize(
+    "wound",
+    ["painful non-healing surgical wound of the knee", "painful surgical wound, not healing", "painful surgical wound with necrosis", "painful black surgical wound",
+     "painful surgical wound that does not heal", "painful ulcer of the shin", "painful chronic wound of the leg", "painful traumatic wound of the leg with livedo"],
+)  # fmt: skip
+def test_a_painful_wound_that_does_not_heal_or_dies_on_warfarin_is_possible_calciphylaxis(wound: str) -> None:
+    answer = ask(says(wound), ON_WARFARIN)
+    assert at_least_possible(answer)
+    assert "vka_with_suspected_calciphylaxis" in all_alarms(answer)
+
+
+def test_a_painful_surgical_wound_over_fat_on_dialysis_stays_possible_calciphylaxis() -> None:
+    answer = ask(says("painful surgical wound of the abdomen"), DIALYSIS)
+    assert at_least_possible(answer)
+    assert alarms(answer)
+
+
+SCLERODERMA = [says("systemic sclerosis"), says("Raynaud phenomenon")]
+
+
+@pytest.mark.parametrize("lesion", ["dry gangrene of the index finger", "fingertip necrosis", "painful digital ulcers with gangrene of the finger", "gangrene of the toe"])
+def test_digital_gangrene_of_systemic_sclerosis_leads_and_calciphylaxis_stays_possible(lesion: str) -> None:
+    answer = ask(*SCLERODERMA, says(lesion))
+    assert (answer.leading, answer.leading_mimic) == ("mimic", "digital_ischaemia_systemic_sclerosis")
+    assert status(answer, "calciphylaxis") is Status.POSSIBLE
+    assert all_alarms(answer) == {"critical_digital_ischaemia_ctd", "possible_early_calciphylaxis"}
+
+
+BESIDE_SCLERODERMA = {
+    "dialysis": DIALYSIS, "warfarin": ON_WARFARIN, "necrosis of the thigh": says("necrosis of the thigh"), "retiform purpura": says("retiform purpura"),
+    "hyperparathyroidism": says("hyperparathyroidism"), "suspected": says("calciphylaxis", provisional=True),
+    "calcified small vessels": biopsy("Calcified small vessels of the subcutis with thrombosis"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("found", BESIDE_SCLERODERMA.values(), ids=BESIDE_SCLERODERMA)
+def test_digital_gangrene_of_systemic_sclerosis_does_not_lead_where_anything_else_speaks(found: Resource) -> None:
+    answer = ask(*SCLERODERMA, says("gangrene of the finger"), found)
+    assert answer.leading == "calciphylaxis"
+
+
+def test_the_code_of_a_penile_ulcer_on_dialysis_rings_at_once() -> None:
+    answer = ask(code("ICD10CM", "N48.5"), DIALYSIS)
+    assert at_least_possible(answer)
+    assert "calciphylaxis_high_mortality_site" in alarms(answer)
+
+
+@pytest.mark.parametrize("burn", ["T20.30XA", "T21.32XA", "T22.319A", "T23.301A", "T24.312A", "T25.321A", "T30.0", "T31.10"])
+def test_the_code_of_a_burn_explains_dead_skin_as_the_word_does(burn: str) -> None:
+    answer = ask(code("ICD10CM", burn), says("eschar"))
+    assert (answer.leading, answer.leading_mimic) == ("mimic", "thermal_injury")
+    assert status(answer, "calciphylaxis") is Status.UNLIKELY
+    assert at_least_possible(ask(code("ICD10CM", burn), says("eschar"), DIALYSIS))
+
+
+@pytest.mark.parametrize("other", ["T26.00XA", "T27.0XXA", "T28.0XXA"])
+def test_burns_of_eye_airway_and_inner_organs_are_none_of_the_skin(other: str) -> None:
+    assert ask(code("ICD10CM", other), says("eschar")).leading_mimic != "thermal_injury"

@@ -19,6 +19,7 @@ from calcinosis.knowledge.model import (
     Closed,
     Current,
     Disease,
+    Elsewhere,
     Finding,
     FindingRef,
     Has,
@@ -28,6 +29,7 @@ from calcinosis.knowledge.model import (
     LabIs,
     LabValue,
     Outcome,
+    Over,
     SameSite,
     SexIs,
     Statement,
@@ -44,7 +46,7 @@ _LOINC_WITHOUT_CHECK_DIGIT = frozenset({"5895-7"})
 # read by the mechanism itself: what makes a patient interesting, what makes an answer provisional, who is at risk
 FINDINGS_READ_BY_CODE = frozenset({"lesion_present", "mineral_shown", "calcium_shown", "labelled", "calciphylaxis_at_risk"})
 _ASKED_AS = {"lab": "results", "site": "sites", "drug": "drugs"}
-_CRITERIA = (Has, HasAny, Current, Suspected, SameSite, LabIs, LabValue, AgeIs, SexIs, FindingRef, HypothesisAtLeast)
+_CRITERIA = (Has, HasAny, Current, Over, Suspected, SameSite, Elsewhere, LabIs, LabValue, AgeIs, SexIs, FindingRef, HypothesisAtLeast)
 
 
 def check(folder: Path | None = None) -> list[Problem]:
@@ -250,17 +252,24 @@ def _criterion(knowledge: Knowledge, part: Any, origin: Origin) -> Iterator[Prob
             if part.at:
                 yield from _known_site(knowledge, part.at, origin)
         case HasAny():
-            for concept in part.has_any:
+            for concept in (*part.has_any, *part.without):
                 yield from _known_concept(knowledge, concept, origin)
-            if part.at:
-                yield from _known_site(knowledge, part.at, origin)
+            for site in part.sites:
+                yield from _known_site(knowledge, site, origin)
         case Current():
             yield from _known_concept(knowledge, part.current, origin)
+        case Over():
+            yield from _known_concept(knowledge, part.over, origin)
         case Suspected():
             yield from _known_concept(knowledge, part.suspected, origin)
         case SameSite():
             for concept in part.same_site:
                 yield from _known_concept(knowledge, concept, origin)
+        case Elsewhere():
+            for concept in part.elsewhere:
+                yield from _known_concept(knowledge, concept, origin)
+            for site in part.regions:
+                yield from _known_site(knowledge, site, origin)
         case LabIs():
             yield from _known_lab(knowledge, part.lab, origin)
         case LabValue():

@@ -7,32 +7,39 @@ medicine (a concept, a criterion, a status rule); the medicine itself lives in `
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from calcinosis.knowledge.criteria import (
+    AgeIs,
+    All,
+    AnyKnown,
+    AnyOf,
+    AtLeast,
+    Closed,
+    Criterion,
+    Current,
+    Elsewhere,
+    FindingRef,
+    Has,
+    HasAny,
+    HypothesisAtLeast,
+    Known,
+    LabIs,
+    LabValue,
+    Not,
+    Over,
+    SameSite,
+    SexIs,
+    Status,
+    Suspected,
+)
 
-class Closed(BaseModel):
-    """A frozen record that rejects keys it does not know, so a typing slip in YAML is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class Status(StrEnum):
-    """How strongly one type or mimic stands, from the weakest to the strongest."""
-
-    EXCLUDED = "excluded"
-    UNLIKELY = "unlikely"
-    NOT_ASSESSED = "not_assessed"
-    POSSIBLE = "possible"
-    PROBABLE = "probable"
-    CONFIRMED = "confirmed"
-
-    rank: int
-
-
-for _rank, _status in enumerate(Status):
-    _status.rank = _rank
+__all__ = [  # the language of criteria is offered here too
+    "AgeIs", "All", "AnyKnown", "AnyOf", "AtLeast", "Closed", "Criterion", "Current", "Elsewhere", "FindingRef", "Has", "HasAny",
+    "HypothesisAtLeast", "Known", "LabIs", "LabValue", "Not", "Over", "SameSite", "SexIs", "Status", "Suspected",
+]  # fmt: skip
 
 
 class Context(StrEnum):
@@ -154,164 +161,6 @@ class Code(Closed):
     unit: str | None = None
     licence_tag: str
     verified_in: str
-
-
-# --- criteria: a small closed language with Kleene truth -------------------------------------------
-
-
-class Has(Closed):
-    """The concept is recorded for this patient. ``at``: at that body site. ``days_before_onset``: exposure lead time."""
-
-    has: str
-    at: str | None = None
-    days_before_onset: tuple[float, float] | None = None
-    within_days: float | None = None  # of the index date, either side; undated facts count
-
-
-class Current(Closed):
-    """The concept goes on now (a drug being taken, a pregnancy), seen from the as-of date.
-
-    True: affirmed, not ended or stopped before the as-of date, and undated or recorded within ``within_days`` before it
-    (default: setting ``current_within_days``). False: denied, or ended; the end of one drug does not end its class. Unknown: never
-    recorded, or only longer ago without an end. A procedure is done and does not go on: it counts for ``within_days`` after it ended.
-    """
-
-    current: str
-    within_days: float | None = None
-
-
-class HasAny(Closed):
-    has_any: tuple[str, ...]
-    at: str | None = None
-
-
-class Suspected(Closed):
-    """The record only suspects the concept (provisional diagnosis, 'possible', or a broader code)."""
-
-    suspected: str
-
-
-class SameSite(Closed):
-    """Both concepts are recorded at a common body site; unknown while either has no site."""
-
-    same_site: tuple[str, str]
-
-
-class LabIs(Closed):
-    """The deciding measurement carries this flag; ``ever`` looks at every measurement.
-
-    The deciding measurement is the nearest to the index date within the lab window; in an alarm it is the latest one.
-    """
-
-    lab: str
-    is_: Literal["high", "low", "normal", "positive", "negative"] = Field(alias="is")
-    ever: bool = False
-
-
-class LabValue(Closed):
-    """The value of the deciding measurement, in ``unit``, lies in [at_least, below); a limit is a number or the key of a setting."""
-
-    value: str
-    unit: str
-    at_least: float | str | None = None
-    below: float | str | None = None
-
-
-class AgeIs(Closed):
-    """Age in years, in [at_least, below): at the index date; in an alarm, a use or a safety rule today's."""
-
-    age: Literal["years"]
-    at_least: float | None = None
-    below: float | None = None
-
-
-class SexIs(Closed):
-    sex: Literal["female", "male"]
-
-
-class FindingRef(Closed):
-    finding: str
-
-
-class HypothesisAtLeast(Closed):
-    """Another type or mimic has reached at least this status."""
-
-    hypothesis: str
-    at_least: Status
-
-
-class All(Closed):
-    all_: tuple[Criterion, ...] = Field(alias="all", min_length=1)
-
-
-class AnyOf(Closed):
-    any_: tuple[Criterion, ...] = Field(alias="any", min_length=1)
-
-
-class AnyKnown(Closed):
-    """Several measures of one thing (creatinine clearance, eGFR): true when one says so; false when one is known and none says so."""
-
-    any_known: tuple[Criterion, ...] = Field(min_length=1)
-
-
-class Not(Closed):
-    not_: Criterion = Field(alias="not")
-
-
-class Known(Closed):
-    """True when the criterion is known to be true, false otherwise: the only way to ask 'is it on record?'."""
-
-    known: Criterion
-
-
-class AtLeast(Closed):
-    """At least ``at_least`` of the criteria hold (three-valued: unknown while the unknown ones could still decide)."""
-
-    at_least: int = Field(ge=1)
-    of: tuple[Criterion, ...] = Field(min_length=1)
-
-
-_TAGS: dict[str, type[Closed]] = {
-    "has": Has, "has_any": HasAny, "current": Current, "suspected": Suspected, "same_site": SameSite, "lab": LabIs, "value": LabValue,
-    "age": AgeIs, "sex": SexIs, "finding": FindingRef, "hypothesis": HypothesisAtLeast, "all": All, "any": AnyOf,
-    "any_known": AnyKnown, "not": Not, "known": Known, "of": AtLeast,
-}  # fmt: skip
-
-
-def _parse_criterion(value: Any) -> Any:
-    if isinstance(value, Closed):
-        return value
-    if not isinstance(value, dict):
-        raise ValueError(f"a criterion is a mapping with one of {sorted(_TAGS)}, not {value!r}")
-    tags = [tag for tag in _TAGS if tag in value]
-    if len(tags) != 1:
-        raise ValueError(f"a criterion names exactly one of {sorted(_TAGS)}; this one has {sorted(value)}")
-    return _TAGS[tags[0]].model_validate(value)
-
-
-Criterion = Annotated[
-    Has
-    | HasAny
-    | Current
-    | Suspected
-    | SameSite
-    | LabIs
-    | LabValue
-    | AgeIs
-    | SexIs
-    | FindingRef
-    | HypothesisAtLeast
-    | All
-    | AnyOf
-    | AnyKnown
-    | Not
-    | Known
-    | AtLeast,
-    BeforeValidator(_parse_criterion),
-]
-
-for _model in (All, AnyOf, AnyKnown, Not, Known, AtLeast):
-    _model.model_rebuild()
 
 
 # --- rules -----------------------------------------------------------------------------------------
@@ -470,8 +319,8 @@ class Outcome(Closed):
     """A result a test could have, written as the facts it would add (``lab: flag`` or ``concept: true|false``)."""
 
     label: str
-    labs: dict[str, Literal["high", "low", "normal", "positive", "negative"]] = {}
-    concepts: dict[str, bool] = {}
+    labs: dict[str, Literal["high", "low", "normal", "positive", "negative"]] = Field({})
+    concepts: dict[str, bool] = Field({})
     meaning: str
     sources: tuple[str, ...] = Field(min_length=1)
 

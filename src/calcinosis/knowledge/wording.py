@@ -16,6 +16,7 @@ from calcinosis.knowledge.model import (
     AtLeast,
     Criterion,
     Current,
+    Elsewhere,
     FindingRef,
     Has,
     HasAny,
@@ -25,6 +26,7 @@ from calcinosis.knowledge.model import (
     LabValue,
     Not,
     Outcome,
+    Over,
     ReferenceInterval,
     SameSite,
     SexIs,
@@ -38,8 +40,8 @@ Namer = Callable[[str, str], str]  # (table, key) -> how the entry is called
 Outline = tuple[str, list["Outline"]]  # a line, and what stands under it
 
 CRITERIA = (
-    All, AnyOf, AnyKnown, AtLeast, Not, Known, FindingRef, HypothesisAtLeast, Has, HasAny, Current, Suspected, SameSite, LabIs, LabValue,
-    AgeIs, SexIs,
+    All, AnyOf, AnyKnown, AtLeast, Not, Known, FindingRef, HypothesisAtLeast, Has, HasAny, Current, Over, Suspected, SameSite, Elsewhere,
+    LabIs, LabValue, AgeIs, SexIs,
 )  # fmt: skip
 
 
@@ -95,15 +97,23 @@ def _leaf(criterion: Criterion, name: Namer) -> str:
             return f"{name('concepts', criterion.has)} is recorded{_qualifiers(criterion, name)}"
         case Current(current=key, within_days=days):
             return f"{name('concepts', key)} goes on now" + (f" (recorded within {days:g} days)" if days is not None else "")
-        case HasAny(has_any=keys, at=site):
-            listed = ", ".join(name("concepts", key) for key in keys)
-            return f"recorded is any of: {listed}" + (f"; at this site: {name('concepts', site)}" if site else "")
+        case HasAny(has_any=keys, sites=sites, without=others):
+            listed, places, absent = (", ".join(name("concepts", key) for key in each) for each in (keys, sites, others))
+            where = f"; at {'this site' if len(sites) == 1 else 'one of these sites'}: {places}" if sites else ""
+            return f"recorded is any of: {listed}{where}" + (f"; and not on record there: {absent}" if others else "")
         case Current(current=key, within_days=days):
             return f"{name('concepts', key)} is current" + (f", within {days:g} days of the index date" if days is not None else "")
+        case Over(over=key, for_days=days):
+            long = f"{days:g}" if days is not None else name("settings", "ended_sign_days")
+            return f"{name('concepts', key)} is on record and ended at least {long} days ago"
         case Suspected(suspected=key):
             return f"{name('concepts', key)} is only suspected in the record"
         case SameSite(same_site=(first, second)):
             return f"{name('concepts', first)} and {name('concepts', second)} are recorded at a common site"
+        case Elsewhere(elsewhere=(first, second), regions=regions):
+            listed = ", ".join(name("concepts", key) for key in regions)
+            both = f"{name('concepts', first)} and {name('concepts', second)}"
+            return f"each record of {both} names a place, and they lie in different regions ({listed})"
         case LabIs(lab=key, is_=flag, ever=ever):
             return f"{name('concepts', key)} " + (f"was ever {flag}" if ever else f"is {flag}")
         case LabValue(value=key, unit=unit):
@@ -182,17 +192,22 @@ def _named(part: BaseModel, knowledge: Knowledge) -> Iterator[tuple[str, str]]:
         case Has():
             yield from (("concepts", key) for key in (part.has, part.at) if key)
         case HasAny():
-            yield from (("concepts", key) for key in (*part.has_any, part.at) if key)
+            yield from (("concepts", key) for key in (*part.has_any, *part.sites, *part.without))
         case Current():
             yield "concepts", part.current
         case Treatment() | CurrentDrugReview():
             yield from (("concepts", key) for key in part.concepts)
         case Study():
             yield from (("treatments", key) for key in part.treatments)
+        case Over():
+            yield "concepts", part.over
+            yield from [("settings", "ended_sign_days")] if part.for_days is None else []
         case Suspected():
             yield "concepts", part.suspected
         case SameSite():
             yield from (("concepts", key) for key in part.same_site)
+        case Elsewhere():
+            yield from (("concepts", key) for key in (*part.elsewhere, *part.regions))
         case LabIs():
             yield "concepts", part.lab
         case LabValue():

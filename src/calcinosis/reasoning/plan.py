@@ -16,10 +16,10 @@ import polars as pl
 from calcinosis.findings import Leaf, children, expand, leaf_id, leaves, references
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import (
-    AgeIs,
     AnyOf,
     Criterion,
     Current,
+    Elsewhere,
     FindingRef,
     Has,
     Hypothesis,
@@ -28,8 +28,8 @@ from calcinosis.knowledge.model import (
     LabIs,
     LabValue,
     Not,
+    Over,
     SameSite,
-    SexIs,
     Status,
     Suspected,
 )
@@ -266,7 +266,7 @@ def _open_questions(criterion: Criterion, now: bool, knowledge: Knowledge, progr
         yield from [(program.names[named], criterion.hypothesis)] if named in program.names else []
     elif isinstance(criterion, FindingRef):
         yield from _open_questions(knowledge.findings[criterion.finding].when, False, knowledge, program)
-    elif isinstance(criterion, Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
+    elif isinstance(criterion, Leaf):
         name = leaf_id(criterion, now=now)
         yield from ((program.names[name], concept) for _, _, concept in _leaf_subjects(criterion, now))
     elif not isinstance(criterion, Known):
@@ -363,7 +363,7 @@ class _Arguments:
             yield from self._of_named(f"finding:{criterion.finding}", 0, [self._knowledge.findings[criterion.finding].when])
         elif isinstance(criterion, Not):
             yield from ((leaf, not positive) for leaf, positive in self._signed(criterion.not_, now))
-        elif isinstance(criterion, Has | Current | Suspected | SameSite | LabIs | LabValue | AgeIs | SexIs):
+        elif isinstance(criterion, Leaf):
             yield leaf_id(criterion, now=now), True
         elif isinstance(criterion, HypothesisAtLeast):
             hypothesis: Hypothesis = self._knowledge.types.get(criterion.hypothesis) or self._knowledge.mimics[criterion.hypothesis]
@@ -387,10 +387,14 @@ def _leaf_subjects(leaf: Leaf, now: bool) -> Iterator[tuple[str, str, str]]:
             yield name, "concept", leaf.has
         case Current():
             yield name, "concept", leaf.current
+        case Over():
+            yield name, "concept", leaf.over
         case Suspected():
             yield name, "concept", leaf.suspected
         case SameSite():
             yield from ((name, "concept", concept) for concept in leaf.same_site)
+        case Elsewhere():
+            yield from ((name, "concept", concept) for concept in leaf.elsewhere)
         case LabIs():
             yield name, "lab_now" if now else "lab", leaf.lab
         case LabValue():

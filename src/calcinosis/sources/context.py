@@ -24,7 +24,7 @@ from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, ENDS, MARKS, OPE
 Direction = Literal["before", "after", "before_or_after", "after_or_before", "list", "around", "touching"]
 DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around", "touching")
 Effect = Literal[
-    "negated", "spared", "uncertain", "family", "silent", "not_taken", "taken_no_more",
+    "negated", "spared", "uncertain", "family", "companion", "silent", "not_taken", "taken_no_more",
     "still_suspected", "looked_for", "topic", "prevented", "removed", "none",
 ]  # fmt: skip
 AND: Final = frozenset({"and", "plus"})
@@ -96,6 +96,7 @@ class ContextRules(_Closed):
     looked_for: Cues
     hypothetical: Cues
     family: Cues
+    companion: Cues
     pseudo_family: Phrases
     historical: Phrases
     silent: Cues
@@ -108,6 +109,7 @@ class ContextRules(_Closed):
     clause_breaks: Phrases
     terminators: Phrases
     family_terminators: Phrases
+    companion_terminators: Phrases
     openers: Phrases
     continuers: Phrases
     adjectives: Phrases
@@ -139,7 +141,8 @@ class Scope(NamedTuple):
 def _cues(rules: ContextRules, reporting_affirms: bool) -> Iterator[tuple[str, Cue]]:
     effects: tuple[tuple[Cues, Effect], ...] = (
         (rules.negation, "negated"), (rules.spared, "spared"), (rules.uncertainty, "uncertain"), (rules.hypothetical, "uncertain"),
-        (rules.reporting, "none" if reporting_affirms else "uncertain"), (rules.family, "family"), (rules.silent, "silent"),
+        (rules.reporting, "none" if reporting_affirms else "uncertain"), (rules.family, "family"),
+        (rules.companion, "companion"), (rules.silent, "silent"),
         (rules.not_taken, "not_taken"), (rules.taken_no_more, "taken_no_more"),
         (rules.still_suspected, "still_suspected"), (rules.looked_for, "looked_for"), (rules.prevented, "prevented"),
         (rules.topic, "topic"), (rules.removed, "removed"),
@@ -157,7 +160,10 @@ class ContextReader:
 
     def __init__(self, rules: ContextRules, *, reporting_affirms: bool) -> None:
         self._cues = PhraseMatcher(_cues(rules, reporting_affirms))
-        kinds = {"clause_break": rules.clause_breaks, "terminator": rules.terminators, "family_terminator": rules.family_terminators}
+        kinds = {
+            "clause_break": rules.clause_breaks, "terminator": rules.terminators,
+            "family_terminator": rules.family_terminators, "companion_terminator": rules.companion_terminators,
+        }  # fmt: skip
         self._limits = PhraseMatcher((phrase, kind) for kind, phrases in kinds.items() for phrase in phrases)
         self._openers = {fold(word)[0] for word in rules.openers}
         self._affirming = {fold(word)[0] for word in rules.affirming}
@@ -237,6 +243,7 @@ class ContextReader:
             telling_cues={hit.start for hit in cues if hit.payload.effect != "none"},
             terminators={hit.start for hit in limits if hit.payload == "terminator"},
             family_terminators={hit.start for hit in limits if hit.payload == "family_terminator"},
+            companion_terminators={hit.start for hit in limits if hit.payload == "companion_terminator"},
             openers=self._openers,
             affirming=self._affirming,
         )
@@ -263,6 +270,7 @@ class _View(NamedTuple):
     telling_cues: set[int]  # those that change a certainty
     terminators: set[int]
     family_terminators: set[int]
+    companion_terminators: set[int]
     openers: set[str]
     affirming: set[str]
 
@@ -270,6 +278,11 @@ class _View(NamedTuple):
         effect, direction = hit.payload
         if direction == "touching":  # the last word is enough to reach the whole mention, and no other
             yield Scope(effect, max(low, hit.start - 1), hit.start, hit.start, hit.end)
+            return
+        heads = effect == "uncertain" and hit.start == low and hit.end < high and self.words[hit.end][0] == COMMA
+        if direction in ("after_or_before", "list") and heads:  # "in the differential, calciphylaxis and vasculitis"
+            start, end = self._forward(hit.end + 1, high, effect, True)
+            yield Scope(effect, start, end, hit.start, hit.end)
             return
         forward = hit.end, high, effect, direction == "list"
         if direction in ("before", "list"):
@@ -313,7 +326,8 @@ class _View(NamedTuple):
         return at < high and (at in self.cue_starts or self.words[at][0] in self.openers or self.words[at][0].isdigit())
 
     def _forward(self, start: int, high: int, effect: Effect, is_list: bool) -> tuple[int, int]:
-        stops = self.family_terminators if effect == "family" else self.terminators
+        stops = self.family_terminators if effect in ("family", "companion") else self.terminators
+        stops = stops | self.companion_terminators if effect == "companion" else stops
         depth, comma = 0, None
         for at in range(start, high):
             word = self.words[at][0]
@@ -328,7 +342,7 @@ class _View(NamedTuple):
             elif word == COMMA:
                 if at == start or self._new_statement(at + 1, high):
                     return start, at
-                wide = is_list or effect not in ("uncertain", "looked_for", "topic", "prevented")
+                wide = is_list or effect not in ("uncertain", "looked_for", "topic", "prevented", "companion")
                 if not wide and not any(self.words[k][0] in OR for k in range(at + 1, min(high, at + LIST))):
                     return start, at
                 comma = at
@@ -361,7 +375,7 @@ class _View(NamedTuple):
                     return at + 1
             elif word in AND or word in OR:
                 joined = True
-            elif word == DASH or word in self.affirming or (at in self.telling_cues and self._mention_between(at, end)):
+            elif word == DASH or word in self.affirming or ((at in self.telling_cues or word == COLON) and self._mention_between(at, end)):
                 return at + 1
             at -= 1
         return low

@@ -178,10 +178,10 @@ class Interpreter:
 
 
 def merged(drafts: Iterable[Draft]) -> list[Draft]:
-    """One draft per concept and certainty, with the sites of all."""
-    found: dict[tuple[str, str], Draft] = {}
+    """One draft per concept and certainty, with the sites of all; what was said of no place stays apart, since it may lie elsewhere."""
+    found: dict[tuple[str, str, bool], Draft] = {}
     for draft in drafts:
-        key = (draft.concept, draft.certainty)
+        key = (draft.concept, draft.certainty, bool(draft.sites))
         found[key] = replace(found[key], sites=union(found[key].sites, draft.sites)) if key in found else draft
     return list(found.values())
 

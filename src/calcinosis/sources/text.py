@@ -265,7 +265,7 @@ def _certainty(match: _Match, matches: Sequence[_Match], scopes: Sequence[Scope]
         return "affirmed"
     spares = match.concept.kind == "site" or not match.is_phrase
     denials = [scope for scope in over if scope.effect == "negated" or (scope.effect == "spared" and spares)]
-    effects = {scope.effect for scope in over}
+    effects = {"family" if scope.effect == "companion" else scope.effect for scope in over}
     kind = match.concept.kind
     if "silent" in effects or "topic" in effects or ("family" in effects and denials) or ("not_taken" in effects and kind == "drug"):
         return None
@@ -290,8 +290,11 @@ def _over(match: _Match, scopes: Sequence[Scope], begins: Sequence[int]) -> list
 
 
 def _holds_cue(match: _Match, scope: Scope) -> bool:
-    """Whether the cue is a part of the match. A pattern without its first word does not hold it: "pulses not palpable"."""
-    return _any_within(match, scope.cue_start, scope.cue_end if match.is_phrase else scope.cue_start + 1)
+    """Whether the cue is a part of the match. A pattern without its first word does not hold it: "pulses not palpable".
+
+    Of "wife on dialysis" the "on" belongs to both.
+    """
+    return scope.effect != "companion" and _any_within(match, scope.cue_start, scope.cue_end if match.is_phrase else scope.cue_start + 1)
 
 
 def _any_within(match: _Match, start: int, end: int) -> bool:
