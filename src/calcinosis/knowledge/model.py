@@ -94,7 +94,6 @@ class Source(Closed):
 
 # --- concepts --------------------------------------------------------------------------------------
 
-
 class ReferenceInterval(Closed):
     """Fallback interval, used only when the laboratory sent neither interval nor flag."""
 
