@@ -17,6 +17,7 @@ from calcinosis.knowledge.loader import CONTENT, Knowledge, KnowledgeError, Orig
 from calcinosis.knowledge.model import (
     AgeIs,
     Closed,
+    Concept,
     Current,
     Disease,
     Elsewhere,
@@ -117,6 +118,9 @@ def _references(knowledge: Knowledge) -> Iterator[Problem]:
         for concept in getattr(record, "parents", ()):
             if concept not in knowledge.concepts:
                 yield Problem(origin, "unknown_concept", f"parent {concept!r} does not exist")
+        if isinstance(record, Concept) and record.lab is not None:
+            for lab in record.lab.stands_for:
+                yield from _known_lab(knowledge, lab, origin)
         if isinstance(record, BaseModel) and hasattr(record, "more_specific_than"):
             for disease in record.more_specific_than:
                 if disease not in knowledge.diseases:
@@ -362,7 +366,7 @@ def _reach(knowledge: Knowledge) -> Iterator[Problem]:
             yield Problem(knowledge.origins["Finding", key], "unreachable_finding", f"finding {key!r} is read by no rule")
     coded = {code.concept_key for code in knowledge.codes if code.relation != "broader"}
     for key, concept in knowledge.concepts.items():
-        if concept.lab is not None or concept.synonyms or concept.patterns or key in coded:
+        if concept.lab is not None or concept.synonyms or concept.patterns or concept.alone or key in coded:
             continue
         if len(knowledge.descendants[key]) == 1:
             yield Problem(

@@ -101,7 +101,6 @@ class Source(Closed):
 
 # --- concepts --------------------------------------------------------------------------------------
 
-
 class ReferenceInterval(Closed):
     """Fallback interval, used only when the laboratory sent neither interval nor flag."""
 
@@ -122,14 +121,14 @@ class Lab(Closed):
     molar_mass: float | None = Field(None, description="g/mol; lets mass and molar concentrations convert")
     valence: int | None = Field(None, description="charge of the ion; needed to read mEq/L")
     intervals: tuple[ReferenceInterval, ...] = ()
+    stands_for: tuple[str, ...] = ()  # quantities named together: what is said of all is said of each
 
 
 class Concept(Closed):
     """One thing the rules can ask about.
 
-    ``synonyms`` are phrases; a trailing ``*`` on a word matches any ending (``calcif*``).
+    ``synonyms`` are phrases; a trailing ``*`` on a word matches any ending (``calcif*``); spelling variants and plurals need no entry.
     ``patterns`` are words that must all stand in one clause, in any order (``vessel* calcif*``); ``a|b`` offers a choice.
-    Spelling variants (oe/e, ae/e, -our/-or, plural s) are folded by the reader and need no entry.
     ``parents``: whatever shows this concept shows its parents; a negated parent negates this concept.
     ``masks``: the phrases name something else ("peptic ulcer"), so no pattern of a concept with the same root reads their words.
     """
@@ -140,6 +139,7 @@ class Concept(Closed):
     parents: tuple[str, ...] = ()
     synonyms: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()  # names too short to be read inside a text ("RA"): they count as a whole item of a list
     contexts: tuple[Context, ...] = ()
     lab: Lab | None = None
     masks: bool = False

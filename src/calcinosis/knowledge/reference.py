@@ -256,7 +256,7 @@ class _Reference:
         for title, keys in (("Shows also", concept.parents), ("Shown by", self.usage.children.get(concept.key, ()))):
             if keys:
                 lines.append(f"- {title}: {', '.join(self.link('concepts', key) for key in keys)}")
-        for title, words in (("Synonyms", concept.synonyms), ("Patterns", concept.patterns)):
+        for title, words in (("Synonyms", concept.synonyms), ("Names read alone", concept.alone), ("Patterns", concept.patterns)):
             if words:
                 lines.append(f"- {title}: {', '.join(f'`{word}`' for word in words)}")
         if concept.contexts:
@@ -264,6 +264,8 @@ class _Reference:
         if concept.lab is not None and concept.lab.unit:
             mass = f"; molar mass {concept.lab.molar_mass:g} g/mol" if concept.lab.molar_mass else ""
             lines.append(f"- Unit: `{concept.lab.unit}`{mass}" + (f"; valence {concept.lab.valence}" if concept.lab.valence else ""))
+        if concept.lab is not None and concept.lab.stands_for:
+            lines.append(f"- Said of all, said of each: {', '.join(self.link('concepts', key) for key in concept.lab.stands_for)}")
         for each in concept.lab.intervals if concept.lab else ():
             lines.append(f"- Interval: {interval_in_words(each)} {self.cite(each.sources)}")
         if concept.key in self.usage.codes:

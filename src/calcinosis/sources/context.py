@@ -25,7 +25,7 @@ Direction = Literal["before", "after", "before_or_after", "after_or_before", "li
 DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around", "touching")
 Effect = Literal[
     "negated", "spared", "uncertain", "family", "companion", "silent", "not_taken", "taken_no_more",
-    "still_suspected", "looked_for", "topic", "prevented", "removed", "none",
+    "still_suspected", "looked_for", "topic", "prevented", "removed", "planned", "none",
 ]  # fmt: skip
 AND: Final = frozenset({"and", "plus"})
 OR: Final = frozenset({"or", "nor", "versus", "vs"})
@@ -82,6 +82,30 @@ class LabNames(_Closed):
     leading: tuple[str, ...]
     trailing: tuple[str, ...]
     other_quantity: tuple[str, ...]
+    spelled_out: dict[str, str]
+    trailing_of_antibodies: tuple[str, ...]
+
+
+class Alone(_Closed):
+    """What may stand around a short name that is read only where nothing else stands."""
+
+    leading: tuple[str, ...]
+    trailing: tuple[str, ...]
+    trailing_of_drugs: tuple[str, ...]
+
+
+class SaidResults(_Closed):
+    """How a text states a result, and what may stand around it."""
+
+    words: dict[str, Phrases]
+    between: tuple[str, ...]
+    before: tuple[str, ...]
+    behind: tuple[str, ...]
+    units: tuple[str, ...]
+    past: tuple[str, ...]
+    short_names: tuple[str, ...]
+    in_one_word: dict[str, dict[str, tuple[str, ...]]]  # concept -> flag -> words
+    denials: tuple[str, ...]
 
 
 class ContextRules(_Closed):
@@ -105,6 +129,7 @@ class ContextRules(_Closed):
     removed: Cues
     pseudo_removed: Phrases
     not_taken: Cues
+    planned: Cues
     taken_no_more: Cues
     clause_breaks: Phrases
     terminators: Phrases
@@ -116,6 +141,8 @@ class ContextRules(_Closed):
     affirming: Phrases
     relative_time: RelativeTime
     lab_names: LabNames
+    said_results: SaidResults
+    alone: Alone
 
 
 @cache
@@ -145,7 +172,7 @@ def _cues(rules: ContextRules, reporting_affirms: bool) -> Iterator[tuple[str, C
         (rules.companion, "companion"), (rules.silent, "silent"),
         (rules.not_taken, "not_taken"), (rules.taken_no_more, "taken_no_more"),
         (rules.still_suspected, "still_suspected"), (rules.looked_for, "looked_for"), (rules.prevented, "prevented"),
-        (rules.topic, "topic"), (rules.removed, "removed"),
+        (rules.topic, "topic"), (rules.removed, "removed"), (rules.planned, "planned"),
     )  # fmt: skip
     for cues, effect in effects:
         for direction in DIRECTIONS:

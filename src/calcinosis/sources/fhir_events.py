@@ -229,7 +229,7 @@ class FhirMapper:
         if not answer.missing:
             flag = read_interpretation(fields)
             if any(draft.needs_value for draft in said.drafts):
-                drafts = [self._result(draft, fields, answer, words, flag) for draft in said.drafts]
+                drafts = [each for draft in said.drafts for each in self._result(draft, fields, answer, words, flag)]
             else:
                 drafts = self._findings(said.drafts, answer, words, value, flag)
             named = [draft for draft in value.drafts if draft.concept not in {found.concept for found in said.drafts}]
@@ -263,14 +263,21 @@ class FhirMapper:
             return answer, first, self.read.coded(coded, Context.OBSERVATION, Meaning()) if answer == Answer() else Concepts()
         return Answer(), None, Concepts()
 
-    def _result(self, draft: Draft, fields: Fields, answer: Answer, words: str | None, flag: str | None) -> Draft:
-        """A laboratory result."""
+    def _result(self, draft: Draft, fields: Fields, answer: Answer, words: str | None, flag: str | None) -> list[Draft]:
+        """A laboratory result; of a name that stands for several quantities, one for each."""
         interval = read_range(fields)
         said = None if answer.flag == "uncertain" else answer.flag
-        return replace(
+        if said == "negative" and _TOO_LITTLE.match(words or "") and self._has_lower_limit(draft.concept):
+            said = "low"  # of a hormone that everybody has, "undetectable" is no "normal"
+        result = replace(
             draft, measured=True, flag=flag or said, text_value=words, number=answer.number, comparator=answer.comparator, unit=answer.unit,
             range_low=interval.low, range_high=interval.high, range_unit=interval.unit,
         )  # fmt: skip
+        return self.read.each_of(result) if said is not None and answer.number is None else [result]
+
+    def _has_lower_limit(self, concept: str) -> bool:
+        lab = self.read.index.concepts[concept].lab
+        return lab is not None and any(interval.low is not None for interval in lab.intervals)
 
     def _findings(self, drafts: list[Draft], answer: Answer, words: str | None, value: Concepts, flag: str | None) -> list[Draft]:
         """Findings asked about by the code: present unless the value says otherwise."""
@@ -344,6 +351,7 @@ def _timed(drafts: Iterable[Draft], *days: float | None) -> list[Draft]:
     return [replace(draft, days_before_onset=known) if known is not None else draft for draft in drafts]
 
 
+_TOO_LITTLE: Final = re.compile(r"\s*(?:undetect|not detect)", re.IGNORECASE)
 _DENIAL: Final = re.compile(r"\s*(?:no|not|none|nil|absent|negative|without|denie[sd])\b", re.IGNORECASE)
 
 

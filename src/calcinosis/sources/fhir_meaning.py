@@ -97,11 +97,27 @@ class Interpreter:
             # a ratio is neither of its parts
             mentions = tuple(mention for mention in mentions if self.index.kind(mention.concept) != "lab")
         drafts = merged(self._said(mention, text) for mention in mentions)
+        if reading.results:
+            stated = {result.concept for result in reading.results}
+            drafts = [draft for draft in drafts if draft.concept not in stated]
+            for result in reading.results:
+                phrase = text[result.start : result.end]
+                drafts += self.each_of(Draft(result.concept, "affirmed", code=f"text/{phrase}", text_value=phrase, flag=result.flag))
         sites = reading.sites
         if context is Context.OBSERVATION and not sites and len(drafts) <= 1:  # "left elbow, 3 cm", "livedo racemosa of the thigh"
             sites = self.reader.read(text, Context.SITE).sites
             drafts = [replace(draft, sites=sites) for draft in drafts]
         return Concepts(drafts, sites, reading.days_before_onset)
+
+    def each_of(self, draft: Draft) -> list[Draft]:
+        """A result, and what it says of each quantity that its name stands for: "calcium and phosphate: normal" is two results.
+
+        "Abnormal" and "positive" may be meant of one alone.
+        """
+        lab = self.index.concepts[draft.concept].lab
+        if lab is None or draft.flag not in ("normal", "negative", "high", "low"):
+            return [draft]
+        return [draft, *(replace(draft, concept=key, measured=False, number=None) for key in lab.stands_for)]
 
     def coded(self, coded: Coded | None, context: Context, meaning: Meaning) -> Concepts:
         """The concepts of a CodeableConcept.

@@ -134,18 +134,26 @@ _NO_ANSWER: Final = re.compile(
     r"|quantity not sufficient|-+|\?+)" + _END,
     re.IGNORECASE,
 )
+_HOW_MUCH: Final = (
+    r"(?:(?:very|quite|markedly|significantly|considerably|grossly|extremely|severely|moderately|slightly|mildly|minimally|marginally"
+    r"|persistently|inappropriately|abnormally|strongly) )?"
+)
 _ANSWERS: Final = tuple(
-    (re.compile(rf"(?:{words}){_END}", re.IGNORECASE), answer)
+    (re.compile(rf"(?:(?:is|was|are|were) )?(?:{words}){_END}", re.IGNORECASE), answer)
     for answer, words in (
+        ("normal", r"no abnormalit(?:y|ies)(?: (?:detected|found|seen))?"),
         ("negative", r"no|none(?: (?:seen|noted|found|present|detected|identified))?|nil"
                      r"|not (?:present|seen|detected|found|identified|noted)|negative|neg|absent|false"
                      r"|denied|denies|undetect(?:ed|able)|non-?reactive|never|\(-\)"),
         ("uncertain", r"possible|possibly|probable|probably|suspected|equivocal|indeterminate|inconclusive|borderline|questionable|likely"),
         ("positive", r"(?:weak(?:ly)? |strong(?:ly)? )?(?:positive|pos|reactive)|yes|true|present|detected|\(?\++\)?"),
-        ("high", r"(?:very |markedly |slightly |mildly )?(?:high|elevated|raised|increased)|above (?:normal|range|reference range)"),
-        ("low", r"(?:very |markedly |slightly |mildly )?(?:low|decreased|reduced)|below (?:normal|range|reference range)"),
-        ("normal", r"normal|within (?:the )?(?:normal|reference) (?:limits|range)|wnl|unremarkable"),
-        ("abnormal", r"abnormal"),
+        ("high", rf"{_HOW_MUCH}(?:high|elevated|raised|increased)|above (?:normal|range|(?:the )?reference range)|hh?|toxic"
+                 r"|supra(?:therapeutic|normal|physiological)|↑+"),
+        ("low", rf"{_HOW_MUCH}(?:low|decreased|reduced|suppressed|deficient|insufficient|diminished)"
+                r"|below (?:normal|range|(?:the )?reference range)|ll?|subtherapeutic|subnormal|↓+"),
+        ("normal", r"(?:all |completely |entirely )?(?:normal|norm|nl|n|ok|nad|unremarkable|wnl)|sufficient|replete"
+                   r"|(?:all )?(?:with)?in (?:the )?(?:normal|reference) (?:limits?|range|interval)|(?:with)?in (?:the )?norm"),
+        ("abnormal", r"abnormal|deranged"),
     )
 )  # fmt: skip
 _TITRE: Final = re.compile(r"(?:titre|titer)?\s*([<>]=?|≤|≥)?\s*1\s*[:/]\s*\d+\b", re.IGNORECASE)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from calcinosis.knowledge.model import Concept
 from calcinosis.sources.context import LabNames
@@ -10,28 +12,62 @@ from calcinosis.sources.phrases import PhraseMatcher
 from calcinosis.sources.words import CLOSE, MARKS, OPEN, Folded, fold, tokenise
 
 Name = tuple[Folded, ...]
+_LETTERS: Final = re.compile(r"[^\W\d_]+")
+
+
+class Spelling:
+    """What the short words of laboratory names stand for: "Ca (corr.)", "MDA5 Ab"."""
+
+    def __init__(self, spelled_out: Mapping[str, str]) -> None:
+        self._whole = {fold(short)[0]: word for short, word in spelled_out.items()}
+        self._folded = {short: fold(word) for short, word in self._whole.items()}
+
+    def words(self, words: Sequence[Folded]) -> list[Folded]:
+        return [self._folded.get(word[0], word) for word in words]
+
+    def phrase(self, phrase: str) -> str:
+        """A name of the knowledge with its short words spelled out."""
+        return _LETTERS.sub(lambda match: self._whole.get(fold(match.group())[0], match.group()), phrase)
 
 
 class LabNameReader:
     """Matches whole strings only: "calcium gluconate" is not "calcium", and urine calcium is not serum calcium."""
 
-    def __init__(self, labs: Iterable[Concept], rules: LabNames) -> None:
-        self._names = PhraseMatcher((phrase.replace(",", " "), lab.key) for lab in labs for phrase in lab.synonyms)
+    def __init__(self, labs: Iterable[Concept], rules: LabNames, spelling: Spelling) -> None:
+        labs = list(labs)
+        self._spelling = spelling
+        self._names = PhraseMatcher((spelling.phrase(phrase.replace(",", " ")), lab.key) for lab in labs for phrase in lab.synonyms)
+        self._qualities = {lab.key for lab in labs if not (lab.lab and lab.lab.unit)}
+        self._of_antibodies = [_words(phrase) for phrase in rules.trailing_of_antibodies]
         self._leading = [_words(phrase) for phrase in rules.leading]
         self._trailing = [_words(phrase) for phrase in rules.trailing]
         self._other_quantity = {fold(word)[0] for word in rules.other_quantity}
 
     def read(self, text: str) -> str | None:
-        for name in self._candidates(text):
+        named = self._first(self._candidates(text))
+        if named is None:
+            named = self._first(self._without_antibody(text))
+            named = named if named in self._qualities else None
+        return named
+
+    def _first(self, names: Iterable[Name]) -> str | None:
+        for name in names:
             for hit in self._names.hits(name):
                 if hit.start == 0 and hit.end == len(name):
                     return hit.payload
         return None
 
+    def _without_antibody(self, text: str) -> Iterator[Name]:
+        """The name of an antibody without "antibody", "IgG", "titre" behind it."""
+        for name in list(self._candidates(text)):
+            for tail in self._of_antibodies:
+                if len(name) > len(tail) and _same(name[-len(tail) :], tail):
+                    yield name[: -len(tail)]
+
     def _candidates(self, text: str) -> Iterator[Name]:
         """The name as written, then with the bracket's words in front, then ever less of what may be left off."""
         text = text.replace("[", " (").replace("]", ") ")
-        tokens = tokenise(text).words
+        tokens = self._spelling.words(tokenise(text).words)
         outside: list[Folded] = []
         inside: list[Folded] = []
         depth = 0

@@ -85,7 +85,8 @@ class PhenopacketMapper:
         noted = Meaning()
         said = self.read.coded(coded, context, noted)
         result = self._result_in_name(feature.type, excluded)
-        drafts = [*self._of_term(said.drafts, feature.type, coded), *([result] if result is not None else [])]
+        stated = _without_results(said.drafts) if excluded or result is not None else said.drafts
+        drafts = [*self._of_term(stated, feature.type, coded), *([result] if result is not None else [])]
         meaning.not_read += noted.not_read
         meaning.unmapped += noted.unmapped if result is None else []
         if excluded:
@@ -115,7 +116,7 @@ class PhenopacketMapper:
         drafts = self._of_term(said.drafts, disease.term, coded)
         if disease.excluded:
             narrowed = stage is not None or disease.primary_site is not None
-            drafts = self._denied(drafts, coded, meaning, Context.CONDITION, narrowed=narrowed)
+            drafts = self._denied(_without_results(drafts), coded, meaning, Context.CONDITION, narrowed=narrowed)
         meaning.drafts = _placed(_labelled(drafts, coded), union(said.sites, self._sites(disease.primary_site, meaning)))
         return span
 
@@ -254,7 +255,7 @@ class PhenopacketMapper:
             return []
         if _has_lab(said.drafts):
             shown = None if flag == "uncertain" else flag
-            drafts = [replace(draft, flag=shown, text_value=answered.text) for draft in said.drafts]
+            drafts = [each for draft in said.drafts for each in self.read.each_of(replace(draft, flag=shown, text_value=answered.text))]
             return drafts if flag else [*drafts, *self.read.coded(answered, Context.OBSERVATION, meaning).drafts]
         if flag in ("negative", "normal"):
             return self._denied(said.drafts, coded, meaning, Context.OBSERVATION, asked=True)
@@ -322,6 +323,11 @@ def _no_term(name: str, meaning: Meaning) -> None:
 
 def _has_lab(drafts: Iterable[Draft]) -> bool:
     return any(draft.needs_value for draft in drafts)
+
+
+def _without_results(drafts: Iterable[Draft]) -> list[Draft]:
+    """An excluded "PTH raised" is no raised PTH, and says of no other value that it was found."""
+    return [draft for draft in drafts if draft.flag is None]
 
 
 def _placed(drafts: Iterable[Draft], sites: tuple[str, ...]) -> list[Draft]:

@@ -14,11 +14,13 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from calcinosis.knowledge.model import Concept, Context
-from calcinosis.sources.context import AND, LONGEST_CLAUSE, ContextReader, Scope, load_context_rules
-from calcinosis.sources.lab_names import LabNameReader
-from calcinosis.sources.phrases import PatternMatcher, PhraseMatcher
+from calcinosis.sources.context import AND, LONGEST_CLAUSE, Alone, ContextReader, Scope, load_context_rules
+from calcinosis.sources.lab_names import LabNameReader, Spelling
+from calcinosis.sources.names_alone import NameAloneReader
+from calcinosis.sources.phrases import Hit, PatternMatcher, PhraseMatcher
+from calcinosis.sources.said_results import NOT_SAID, SaidResult, SaidResultReader
 from calcinosis.sources.timing import LeadTimeReader
-from calcinosis.sources.words import COMMA, Folded, tokenise
+from calcinosis.sources.words import COMMA, Folded, Tokens, tokenise
 
 __all__ = ["Mention", "Reading", "TextReader"]
 
@@ -26,8 +28,10 @@ REMEMBERED_TEXTS: Final = 1 << 16
 LONGEST_REMEMBERED: Final = 500  # characters: longer texts hardly ever repeat
 # ConText's grey words ("consistent with", "probable") state the finding where a report is concluded, and doubt it elsewhere
 REPORTING: Final = frozenset({Context.IMAGING, Context.HISTOLOGY})
+STATING_RESULTS: Final = frozenset({Context.NOTE, Context.OBSERVATION, Context.CONDITION})
 # a longer name of one of these kinds is another thing of that kind: "calcium gluconate" is not "calcium"
 EXCLUSIVE_KINDS: Final = frozenset({"disease", "lab", "drug", "procedure", "device", "allergy", "site"})
+DONE_OR_GIVEN: Final = ("drug", "procedure", "exposure")  # what may be planned, offered or refused
 TIGHT: Final = 4  # words between those of a pattern, beyond which it no longer replaces a phrase it contains
 
 
@@ -46,11 +50,15 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All that a text says. ``days_before_onset`` is negative when the exposure came after the lesion."""
+    """All that a text says. ``days_before_onset`` is negative when the exposure came after the lesion.
+
+    ``results`` are laboratory results in words; their ``start`` and ``end`` are places in the text.
+    """
 
     mentions: tuple[Mention, ...]
     sites: tuple[str, ...]
     days_before_onset: float | None
+    results: tuple[SaidResult, ...] = ()
 
 
 _ENDING: Final = {"drug": "taken_no_more", "finding": "removed"}  # kind of concept -> what ends it
@@ -67,10 +75,11 @@ class _Match(NamedTuple):
 class _Vocabulary:
     """What one context may say."""
 
-    def __init__(self, concepts: Iterable[Concept], context: Context) -> None:
+    def __init__(self, concepts: Iterable[Concept], context: Context, rules: Alone) -> None:
         here = [concept for concept in concepts if context in concept.reads_in]
         self.phrases = PhraseMatcher((phrase, concept.key) for concept in here for phrase in concept.synonyms)
         self.patterns = PatternMatcher((pattern, concept.key) for concept in here for pattern in concept.patterns)
+        self.alone = NameAloneReader(((name, concept.key) for concept in here for name in concept.alone), context, rules)
 
 
 class TextReader:
@@ -83,10 +92,12 @@ class TextReader:
         self._plain_context = ContextReader(rules, reporting_affirms=False)
         self._report_context = ContextReader(rules, reporting_affirms=True)
         self._lead_time = LeadTimeReader(rules.relative_time)
-        self._vocabularies = {context: _Vocabulary(self._concepts.values(), context) for context in Context}
+        self._vocabularies = {context: _Vocabulary(self._concepts.values(), context, rules.alone) for context in Context}
         labs = [concept for concept in self._concepts.values() if concept.kind == "lab"]
         self._remembered = lru_cache(maxsize=REMEMBERED_TEXTS)(self._read)
-        self._remembered_lab = lru_cache(maxsize=REMEMBERED_TEXTS)(LabNameReader(labs, rules.lab_names).read)
+        spelling = Spelling(rules.lab_names.spelled_out)
+        self._remembered_lab = lru_cache(maxsize=REMEMBERED_TEXTS)(LabNameReader(labs, rules.lab_names, spelling).read)
+        self._results = SaidResultReader(labs, rules.said_results, spelling)
 
     def __reduce__(self) -> tuple[type[TextReader], tuple[list[Concept]]]:
         """For engines that send readers to their workers: the vocabulary travels, what was made of it is made again."""
@@ -104,7 +115,7 @@ class TextReader:
         tokens = tokenise(text)
         words = tokens.words
         vocabulary = self._vocabularies[context]
-        hits = dict.fromkeys(vocabulary.phrases.hits(words))
+        hits = dict.fromkeys([*vocabulary.phrases.hits(words), *vocabulary.alone.hits(words)])
         phrases = self._longest([_Match(low, high, range(low, high), self._concepts[key], True) for low, high, key in hits])
         inside = {at: match for match in phrases for at in match.positions}
         reader = self._report_context if context in REPORTING else self._plain_context
@@ -112,8 +123,9 @@ class TextReader:
         clauses = reader.clauses(words, limits, inside.__contains__)
         matches = phrases + self._patterns(vocabulary, reader, words, clauses, phrases)
         lead_time = self._lead_time.read(words, clauses)
+        results = self._said_results(tokens, reader, clauses, limits, context)
         if not matches:
-            return Reading((), (), lead_time)
+            return Reading((), (), lead_time, results)
         scopes = reader.scopes(words, clauses, limits, sorted({at for match in matches for at in match.positions}))
         scopes = sorted((_kept_inside(scope, inside) for scope in scopes), key=lambda scope: scope.start)
         begins = [scope.start for scope in scopes]
@@ -132,7 +144,24 @@ class TextReader:
             if match.concept.kind != "site"
         )  # fmt: skip
         sites = dict.fromkeys(match.concept.key for match, certainty in said if match.concept.kind == "site" and certainty == "affirmed")
-        return Reading(mentions, tuple(sites), lead_time)
+        return Reading(mentions, tuple(sites), lead_time, results)
+
+    def _said_results(
+        self, tokens: Tokens, reader: ContextReader, clauses: Sequence[tuple[int, int]], limits: Sequence[Hit[str]], context: Context
+    ) -> tuple[SaidResult, ...]:
+        """The laboratory results that the text states; nothing that is a relative's, doubted, or of another day."""
+        if context not in STATING_RESULTS:
+            return ()
+        said = self._results.read(tokens.words, clauses)
+        if not said:
+            return ()
+        named = sorted({at for one in said for at in range(one.start, one.end)})
+        doubted = [scope for scope in reader.scopes(tokens.words, clauses, limits, named) if scope.effect in NOT_SAID]
+        return tuple(
+            one._replace(start=tokens.starts[one.start], end=tokens.ends[one.end - 1])
+            for one in said
+            if not any(scope.start < one.end and one.start < scope.end for scope in doubted)
+        )
 
     # --- which of several overlapping matches stand --------------------------------------------------
 
@@ -269,6 +298,8 @@ def _certainty(match: _Match, matches: Sequence[_Match], scopes: Sequence[Scope]
     kind = match.concept.kind
     if "silent" in effects or "topic" in effects or ("family" in effects and denials) or ("not_taken" in effects and kind == "drug"):
         return None
+    if "planned" in effects and kind in DONE_OR_GIVEN:
+        return None
     if "prevented" in effects and kind in ("disease", "finding"):
         return None
     if "family" in effects:
@@ -292,9 +323,12 @@ def _over(match: _Match, scopes: Sequence[Scope], begins: Sequence[int]) -> list
 def _holds_cue(match: _Match, scope: Scope) -> bool:
     """Whether the cue is a part of the match. A pattern without its first word does not hold it: "pulses not palpable".
 
-    Of "wife on dialysis" the "on" belongs to both.
+    The last word of a cue may open a phrase that runs on: "husband is on" and "on dialysis".
     """
-    return scope.effect != "companion" and _any_within(match, scope.cue_start, scope.cue_end if match.is_phrase else scope.cue_start + 1)
+    runs_on = match.is_phrase and scope.cue_start < match.start == scope.cue_end - 1 and match.end > scope.cue_end
+    if runs_on or scope.effect == "companion":
+        return False
+    return _any_within(match, scope.cue_start, scope.cue_end if match.is_phrase else scope.cue_start + 1)
 
 
 def _any_within(match: _Match, start: int, end: int) -> bool:

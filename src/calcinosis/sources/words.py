@@ -16,13 +16,14 @@ Folded = tuple[str, str]  # (singular, as written); wildcards look at both
 STOP, COMMA, COLON, DASH, OPEN, CLOSE, QUERY, DOUBT = ".", ",", ":", "-", "(", ")", "?<", "?"
 MARKS: Final = frozenset({STOP, COMMA, COLON, DASH, OPEN, CLOSE, QUERY, DOUBT})
 _NUMBER: Final[Folded] = ("number", "number")
+_POSITIVE: Final[Folded] = ("positive", "positive")
 ENDS: Final = frozenset({STOP, DOUBT})  # a clause never reaches over these
 
 # "non-uraemic" is one word, so that it never reads as "uraemic"; the other prefixes are written with and without a hyphen
 _PREFIX: Final = r"(?:non[-‐‑ ]|(?:pseudo|pre|sub|hyper|hypo|normo|peri|para|intra|extra|inter|haemo|hemo)[-‐‑])"
 _TOKEN: Final = re.compile(
     rf"""(  [+\-−]ve\b | \([-–−]\) | \d+(?:[.,]\d+)+
-          | (?:{_PREFIX}(?=[^\W\d_]))? [^\W_]+ (?:['’][^\W_]+)* | & | (?<=\s)\+(?=\s) )
+          | (?:{_PREFIX}(?=[^\W\d_]))? [^\W_]+ (?:['’][^\W_]+)* | & | (?<=\s)\+(?=\s) | (?<=\w\w\w)\+(?=[\s,;.)]|$) )
         | ( [.;:,?!()=\n—–] | (?<=\s)-(?=\s|$) )""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -35,6 +36,8 @@ _WRAPPED: Final = 50  # a line at least this long that continues in lower case w
 _IRREGULAR: Final = {
     "feet": "foot", "calves": "calf", "tophi": "tophus", "thrombi": "thrombus", "emboli": "embolus", "nevi": "nevus",
     "foci": "focus", "phalanges": "phalanx",
+    # short for one word only, whoever writes it
+    "vit": "vitamin", "bx": "biopsy", "mets": "metastasis", "pulm": "pulmonary", "htn": "hypertension", "insuff": "insufficiency",
 }  # fmt: skip
 _OE_IS_NOT_A_LIGATURE: Final = re.compile(r"^(?:tip|t|sh|d|g|h)oe|^coe[fx]")
 
@@ -153,7 +156,8 @@ def tokenise(text: str) -> Tokens:
     for match in _TOKEN.finditer(text):
         start, end = match.span()
         if match.lastindex == 1:
-            words.append(fold(match.group()))
+            attached = match.group() == "+" and text[start - 1 : start].isalnum()  # "MDA5+"
+            words.append(_POSITIVE if attached else fold(match.group()))
         else:
             mark = _mark(text, start, tokens, line_start)
             if mark == OPEN:
