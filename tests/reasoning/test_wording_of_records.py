@@ -357,3 +357,12 @@ def test_words_of_translated_records(text: str, context: Context, key: str) -> N
 @pytest.mark.parametrize("text", ["pale skin, blue sclerae, red eyes", "white blood cells, red blood cells and blue staining"])
 def test_three_colours_are_not_yet_raynaud(text: str) -> None:
     assert "raynaud_phenomenon" not in read(text, CONDITION)
+
+
+@pytest.mark.parametrize(
+    ("text", "ulcer"),
+    [("Non-healing tissue loss", "affirmed"), ("minor tissue loss of the toes", "affirmed"), ("no tissue loss", "negated"), ("loss of substance", "affirmed"),
+     ("periodontal tissue loss", None), ("breast tissue loss after radiotherapy", None)],
+)  # fmt: skip
+def test_loss_of_tissue_is_an_ulcer_of_the_skin_unless_it_is_of_something_else(text: str, ulcer: str | None) -> None:
+    assert read(text, CONDITION).get("skin_ulcer") == ulcer
