@@ -323,12 +323,9 @@ def _over(match: _Match, scopes: Sequence[Scope], begins: Sequence[int]) -> list
 def _holds_cue(match: _Match, scope: Scope) -> bool:
     """Whether the cue is a part of the match. A pattern without its first word does not hold it: "pulses not palpable".
 
-    The last word of a cue may open a phrase that runs on: "husband is on" and "on dialysis".
+    Of "wife on dialysis" the "on" belongs to both.
     """
-    runs_on = match.is_phrase and scope.cue_start < match.start == scope.cue_end - 1 and match.end > scope.cue_end
-    if runs_on or scope.effect == "companion":
-        return False
-    return _any_within(match, scope.cue_start, scope.cue_end if match.is_phrase else scope.cue_start + 1)
+    return scope.effect != "companion" and _any_within(match, scope.cue_start, scope.cue_end if match.is_phrase else scope.cue_start + 1)
 
 
 def _any_within(match: _Match, start: int, end: int) -> bool:
