@@ -49,7 +49,7 @@ def test_a_reason_leads_to_its_question_and_to_its_source(visits: Visits) -> Non
     reasons = page.locator("#p1-type-calciphylaxis")
     expect(reasons).to_have_attribute("open", "")
     other = page.locator("#p1-type-metastatic")
-    other.locator("summary").click()
+    other.locator("summary").first.click()
     expect(other.get_by_text("For this status")).to_be_visible()
     reasons.get_by_role("link", name="entered here").first.click()
     assert page.evaluate("document.getElementById('entry').contains(document.activeElement)")

@@ -135,7 +135,7 @@ def test_each_lesion_keeps_its_own_sites_and_its_own_beginning() -> None:
 
 def test_unlike_lesions_are_not_mixed_by_the_rules() -> None:
     """Necrosis of a finger beside a nodule of the thigh is not necrosis over fat."""
-    both: dict[str, Any] = {"age": "56", "since": "2026-11-15", "drug": "Warfarin", "began": "2026-11-10"}
+    both: dict[str, Any] = {"age": "56", "since": "2026-11-15", "drug": "Warfarin", "began": "2026-11-10", "q__haemodialysis": "yes"}
     mixed = assess(read(**both, q__nodule="yes", q__skin_necrosis="yes", site=["thigh", "finger"]).resources)
     apart = assess(read(**both, q__nodule="yes", site=["thigh"], second_since="2026-11-15", second_shows=["skin_necrosis"], second_site=["finger"]).resources)
     found = [next(each.status.value for each in answer.mimics if each.mimic == "warfarin_necrosis") for answer in (mixed, apart)]
