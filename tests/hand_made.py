@@ -14,18 +14,8 @@ from calcinosis.assessment import evaluate_batch
 from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA, Batch
 from calcinosis.facts import Facts, build_facts
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import (
-    Alarm,
-    CalcificationType,
-    Concept,
-    Criterion,
-    Disease,
-    Finding,
-    Mimic,
-    Setting,
-    Source,
-    Status,
-)
+from calcinosis.knowledge.criteria import Criterion, Status
+from calcinosis.knowledge.model import Alarm, CalcificationType, Concept, Disease, Finding, Mimic, Setting, Source
 from calcinosis.knowledge.model import (
     Test as WorkupTest,
 )

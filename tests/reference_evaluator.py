@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import (
+from calcinosis.knowledge.criteria import (
     AgeIs,
     All,
     AnyKnown,
@@ -25,7 +25,6 @@ from calcinosis.knowledge.model import (
     HasAny,
     HypothesisAtLeast,
     Known,
-    Lab,
     LabIs,
     LabValue,
     Not,
@@ -35,6 +34,7 @@ from calcinosis.knowledge.model import (
     Status,
     Suspected,
 )
+from calcinosis.knowledge.model import Lab
 
 Truth = bool | None
 STATUSES = ["excluded", "unlikely", "not_assessed", "possible", "probable", "confirmed"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from calcinosis.api import Readers, assess, make_readers
 from calcinosis.assessment import Assessment
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 Resource = dict[str, Any]
 LESION = date(2024, 6, 1)

@@ -10,7 +10,7 @@ from hand_made import INDEX, alarm_of, batch_of, day, event, knowledge_of, lab, 
 
 from calcinosis.assessment import Assessment, assess_batch
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 PRESENT = {"has": "calcification"}
 FINDINGS: dict[str, Any] = {"lesion_present": {"has_any": ["skin_lesion", "calcification"]}, "mineral_shown": PRESENT}

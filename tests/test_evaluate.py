@@ -10,7 +10,7 @@ from hand_made import INDEX, batch_of, evaluated, event, knowledge_of, lab, lead
 from calcinosis.assessment import assess_batch
 from calcinosis.events import Batch
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 PRESENT = {"has": "calcification"}
 UNKNOWN = {"has": "pain"}

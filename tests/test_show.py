@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from calcinosis.knowledge import Knowledge
+from calcinosis.knowledge.criteria import All
 from calcinosis.knowledge.loader import CONTENT
-from calcinosis.knowledge.model import All
 from calcinosis.knowledge.show import export, in_words, show
 
 

@@ -33,7 +33,7 @@ from calcinosis.contract import (
 from calcinosis.events import Batch, as_recorded, stacked
 from calcinosis.facts import Facts, build_facts
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 from calcinosis.leaves import ask
 from calcinosis.options import OptionWriter, Told, chosen_types, reviews_by_patient
 from calcinosis.reasoning.evaluate import Evaluation, evaluate

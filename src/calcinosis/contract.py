@@ -9,7 +9,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 DISCLAIMER = (
     "Supports a clinician's decision and never makes one. It reads only what the record holds; what is not recorded is unknown, "

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import (
+from calcinosis.knowledge.criteria import (
     AgeIs,
     All,
     AnyKnown,

@@ -20,7 +20,7 @@ from calcinosis.events import ENDED, FLAGS
 from calcinosis.facts import Facts
 from calcinosis.findings import Leaf, is_plain, leaf_id
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import AgeIs, Current, Elsewhere, Has, LabIs, LabValue, Over, SameSite, SexIs, Suspected
+from calcinosis.knowledge.criteria import AgeIs, Current, Elsewhere, Has, LabIs, LabValue, Over, SameSite, SexIs, Suspected
 from calcinosis.numbers import DAY, NO_TIME, Floats, Ints, Links, Mask, Micros, Numbers, concept_numbers, distinct, micros, spread
 from calcinosis.truth import FALSE, TRUE, UNKNOWN, Truth, from_bool
 from calcinosis.units import conversion_factor

@@ -15,7 +15,7 @@ import polars as pl
 
 from calcinosis.events import Schema
 from calcinosis.facts import Facts
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 from calcinosis.numbers import Ints, Mask
 from calcinosis.options import EFFECTS, NO_LEVEL, STANCES, VERDICTS, effect_of, evidence_of
 from calcinosis.reasoning.evaluate import Evaluation

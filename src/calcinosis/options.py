@@ -32,7 +32,7 @@ from calcinosis.events import Schema
 from calcinosis.evidence.cells import Evidence, evidence_for
 from calcinosis.facts import Facts
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 from calcinosis.knowledge.treatments import SafetyRule, Treatment
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.explain import REASON_SCHEMA, FactTable, facts_behind, facts_by_number_behind

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from calcinosis.assessment import assess_batch
 from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA, Batch
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 if TYPE_CHECKING:
     from rich.console import Console

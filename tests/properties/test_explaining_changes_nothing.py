@@ -12,7 +12,7 @@ from calcinosis.assessment import assess_batch, evaluate_batch, in_words
 from calcinosis.engines.rows import assessed, assessment_rows, explained
 from calcinosis.events import Batch
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 from calcinosis.reasoning.explain import explain
 from calcinosis.reasoning.workup import missing_tests, what_tests_would_change
 

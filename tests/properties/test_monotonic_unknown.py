@@ -20,7 +20,7 @@ from calcinosis.assessment import Assessment, assess_batch, evaluate_batch
 from calcinosis.derived import DERIVED_FROM
 from calcinosis.events import Batch
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 
 @dataclass(frozen=True)

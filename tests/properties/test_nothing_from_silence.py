@@ -14,7 +14,7 @@ from calcinosis.derived import DERIVED_FROM
 from calcinosis.events import Batch
 from calcinosis.findings import leaf_id
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import LabIs, LabValue
+from calcinosis.knowledge.criteria import LabIs, LabValue
 from calcinosis.truth import UNKNOWN
 
 CALCIUM = {"calcium_adjusted", *DERIVED_FROM["calcium_adjusted"]}

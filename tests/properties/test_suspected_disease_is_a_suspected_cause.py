@@ -10,7 +10,7 @@ import polars as pl
 
 from calcinosis.findings import leaves
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import Has
+from calcinosis.knowledge.criteria import Has
 from calcinosis.leaves import LeafMatrix
 from calcinosis.reasoning.evaluate import evaluate
 from calcinosis.reasoning.plan import make_plan

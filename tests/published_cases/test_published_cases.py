@@ -12,7 +12,7 @@ from hand_made import CASES, lab
 from calcinosis.assessment import Assessment, Reason, assess_batch, evaluate_batch
 from calcinosis.events import EVENT_SCHEMA, Batch
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 FLOOR: float | None = None  # share of cases whose leading answer agrees with the publication; set by the maintainers, never lowered
 

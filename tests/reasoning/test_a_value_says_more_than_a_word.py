@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_records import CALCIUM_AND_PHOSPHATE_NORMAL, CALCIUM_SHOWN, Resource, ask, code, lab, measured, says, status
 
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 SCLERODERMA = says("Systemic sclerosis")
 WORDS = {"now": says("hypercalcemia"), "once": says("history of hypercalcemia"), "phosphate": says("hyperphosphatemia")}

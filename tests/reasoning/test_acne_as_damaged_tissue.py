@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_records import CALCIUM_AND_PHOSPHATE_NORMAL, Resource, ask, biopsy, film, mimic_status, says, status
 
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 PAPULES = says("Hard skin-coloured papules", at="cheek")
 FILM = film("Soft tissue calcifications of both cheeks.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_records import ask, biopsy, film, measured, says, status
 
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 AUTOPSY = {**film("Multiple foci of calcification in the vessel walls and parenchyma of both lungs and kidneys."), "code": {"text": "Autopsy"}}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from small_records import Resource, ask, says, status
 
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 
 def infusion(site: str) -> Resource:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_records import ask, biopsy, film, mimic_status, procedure, says, status
 
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 FILM = film("Calcific nodules in the subcutis of both cheeks.")
 MINERAL = [

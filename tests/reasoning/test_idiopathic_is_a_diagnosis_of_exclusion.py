@@ -17,7 +17,7 @@ from small_records import (
     status,
 )
 
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 NOBODY_LOOKED = {"film": [CALCIUM_SHOWN], "code": [code("ICD10CM", "L94.2")], "words": [says("calcinosis cutis of the elbow")]}
 NO_SIGNS = [says("Raynaud phenomenon, muscle weakness, photosensitivity", refuted=True)]

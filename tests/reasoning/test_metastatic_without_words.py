@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_records import CALCIUM_AND_PHOSPHATE_NORMAL, LESION, Resource, ask, code, lab, says, status
 
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 STATED = {"calcinosis cutis": code("ICD10CM", "L94.2"), "calcification of muscle": code("ICD10CM", "M61.40")}
 LEFT_OPEN = {

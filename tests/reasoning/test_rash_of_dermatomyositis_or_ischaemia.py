@@ -7,7 +7,8 @@ from small_records import CALCIUM_SHOWN, Resource, ask, lab, says, status
 
 from calcinosis.api import make_readers
 from calcinosis.assessment import Assessment
-from calcinosis.knowledge.model import Context, Status
+from calcinosis.knowledge.criteria import Status
+from calcinosis.knowledge.model import Context
 
 RISKS = (says("diabetes mellitus"), says("lung cancer"), says("calcinosis cutis", at="elbow"), says("firm nodules", at="elbow"))
 ALARM = "suspected_calciphylaxis"

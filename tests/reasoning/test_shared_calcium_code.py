@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_records import CALCIUM_AND_PHOSPHATE_NORMAL, Resource, ask, asked_for, code, drug, film, lab, says, status
 
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 CODES = [code("ICD10CM", "E83.59"), code("ICD9CM", "275.49")]
 QUESTION = "clarify_calcium_code"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_records import METABOLISM_NORMAL, ask, biopsy, lab, says, status
 
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 NAMES = ["Subepidermal calcified nodule", "subepidermal calcified nodules of Winer", "nodular calcinosis of Winer", "Winer's nodular calcinosis"]
 

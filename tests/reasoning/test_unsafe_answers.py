@@ -8,7 +8,7 @@ import pytest
 from small_records import Resource, ask, biopsy, drug, film, measured, procedure, says, status
 
 from calcinosis.assessment import Assessment
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 DIALYSIS = (says("end-stage renal disease"), procedure("haemodialysis"))
 

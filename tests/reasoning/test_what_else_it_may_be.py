@@ -6,7 +6,7 @@ import pytest
 from small_records import Resource, ask, biopsy, drug, film, lab, procedure, says, status
 
 from calcinosis.assessment import Assessment
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 
 def mimic(answer: Assessment, key: str) -> Status:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from small_records import ask, procedure, says, status
 
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 RISKS = (says("type 2 diabetes mellitus"), says("morbid obesity"))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from small_records import _readers, ask, code, says, status
 
-from calcinosis.knowledge.model import Context, Status
+from calcinosis.knowledge.criteria import Status
+from calcinosis.knowledge.model import Context
 
 CONDITION, NOTE, IMAGING, HISTOLOGY = Context.CONDITION, Context.NOTE, Context.IMAGING, Context.HISTOLOGY
 

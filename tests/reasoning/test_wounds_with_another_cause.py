@@ -6,7 +6,7 @@ import pytest
 from small_records import SYSTEMS, Resource, ask, biopsy, code, drug, film, lab, mimic_status, says, status
 
 from calcinosis.assessment import Assessment
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 DIALYSIS = says("End-stage renal disease on haemodialysis")
 ON_WARFARIN = drug("warfarin")

@@ -9,7 +9,7 @@ from people import PEOPLE, frozen
 
 from calcinosis.assessment import FactOut, MimicAssessment, OutcomeOut
 from calcinosis.knowledge import load_knowledge
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 from calcinosis.report.wording import clean, evidence, headline, outcome_change, person, web_address
 
 

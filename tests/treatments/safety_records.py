@@ -15,14 +15,12 @@ from typing import Any
 from calcinosis.derived import DERIVED_FROM
 from calcinosis.findings import expand
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import (
+from calcinosis.knowledge.criteria import (
     AgeIs,
     All,
     AnyKnown,
     AnyOf,
     AtLeast,
-    Concept,
-    Context,
     Criterion,
     Current,
     FindingRef,
@@ -35,6 +33,7 @@ from calcinosis.knowledge.model import (
     SexIs,
     Suspected,
 )
+from calcinosis.knowledge.model import Concept, Context
 from calcinosis.units import conversion_factor
 
 TODAY = date(2024, 6, 1)

@@ -12,7 +12,7 @@ import pytest
 
 from calcinosis.findings import leaves, references
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import Current, FindingRef, Has, LabIs, LabValue
+from calcinosis.knowledge.criteria import Current, FindingRef, Has, LabIs, LabValue
 from calcinosis.knowledge.treatments import SafetyRule
 
 # Lines of the researched table of labels and studies (line 1 is its heading). The table itself is not part of the repository: it

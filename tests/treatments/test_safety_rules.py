@@ -20,7 +20,7 @@ from calcinosis.assessment import Evaluated, evaluate_batch
 from calcinosis.contract import Citation, FactOut, OptionOut, ReviewOut, Statement
 from calcinosis.findings import leaf_id
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import AgeIs, LabValue
+from calcinosis.knowledge.criteria import AgeIs, LabValue
 from calcinosis.knowledge.treatments import CurrentDrugReview, SafetyRule
 from calcinosis.options import OptionWriter, Told, reviews_by_patient
 from calcinosis.reasoning.evaluate import Columns, Evaluation

@@ -22,7 +22,7 @@ from calcinosis.derived import DERIVED_FROM
 from calcinosis.events import Batch
 from calcinosis.findings import references
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import HypothesisAtLeast, Status
+from calcinosis.knowledge.criteria import HypothesisAtLeast, Status
 from calcinosis.options import STANCES
 from calcinosis.sources.fhir import read_resources
 from calcinosis.truth import FALSE

@@ -18,7 +18,7 @@ from encode import load_vignettes, to_resources
 
 from calcinosis.api import make_readers
 from calcinosis.assessment import Assessment, assess_batch
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 from calcinosis.sources.fhir import read_resources
 
 VIGNETTES = load_vignettes()

@@ -15,7 +15,7 @@ from calcinosis.assessment import Evaluated, evaluate_batch
 from calcinosis.engines.course import COURSE_SCHEMA, course_rows
 from calcinosis.events import PATIENT_SCHEMA, Batch, Schema
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 from calcinosis.option_rows import OPTION_SCHEMA, option_rows
 from calcinosis.options import REVIEW_SCHEMA, review_rows
 from calcinosis.reasoning.evaluate import Evaluation

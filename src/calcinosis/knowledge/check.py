@@ -13,29 +13,24 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from calcinosis.knowledge.loader import CONTENT, Knowledge, KnowledgeError, Origin, Problem, load_knowledge
-from calcinosis.knowledge.model import (
+from calcinosis.knowledge.criteria import (
     AgeIs,
     Closed,
-    Concept,
     Current,
-    Disease,
     Elsewhere,
-    Finding,
     FindingRef,
     Has,
     HasAny,
-    Hypothesis,
     HypothesisAtLeast,
     LabIs,
     LabValue,
-    Outcome,
     Over,
     SameSite,
     SexIs,
-    Statement,
     Suspected,
 )
+from calcinosis.knowledge.loader import CONTENT, Knowledge, KnowledgeError, Origin, Problem, load_knowledge
+from calcinosis.knowledge.model import Concept, Disease, Finding, Hypothesis, Outcome, Statement
 from calcinosis.knowledge.simulation_check import check_simulation
 from calcinosis.units import UnknownUnit, canonical_factor, conversion_factor
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from calcinosis.knowledge.model import Closed
+from calcinosis.knowledge.criteria import Closed
 
 
 class FormGroup(Closed):

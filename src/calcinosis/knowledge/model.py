@@ -11,35 +11,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from calcinosis.knowledge.criteria import (
-    AgeIs,
-    All,
-    AnyKnown,
-    AnyOf,
-    AtLeast,
-    Closed,
-    Criterion,
-    Current,
-    Elsewhere,
-    FindingRef,
-    Has,
-    HasAny,
-    HypothesisAtLeast,
-    Known,
-    LabIs,
-    LabValue,
-    Not,
-    Over,
-    SameSite,
-    SexIs,
-    Status,
-    Suspected,
-)
-
-__all__ = [  # the language of criteria is offered here too
-    "AgeIs", "All", "AnyKnown", "AnyOf", "AtLeast", "Closed", "Criterion", "Current", "Elsewhere", "FindingRef", "Has", "HasAny",
-    "HypothesisAtLeast", "Known", "LabIs", "LabValue", "Not", "Over", "SameSite", "SexIs", "Status", "Suspected",
-]  # fmt: skip
+from calcinosis.knowledge.criteria import Closed, Criterion, Status
 
 
 class Context(StrEnum):

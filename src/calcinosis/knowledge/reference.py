@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from calcinosis.knowledge.criteria import Criterion
 from calcinosis.knowledge.loader import Knowledge
 from calcinosis.knowledge.model import (
     Alarm,
@@ -13,7 +14,6 @@ from calcinosis.knowledge.model import (
     ClinicalForm,
     Code,
     Concept,
-    Criterion,
     Disease,
     Finding,
     Hypothesis,

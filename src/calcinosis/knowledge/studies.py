@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from calcinosis.knowledge.model import Closed
+from calcinosis.knowledge.criteria import Closed
 
 Design = Literal[
     "meta_analysis", "systematic_review", "rct", "prospective", "retrospective_cohort", "case_series", "case_report", "guideline",

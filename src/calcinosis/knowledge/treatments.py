@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from calcinosis.knowledge.model import Closed, Criterion, Statement, Weighed
+from calcinosis.knowledge.criteria import Closed, Criterion
+from calcinosis.knowledge.model import Statement, Weighed
 
 Verdict = Literal["contraindicated", "caution", "monitor", "note"]
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from calcinosis.knowledge.loader import Knowledge
-from calcinosis.knowledge.model import (
+from calcinosis.knowledge.criteria import (
     AgeIs,
     All,
     AnyKnown,
@@ -25,14 +24,13 @@ from calcinosis.knowledge.model import (
     LabIs,
     LabValue,
     Not,
-    Outcome,
     Over,
-    ReferenceInterval,
     SameSite,
     SexIs,
-    Source,
     Suspected,
 )
+from calcinosis.knowledge.loader import Knowledge
+from calcinosis.knowledge.model import Outcome, ReferenceInterval, Source
 from calcinosis.knowledge.studies import Study
 from calcinosis.knowledge.treatments import CurrentDrugReview, Treatment
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 from calcinosis.leaves import LeafMatrix
 from calcinosis.reasoning.plan import Plan
 from calcinosis.reasoning.program import Matrix

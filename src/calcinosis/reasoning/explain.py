@@ -17,7 +17,7 @@ import polars as pl
 from calcinosis.derived import DERIVED_FROM
 from calcinosis.events import FLAGS, Schema
 from calcinosis.facts import Facts, Recorded
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 from calcinosis.labs import LabFacts
 from calcinosis.leaves import Table
 from calcinosis.numbers import Ints, Mask, concept_numbers, datetimes, distinct, firsts, look_up, none_below_0, values_at

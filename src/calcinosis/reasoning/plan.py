@@ -15,14 +15,13 @@ import polars as pl
 
 from calcinosis.findings import Leaf, children, expand, leaf_id, leaves, references
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import (
+from calcinosis.knowledge.criteria import (
     AnyOf,
     Criterion,
     Current,
     Elsewhere,
     FindingRef,
     Has,
-    Hypothesis,
     HypothesisAtLeast,
     Known,
     LabIs,
@@ -33,6 +32,7 @@ from calcinosis.knowledge.model import (
     Status,
     Suspected,
 )
+from calcinosis.knowledge.model import Hypothesis
 from calcinosis.knowledge.treatments import CurrentDrugReview, SafetyRule, Treatment, Use
 from calcinosis.leaves import Questions, all_leaves
 from calcinosis.reasoning.program import Compiler, Program

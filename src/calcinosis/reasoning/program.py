@@ -15,19 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from calcinosis.findings import Leaf, children, expand, leaf_id
-from calcinosis.knowledge.model import (
-    All,
-    AnyKnown,
-    AnyOf,
-    AtLeast,
-    Criterion,
-    FindingRef,
-    HypothesisAtLeast,
-    Known,
-    Not,
-    Status,
-    StatusRule,
-)
+from calcinosis.knowledge.criteria import All, AnyKnown, AnyOf, AtLeast, Criterion, FindingRef, HypothesisAtLeast, Known, Not, Status
+from calcinosis.knowledge.model import StatusRule
 from calcinosis.truth import FALSE, TRUE, UNKNOWN, from_bool
 
 Matrix = npt.NDArray[np.int8]

@@ -13,7 +13,8 @@ import polars as pl
 
 from calcinosis.derived import FLAG_DECIDES
 from calcinosis.findings import Leaf, is_plain
-from calcinosis.knowledge.model import Has, LabIs, LabValue, Outcome, Test
+from calcinosis.knowledge.criteria import Has, LabIs, LabValue
+from calcinosis.knowledge.model import Outcome, Test
 from calcinosis.leaves import FLAG_MEANS, LeafMatrix
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
 from calcinosis.reasoning.plan import Plan

@@ -27,7 +27,7 @@ from calcinosis.contract import (
     UnknownFact,
 )
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 from calcinosis.knowledge.wording import citation
 from calcinosis.options import reviews_in_words
 from calcinosis.report.cohort_folder import Stored

@@ -8,7 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 URGENCIES: Final = ("immediate", "same_day", "urgent")
 STANDING: Final = (Status.CONFIRMED, Status.PROBABLE, Status.POSSIBLE)

@@ -17,7 +17,7 @@ import polars as pl
 
 from calcinosis.assessment import DISCLAIMER
 from calcinosis.knowledge import Knowledge, load_knowledge
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 from calcinosis.report.patient_page import environment
 from calcinosis.report.people import SHOWN, STANDING, URGENCIES, Labels, as_shown, likely_unlabelled, most_urgent_first
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from calcinosis.engines.cohort import Cohort
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 _STATUSES = (Status.CONFIRMED, Status.PROBABLE, Status.POSSIBLE)
 _TYPES = ("calciphylaxis", "metastatic", "iatrogenic", "dystrophic", "idiopathic")

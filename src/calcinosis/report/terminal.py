@@ -24,7 +24,7 @@ from calcinosis.assessment import (
     TestOut,
     TypeAssessment,
 )
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 from calcinosis.report.terminal_options import TreatmentPart
 from calcinosis.report.terminal_parts import Ink, grid, item, left_off, title
 from calcinosis.report.wording import (

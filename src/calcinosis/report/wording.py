@@ -14,7 +14,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from calcinosis.assessment import Assessment, Citation, FactOut, Missing, OutcomeOut, TypeAssessment
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 
 STATUS_WORD: Final = {
     Status.CONFIRMED: "confirmed",

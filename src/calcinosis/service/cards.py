@@ -13,7 +13,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from calcinosis.contract import AlarmOut, Assessment, Citation, FactOut, ReviewOut, TestOut
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 from calcinosis.orders import CheckedOrder
 from calcinosis.report.wording import URGENCY_WORD, clean, day, evidence, headline, outcome_change, web_address
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 
-from calcinosis.knowledge.model import Status
+from calcinosis.knowledge.criteria import Status
 from calcinosis.report.cohort_folder import AT_RISK, UNDETERMINED, CohortFolder, Filters, Stored
 from calcinosis.report.cohort_patient import Retold, retell
 from calcinosis.report.people import URGENCIES

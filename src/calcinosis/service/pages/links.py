@@ -8,7 +8,8 @@ from typing import Any, Final
 from markupsafe import Markup, escape
 
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import Criterion, Source
+from calcinosis.knowledge.criteria import Criterion
+from calcinosis.knowledge.model import Source
 from calcinosis.knowledge.wording import Namer, Outline, label_of, outline, setting_value
 from calcinosis.report.evidence_summary import study_name
 
