@@ -38,7 +38,8 @@ def said(text: str, context: Context) -> dict[str, set[str]]:
 
 
 def results(text: str, context: Context = NOTE) -> set[tuple[str, str]]:
-    return {(result.concept, result.flag) for result in readers().text.read(text, context).results}
+    reading = readers().text.read(text, context)
+    return {(one.concept, one.flag) for one in (*reading.results, *reading.values) if one.flag}
 
 
 def flags(name: str, value: str) -> dict[str, str | None]:

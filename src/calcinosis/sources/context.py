@@ -108,6 +108,20 @@ class SaidResults(_Closed):
     denials: tuple[str, ...]
 
 
+class SaidNumbers(_Closed):
+    """What may stand between a laboratory name and its number, and what makes the number no result."""
+
+    between: tuple[str, ...]
+    before: tuple[str, ...]
+    names: dict[str, tuple[str, ...]]  # concept -> names that are one only with a number
+    comparators: dict[str, Phrases]  # one of ``events.COMPARATORS`` -> words
+    not_measured: tuple[str, ...]
+    change: tuple[str, ...]
+    somebody_else: tuple[str, ...]
+    other_specimen: tuple[str, ...]
+    of_blood: tuple[str, ...]
+
+
 class ContextRules(_Closed):
     """The whole of ``context_rules.yaml``; an unknown key is an error."""
 
@@ -142,6 +156,7 @@ class ContextRules(_Closed):
     relative_time: RelativeTime
     lab_names: LabNames
     said_results: SaidResults
+    said_numbers: SaidNumbers
     alone: Alone
 
 

@@ -269,11 +269,18 @@ class FhirMapper:
         said = None if answer.flag == "uncertain" else answer.flag
         if said == "negative" and _TOO_LITTLE.match(words or "") and self._has_lower_limit(draft.concept):
             said = "low"  # of a hormone that everybody has, "undetectable" is no "normal"
+        if said == "positive" and self._is_low_titre(draft.concept, answer):
+            said = None
         result = replace(
             draft, measured=True, flag=flag or said, text_value=words, number=answer.number, comparator=answer.comparator, unit=answer.unit,
             range_low=interval.low, range_high=interval.high, range_unit=interval.unit,
         )  # fmt: skip
         return self.read.each_of(result) if said is not None and answer.number is None else [result]
+
+    def _is_low_titre(self, concept: str, answer: Answer) -> bool:
+        lab = self.read.index.concepts[concept].lab
+        least = lab.positive_titre if lab else None
+        return least is not None and answer.titre is not None and answer.titre < least
 
     def _has_lower_limit(self, concept: str) -> bool:
         lab = self.read.index.concepts[concept].lab

@@ -130,10 +130,10 @@ def _events_of(row: TypedRow, meaning: Meaning, paths: list[str]) -> Iterator[tu
     """In the order of ``EVENT_SCHEMA``."""
     source = f"{'Observation' if row.rt == COMPONENT else row.rt}/{'?' if row.id is None else row.id}"
     for draft in meaning.drafts:
-        number = row.number if row.number is not None else draft.number
+        number = row.number if draft.measured and row.number is not None else draft.number
         if draft.needs_value and draft.flag is None and draft.text_value is None and not (draft.measured and number is not None):
             continue
-        certainty, comparator, unit = draft.certainty, None, None
+        certainty, comparator, unit = draft.certainty, draft.comparator, draft.unit
         if draft.measured:
             comparator = row.comparator if row.comparator is not None else draft.comparator
             unit = row.unit if row.unit is not None else draft.unit
@@ -143,7 +143,7 @@ def _events_of(row: TypedRow, meaning: Meaning, paths: list[str]) -> Iterator[tu
             each.lower() for each in (row.unit, row.unit_code, row.unit_text) if each is not None
         }
         yield (
-            row.sid, row.time, row.end_time, draft.code, draft.concept, certainty, number if draft.measured else None, comparator, unit,
+            row.sid, row.time, row.end_time, draft.code, draft.concept, certainty, number, comparator, unit,
             draft.text_value, draft.flag, draft.range_low if fits else None, draft.range_high if fits else None, list(draft.sites),
             draft.days_before_onset, draft.status, source, paths[row.file],
         )  # fmt: skip
@@ -165,9 +165,9 @@ _AS_EVENTS: Final = {
     "certainty": pl.when(_MEASURED & ~pl.col("needs_value") & (_NUMBER == 0) & (pl.col("certainty") == "affirmed"))
     .then(pl.lit("negated"))
     .otherwise("certainty"),
-    "numeric_value": pl.when(_MEASURED).then(_NUMBER),
-    "comparator": pl.when(_MEASURED).then(pl.coalesce("comparator", "said_comparator")),
-    "unit": pl.when(_MEASURED).then(pl.coalesce("unit", "said_unit")),
+    "numeric_value": pl.when(_MEASURED).then(_NUMBER).otherwise("said_number"),
+    "comparator": pl.when(_MEASURED).then(pl.coalesce("comparator", "said_comparator")).otherwise("said_comparator"),
+    "unit": pl.when(_MEASURED).then(pl.coalesce("unit", "said_unit")).otherwise("said_unit"),
     "source": pl.concat_str(pl.col("rt").replace(COMPONENT, "Observation"), pl.lit("/"), pl.col("id").fill_null("?")),
 }
 _OWN_INTERVAL: Final = {name: pl.col(name) for name in ("range_low", "range_high")}

@@ -16,6 +16,7 @@ from calcinosis.sources.fhir_values import Coded, Fields
 from calcinosis.sources.text import Mention, TextReader
 
 LONG_TEXT: Final = "long free text"
+WITHOUT_UNIT: Final = "laboratory number without a unit in a text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Draft:
     flag: str | None = None
     days_before_onset: float | None = None
     status: str | None = None
-    measured: bool = False  # takes the quantity of its row
+    measured: bool = False  # takes the quantity of its row; ``number``, ``comparator`` and ``unit`` are those of its own words
     needs_value: bool = False  # a laboratory concept without number, flag or text says nothing
     number: float | None = None
     comparator: str | None = None
@@ -97,12 +98,21 @@ class Interpreter:
             # a ratio is neither of its parts
             mentions = tuple(mention for mention in mentions if self.index.kind(mention.concept) != "lab")
         drafts = merged(self._said(mention, text) for mention in mentions)
-        if reading.results:
-            stated = {result.concept for result in reading.results}
+        if reading.without_unit:
+            meaning.not_read[WITHOUT_UNIT] += reading.without_unit
+        if reading.results or reading.values:
+            stated = {result.concept for result in reading.results} | {value.concept for value in reading.values}
             drafts = [draft for draft in drafts if draft.concept not in stated]
             for result in reading.results:
                 phrase = text[result.start : result.end]
                 drafts += self.each_of(Draft(result.concept, "affirmed", code=f"text/{phrase}", text_value=phrase, flag=result.flag))
+            drafts += [
+                Draft(
+                    value.concept, "affirmed", code=f"text/{text[value.start : value.end]}", flag=value.flag, number=value.number,
+                    comparator=value.comparator, unit=value.unit or None, range_low=value.range_low, range_high=value.range_high,
+                )
+                for value in reading.values
+            ]  # fmt: skip
         sites = reading.sites
         if context is Context.OBSERVATION and not sites and len(drafts) <= 1:  # "left elbow, 3 cm", "livedo racemosa of the thigh"
             sites = self.reader.read(text, Context.SITE).sites
@@ -117,7 +127,7 @@ class Interpreter:
         lab = self.index.concepts[draft.concept].lab
         if lab is None or draft.flag not in ("normal", "negative", "high", "low"):
             return [draft]
-        return [draft, *(replace(draft, concept=key, measured=False, number=None) for key in lab.stands_for)]
+        return [draft, *(replace(draft, concept=key, measured=False, number=None, comparator=None, unit=None) for key in lab.stands_for)]
 
     def coded(self, coded: Coded | None, context: Context, meaning: Meaning) -> Concepts:
         """The concepts of a CodeableConcept.

@@ -156,7 +156,7 @@ _ANSWERS: Final = tuple(
         ("abnormal", r"abnormal|deranged"),
     )
 )  # fmt: skip
-_TITRE: Final = re.compile(r"(?:titre|titer)?\s*([<>]=?|≤|≥)?\s*1\s*[:/]\s*\d+\b", re.IGNORECASE)
+_TITRE: Final = re.compile(r"(?:titre|titer)?\s*([<>]=?|≤|≥)?\s*1\s*[:/]\s*(\d+)\b", re.IGNORECASE)
 _NUMBER: Final = re.compile(  # comparator, number, unit, and a word about it in brackets: "2.9 mmol/L (high)"
     r"([<>]=?|≤|≥)?\s*([+-]?\d+(?:\.\d+)?)\s*([^\s\d,;()\[\]][^\s,;()\[\]]*)?\s*(?:[(\[,;]\s*([a-z ]+?)\s*[)\]]?)?$", re.IGNORECASE
 )
@@ -172,6 +172,7 @@ class Answer:
     comparator: str | None = None
     unit: str | None = None
     missing: bool = False
+    titre: int | None = None  # 1:80 is 80
 
 
 def read_answer(text: str) -> Answer:
@@ -184,7 +185,7 @@ def read_answer(text: str) -> Answer:
             return Answer(flag=answer)
     titre = _TITRE.match(text)
     if titre:
-        return Answer(flag="negative" if (titre[1] or "").startswith(("<", "≤")) else "positive")
+        return Answer(flag="negative" if (titre[1] or "").startswith(("<", "≤")) else "positive", titre=int(titre[2]))
     number = _NUMBER.match(text)
     if number:
         comparator = _COMPARATORS.get(number[1] or "", number[1])

@@ -24,6 +24,7 @@ SHORTEST: Final = 3  # letters of a name that needs no leave ("RF" does, "PTH" d
 # What the words of a clause are: a name, a result, "and" between names, a comma, a number or its unit, a word that may stand between
 # a name and its result, any other word
 NAME, RESULT, JOIN, PAUSE, NUMBER, LINK, OTHER = "LRJ,NFX"
+TITRE: Final = "T"  # of a result that is a dilution
 _IN_TURN: Final = re.compile(r"(?:F*L[FN]*R)+F*")  # "Ca normal PTH raised"
 _RUN: Final = re.compile(r"L(?:F*[J,]+F*L)*")
 _ONE: Final[Folded] = ("1", "1")
@@ -62,6 +63,7 @@ class SaidResultReader:
         self._denials = {fold(word)[0] for word in rules.denials}
         measured = {lab.key for lab in labs if lab.lab and lab.lab.unit}
         self._quantities = measured | {lab.key for lab in labs if lab.lab and not measured.isdisjoint(lab.lab.stands_for)}
+        self._positive_titre = {lab.key: lab.lab.positive_titre for lab in labs if lab.lab and lab.lab.positive_titre}
         self._between = {fold(word)[0] for word in rules.between}
         self._before = {fold(word)[0] for word in rules.before}
         self._behind = {fold(word)[0] for word in rules.behind}
@@ -131,6 +133,8 @@ class SaidResultReader:
             for name, result in _shared(items[run.start() : run.end()], ahead, behind):
                 if name.payload in self._quantities and (result.payload in QUALITIES or past):
                     continue
+                if result.kind == TITRE and int(words[result.start - items[0].start][0]) < self._positive_titre.get(name.payload, 0):
+                    continue
                 if past and result.payload != "positive":  # an antibody once found tells of the disease
                     continue
                 yield SaidResult(name.payload, result.payload, min(name.start, result.start), max(name.end, result.end))
@@ -163,7 +167,7 @@ def _titre(items: Sequence[_Item], at: int) -> _Item | None:
     """ "1:640" and "1/640" say that an antibody is there."""
     numbers = [item for item in items[at : at + 3] if item.payload != COLON]
     if len(numbers) >= 2 and numbers[0].payload == "1" and numbers[1].payload.isdigit() and int(numbers[1].payload) >= LEAST_TITRE:
-        return numbers[1]._replace(kind=RESULT, payload="positive")
+        return numbers[1]._replace(kind=TITRE, payload="positive")
     return None
 
 

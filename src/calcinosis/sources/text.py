@@ -18,6 +18,7 @@ from calcinosis.sources.context import AND, LONGEST_CLAUSE, Alone, ContextReader
 from calcinosis.sources.lab_names import LabNameReader, Spelling
 from calcinosis.sources.names_alone import NameAloneReader
 from calcinosis.sources.phrases import Hit, PatternMatcher, PhraseMatcher
+from calcinosis.sources.said_numbers import SaidNumber, SaidNumberReader
 from calcinosis.sources.said_results import NOT_SAID, SaidResult, SaidResultReader
 from calcinosis.sources.timing import LeadTimeReader
 from calcinosis.sources.words import COMMA, Folded, Tokens, tokenise
@@ -52,13 +53,16 @@ class Mention:
 class Reading:
     """All that a text says. ``days_before_onset`` is negative when the exposure came after the lesion.
 
-    ``results`` are laboratory results in words; their ``start`` and ``end`` are places in the text.
+    ``results`` are laboratory results in words, ``values`` those in numbers; their ``start`` and ``end`` are places in the text.
+    ``without_unit`` counts laboratory numbers that are not read, because the text gives no unit.
     """
 
     mentions: tuple[Mention, ...]
     sites: tuple[str, ...]
     days_before_onset: float | None
     results: tuple[SaidResult, ...] = ()
+    values: tuple[SaidNumber, ...] = ()
+    without_unit: int = 0
 
 
 _ENDING: Final = {"drug": "taken_no_more", "finding": "removed"}  # kind of concept -> what ends it
@@ -98,6 +102,7 @@ class TextReader:
         spelling = Spelling(rules.lab_names.spelled_out)
         self._remembered_lab = lru_cache(maxsize=REMEMBERED_TEXTS)(LabNameReader(labs, rules.lab_names, spelling).read)
         self._results = SaidResultReader(labs, rules.said_results, spelling)
+        self._numbers = SaidNumberReader(labs, rules.said_results, rules.said_numbers, spelling)
 
     def __reduce__(self) -> tuple[type[TextReader], tuple[list[Concept]]]:
         """For engines that send readers to their workers: the vocabulary travels, what was made of it is made again."""
@@ -123,9 +128,9 @@ class TextReader:
         clauses = reader.clauses(words, limits, inside.__contains__)
         matches = phrases + self._patterns(vocabulary, reader, words, clauses, phrases)
         lead_time = self._lead_time.read(words, clauses)
-        results = self._said_results(tokens, reader, clauses, limits, context)
+        stated = self._stated(text, tokens, reader, clauses, limits) if context in STATING_RESULTS else ((), (), 0)
         if not matches:
-            return Reading((), (), lead_time, results)
+            return Reading((), (), lead_time, *stated)
         scopes = reader.scopes(words, clauses, limits, sorted({at for match in matches for at in match.positions}))
         scopes = sorted((_kept_inside(scope, inside) for scope in scopes), key=lambda scope: scope.start)
         begins = [scope.start for scope in scopes]
@@ -144,24 +149,28 @@ class TextReader:
             if match.concept.kind != "site"
         )  # fmt: skip
         sites = dict.fromkeys(match.concept.key for match, certainty in said if match.concept.kind == "site" and certainty == "affirmed")
-        return Reading(mentions, tuple(sites), lead_time, results)
+        return Reading(mentions, tuple(sites), lead_time, *stated)
 
-    def _said_results(
-        self, tokens: Tokens, reader: ContextReader, clauses: Sequence[tuple[int, int]], limits: Sequence[Hit[str]], context: Context
-    ) -> tuple[SaidResult, ...]:
-        """The laboratory results that the text states; nothing that is a relative's, doubted, or of another day."""
-        if context not in STATING_RESULTS:
-            return ()
-        said = self._results.read(tokens.words, clauses)
-        if not said:
-            return ()
-        named = sorted({at for one in said for at in range(one.start, one.end)})
+    def _stated(
+        self, text: str, tokens: Tokens, reader: ContextReader, clauses: Sequence[tuple[int, int]], limits: Sequence[Hit[str]]
+    ) -> tuple[tuple[SaidResult, ...], tuple[SaidNumber, ...], int]:
+        """The laboratory results of a text in words, in numbers, and how many lack a unit; nothing that is a relative's, doubted, or of
+        another day. What is said in both is said once."""
+        words = self._results.read(tokens.words, clauses)
+        numbers = self._numbers.read(text, tokens, clauses)
+        if not words and not numbers.values:
+            return (), (), numbers.without_unit
+        at = {start: place for place, start in enumerate(tokens.starts)}
+        spans = [(one.start, one.end) for one in words] + [(at[one.start], bisect_left(tokens.starts, one.end)) for one in numbers.values]
+        named = sorted({place for span in spans for place in range(*span)})
         doubted = [scope for scope in reader.scopes(tokens.words, clauses, limits, named) if scope.effect in NOT_SAID]
-        return tuple(
+        stands = [not any(scope.start < end and start < scope.end for scope in doubted) for start, end in spans]
+        results = [
             one._replace(start=tokens.starts[one.start], end=tokens.ends[one.end - 1])
-            for one in said
-            if not any(scope.start < one.end and one.start < scope.end for scope in doubted)
-        )
+            for one, said in zip(words, stands[: len(words)], strict=True)
+            if said
+        ]
+        return *_once(results, [one for one, said in zip(numbers.values, stands[len(words) :], strict=True) if said]), numbers.without_unit
 
     # --- which of several overlapping matches stand --------------------------------------------------
 
@@ -274,6 +283,14 @@ class TextReader:
             return False
 
         return [(match, certainty) for match, certainty in said if not is_part(match, certainty)]
+
+
+def _once(results: Sequence[SaidResult], values: Sequence[SaidNumber]) -> tuple[tuple[SaidResult, ...], tuple[SaidNumber, ...]]:
+    """ "Calcium was normal at 2.3 mmol/L" is one result. A word that contradicts the mark beside the number leaves the number alone."""
+    flags = {one.concept: one.flag for one in results}
+    together = tuple(one._replace(flag=one.flag or flags.get(one.concept)) for one in values)
+    numbered = {one.concept for one in values}
+    return tuple(one for one in results if one.concept not in numbered), together
 
 
 def _kept_inside(scope: Scope, phrases: Mapping[int, _Match]) -> Scope:
