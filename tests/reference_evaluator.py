@@ -294,9 +294,10 @@ class Case:
             return False
         one = {site for mention in self.mentions(first) for site in mention["sites"] or []}
         other = {site for mention in self.mentions(second) for site in mention["sites"] or []}
-        if not one or not other:
-            return None
-        return any(self.is_a(a, b) or self.is_a(b, a) for a in one for b in other)
+        pairs = [(a, b) for a in one for b in other]
+        if any(self.is_a(a, b) or self.is_a(b, a) for a, b in pairs):
+            return True
+        return False if any(not self.is_a(a, "tissue") and not self.is_a(b, "tissue") for a, b in pairs) else None
 
     def elsewhere(self, leaf: Elsewhere) -> Truth:
         first, second = leaf.elsewhere

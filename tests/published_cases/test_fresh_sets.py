@@ -1,4 +1,5 @@
-"""Sets of published cases that were encoded blind: what was answered rightly stays so, and calciphylaxis is never excluded.
+"""Sets that were written blind, of published and of constructed cases: what was answered rightly stays so, and calciphylaxis is never
+excluded.
 
 A case in ``known_misses.txt`` is answered otherwise than its authors did, with the reason there; when that changes, the test says so.
 """
@@ -11,12 +12,13 @@ import pytest
 
 from calcinosis.validation import Score, validate_folder
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
+SETS = ["published_cases/fresh_e", "published_cases/fresh_f", *(f"constructed_cases/fresh_{letter}" for letter in "ghij")]
 
 
-@pytest.fixture(scope="module", params=["fresh_e", "fresh_f"])
+@pytest.fixture(scope="module", params=SETS)
 def folder(request: pytest.FixtureRequest) -> Path:
-    return HERE / str(request.param)
+    return TESTS / str(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ class Lab(Closed):
     molar_mass: float | None = Field(None, description="g/mol; lets mass and molar concentrations convert")
     valence: int | None = Field(None, description="charge of the ion; needed to read mEq/L")
     intervals: tuple[ReferenceInterval, ...] = ()
-    positive_titre: int | None = Field(None, description="of an antibody: a stated dilution of less than 1 in this many is not taken for positive")
+    positive_titre: int | None = None  # of an antibody: a stated dilution of less than 1 in this many is not taken for positive
     stands_for: tuple[str, ...] = ()  # quantities named together: what is said of all is said of each
 
 

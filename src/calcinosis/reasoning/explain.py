@@ -19,8 +19,8 @@ from calcinosis.events import FLAGS, Schema
 from calcinosis.facts import Facts, Recorded
 from calcinosis.knowledge.criteria import Status
 from calcinosis.labs import LabFacts
-from calcinosis.leaves import Table
 from calcinosis.numbers import Ints, Mask, concept_numbers, datetimes, distinct, firsts, look_up, none_below_0, values_at
+from calcinosis.questions import Table
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.plan import Plan
 from calcinosis.reasoning.program import Matrix

@@ -34,7 +34,7 @@ from calcinosis.knowledge.criteria import (
 )
 from calcinosis.knowledge.model import Hypothesis
 from calcinosis.knowledge.treatments import CurrentDrugReview, SafetyRule, Treatment, Use
-from calcinosis.leaves import Questions, all_leaves
+from calcinosis.questions import Questions, all_leaves
 from calcinosis.reasoning.program import Compiler, Program
 
 

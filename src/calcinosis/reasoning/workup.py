@@ -15,7 +15,8 @@ from calcinosis.derived import FLAG_DECIDES
 from calcinosis.findings import Leaf, is_plain
 from calcinosis.knowledge.criteria import Has, LabIs, LabValue
 from calcinosis.knowledge.model import Outcome, Test
-from calcinosis.leaves import FLAG_MEANS, LeafMatrix
+from calcinosis.leaves import LeafMatrix
+from calcinosis.questions import FLAG_MEANS
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
 from calcinosis.reasoning.plan import Plan
 from calcinosis.truth import FALSE, TRUE, UNKNOWN

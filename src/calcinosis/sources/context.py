@@ -150,6 +150,7 @@ class ContextRules(_Closed):
     family_terminators: Phrases
     companion_terminators: Phrases
     openers: Phrases
+    concluding: tuple[str, ...]
     continuers: Phrases
     adjectives: Phrases
     affirming: Phrases
@@ -208,6 +209,7 @@ class ContextReader:
         }  # fmt: skip
         self._limits = PhraseMatcher((phrase, kind) for kind, phrases in kinds.items() for phrase in phrases)
         self._openers = {fold(word)[0] for word in rules.openers}
+        self._concluding = {fold(word)[0] for word in rules.concluding}
         self._affirming = {fold(word)[0] for word in rules.affirming}
         self._continuers = {fold(word)[0] for word in rules.continuers}
         self._adjectives = {fold(word)[0] for word in rules.adjectives}
@@ -287,6 +289,7 @@ class ContextReader:
             family_terminators={hit.start for hit in limits if hit.payload == "family_terminator"},
             companion_terminators={hit.start for hit in limits if hit.payload == "companion_terminator"},
             openers=self._openers,
+            concluding=self._concluding,
             affirming=self._affirming,
         )
         found: list[Scope] = []
@@ -314,6 +317,7 @@ class _View(NamedTuple):
     family_terminators: set[int]
     companion_terminators: set[int]
     openers: set[str]
+    concluding: set[str]
     affirming: set[str]
 
     def scopes_of(self, hit: Hit[Cue], low: int, high: int) -> Iterator[Scope]:
@@ -382,7 +386,7 @@ class _View(NamedTuple):
             elif depth:
                 continue
             elif word == COMMA:
-                if at == start or self._new_statement(at + 1, high):
+                if at == start or self._new_statement(at + 1, high) or (effect == "negated" and self.words[at - 1][0] in self.concluding):
                     return start, at
                 wide = is_list or effect not in ("uncertain", "looked_for", "topic", "prevented", "companion")
                 if not wide and not any(self.words[k][0] in OR for k in range(at + 1, min(high, at + LIST))):
