@@ -17,7 +17,12 @@ def answer(*resources: dict[str, Any]) -> Assessment:
 
 
 def condition(text: str, *sites: str) -> dict[str, Any]:
-    return {"resourceType": "Condition", "code": {"text": text}, "onsetDateTime": "2024-03-01", "bodySite": [{"text": site} for site in sites]}
+    return {
+        "resourceType": "Condition",
+        "code": {"text": text},
+        "onsetDateTime": "2024-03-01",
+        "bodySite": [{"text": site} for site in sites],
+    }
 
 
 def biopsy(text: str) -> dict[str, Any]:
@@ -68,6 +73,14 @@ CASES: dict[str, tuple[dict[str, Any], ...]] = {
         condition("retiform purpura with necrosis", "hands", "feet"), lab("platelets", 14, "10*9/L", "low"), lab("D-dimer", 38, "mg/L", "high"),
         lab("fibrinogen", 0.6, "g/L", "low"),
     ),
+    "alpha1_antitrypsin_panniculitis": (
+        condition("painful nodules that ulcerate", "thighs", "buttocks"), lab("alpha-1 antitrypsin", 0.2, "g/L", "low"),
+        biopsy("Neutrophilic lobular panniculitis; vessels patent."),
+    ),
+    "paroxysmal_nocturnal_haemoglobinuria_skin": (
+        condition("paroxysmal nocturnal haemoglobinuria"), condition("haemorrhagic plaques with necrosis", "abdomen"),
+        biopsy("Fibrin thrombi in dermal vessels, little inflammation."),
+    ),
     "foreign_body_filler": (
         condition("laceration through a windscreen", "forearm"), condition("hard lumps", "forearm"),
         biopsy("Glass fragments in granulation tissue with giant cells. Von Kossa negative."),
@@ -86,11 +99,16 @@ ISCHAEMIC = [key for key in CASES if "calciphylaxis" in make_readers().knowledge
 
 @pytest.mark.parametrize("mimic", ISCHAEMIC)
 def test_calcified_small_vessels_in_an_ischaemic_lesion_undo_it(mimic: str) -> None:
-    found = answer(*CASES[mimic], condition("skin necrosis, very painful", "thighs"), biopsy("Calcified small vessels of the subcutis with thrombi."))
+    found = answer(
+        *CASES[mimic], condition("skin necrosis, very painful", "thighs"), biopsy("Calcified small vessels of the subcutis with thrombi.")
+    )
     assert found.leading == "calciphylaxis"
 
 
-@pytest.mark.parametrize("mimic", ["vasopressor_gangrene", "xylazine_wound", "purpura_fulminans_dic", "septic_emboli"])
+@pytest.mark.parametrize(
+    "mimic",
+    ["vasopressor_gangrene", "xylazine_wound", "purpura_fulminans_dic", "septic_emboli", "paroxysmal_nocturnal_haemoglobinuria_skin"],
+)
 def test_calciphylaxis_stays_possible_beside_it(mimic: str) -> None:
     beside = condition("end-stage renal disease"), condition("black toe", "toe")
     (found,) = (each for each in answer(*CASES[mimic], *beside).types if each.type == "calciphylaxis")

@@ -37,6 +37,7 @@ def test_skin_that_turned_black_is_necrosis(text: str) -> None:
     [
         "black stools", "black patient with ulcers", "Black woman with painful leg ulcers", "blackout", "drinks black tea", "black toenail", "black nodule of heel",
         "duodenal ulcer with black base", "black discoloration of teeth", "blackened nails", "vision went black", "black stools, painful ulcers",
+        "stool turned black", "toenail turned black", "everything went black",
     ],
 )  # fmt: skip
 def test_other_black_things_are_no_necrosis(text: str) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from people import PEOPLE, frozen
 
+from calcinosis.api import assess
 from calcinosis.assessment import FactOut, MimicAssessment, OutcomeOut
 from calcinosis.knowledge import load_knowledge
 from calcinosis.knowledge.criteria import Status
-from calcinosis.report.wording import clean, evidence, headline, outcome_change, person, web_address
+from calcinosis.report.wording import clean, evidence, headline, is_standing, outcome_change, person, set_aside, web_address
+
+
+CASES = Path(__file__).parents[2] / "examples" / "published_cases" / "bundles"
 
 
 def fact(label: str, said: str | None, value: str | None = "present", source: str = "Condition/1", count: int = 1) -> FactOut:
@@ -94,3 +99,12 @@ def test_unsafe_addresses(url: str | None) -> None:
 
 def test_the_people_are_built_of_concepts_that_exist() -> None:
     assert not [key for batch in PEOPLE.values() for key in batch().events["concept"] if key not in load_knowledge().concepts]
+
+
+def test_mimics_set_aside_for_one_reason_are_told_together() -> None:
+    mimics = assess(CASES / "b090.json").mimics
+    groups = set_aside(mimics)
+    assert sorted(each.mimic for group in groups for each in group.mimics) == sorted(each.mimic for each in mimics if not is_standing(each.status))
+    assert len(groups) < 4 < len(groups[0].mimics)
+    for group in groups:
+        assert all(each.reasons[0] == group.reason and each.status is group.mimics[0].status for each in group.mimics)

@@ -25,7 +25,7 @@ def render_patient_html(assessments: Sequence[Assessment]) -> str:
         .get_template("patient.html.j2")
         .render(
             assessments=assessments,
-            references=wording.references(wording.citations_in(list(assessments))),
+            references=wording.references(found for each in assessments for found in wording.citations_shown(each)),
             knowledge_versions=list(dict.fromkeys(each.knowledge_version for each in assessments)),
             disclaimer=assessments[0].disclaimer if assessments else DISCLAIMER,
         )
@@ -52,6 +52,7 @@ def environment() -> Environment:
         outcome_word=option_words.outcome_word,
         percent=option_words.percent,
         safety_words=option_words.safety_words,
+        set_aside=wording.set_aside,
         short_evidence=option_words.short_evidence,
         slug=_slug,
         speaks_for=option_words.speaks_for,

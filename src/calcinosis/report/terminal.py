@@ -33,6 +33,7 @@ from calcinosis.report.wording import (
     STATUS_WORD,
     URGENCY_WORD,
     Evidence,
+    SetAside,
     clean,
     decided_by,
     evidence,
@@ -42,6 +43,7 @@ from calcinosis.report.wording import (
     outcome_change,
     person,
     references,
+    set_aside,
     unknowns,
 )
 
@@ -180,9 +182,12 @@ class _Page:
                 yield from self._reasons(each)
                 for statement in each.tells_apart:
                     yield self.ink.statement(statement, sign="≠")
-        other = [f"{each.label} ({STATUS_WORD[each.status]})" for each in self.assessment.mimics if not is_standing(each.status)]
-        if other:
-            yield from self._section("Looked at and set aside", [item(Text("; ".join(other)), sign="")])
+        yield from self._section("Looked at and set aside", [self._set_aside(each) for each in set_aside(self.assessment.mimics)])
+
+    def _set_aside(self, group: SetAside) -> RenderableType:
+        status, names = STATUS_WORD[group.mimics[0].status], "; ".join(each.label for each in group.mimics)
+        because = f". {group.reason.label}" if group.reason else ""
+        return self.ink.said(f"{status}: {names}{because}", group.reason.citations if group.reason else ())
 
     def _diseases(self) -> Iterator[RenderableType]:
         if self.assessment.diseases:

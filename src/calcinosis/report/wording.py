@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from calcinosis.assessment import Assessment, Citation, FactOut, Missing, OutcomeOut, TypeAssessment
+from calcinosis.assessment import Assessment, Citation, FactOut, MimicAssessment, Missing, OutcomeOut, Reason, TypeAssessment
 from calcinosis.knowledge.criteria import Status
 
 STATUS_WORD: Final = {
@@ -125,6 +125,23 @@ def is_standing(status: Status) -> bool:
     return status.rank >= Status.POSSIBLE.rank
 
 
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Mimics that the record makes unlikely or rules out for one and the same reason; a biopsy may answer for dozens."""
+
+    reason: Reason | None
+    mimics: tuple[MimicAssessment, ...]
+
+
+def set_aside(mimics: Iterable[MimicAssessment]) -> list[SetAside]:
+    """Those that do not stand, by the status and the reason that decided it, in the order given."""
+    groups: dict[tuple[Status, str], list[MimicAssessment]] = {}
+    for each in mimics:
+        if not is_standing(each.status):
+            groups.setdefault((each.status, each.reasons[0].model_dump_json() if each.reasons else ""), []).append(each)
+    return [SetAside(group[0].reasons[0] if group[0].reasons else None, tuple(group)) for group in groups.values()]
+
+
 def join(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
@@ -221,6 +238,13 @@ def citations_in(node: object) -> Iterator[Citation]:
     elif isinstance(node, (list, tuple)):
         for each in node:
             yield from citations_in(each)
+
+
+def citations_shown(assessment: Assessment) -> Iterator[Citation]:
+    """What a page cites: of mimics that are set aside, only what decided."""
+    standing = [each for each in assessment.mimics if is_standing(each.status)]
+    yield from citations_in(assessment.model_copy(update={"mimics": standing}))
+    yield from citations_in([group.reason for group in set_aside(assessment.mimics)])
 
 
 def references(citations: Iterable[Citation]) -> list[Citation]:

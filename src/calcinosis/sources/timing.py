@@ -1,7 +1,7 @@
 """How long before the lesion an exposure came, when the text says so.
 
-"7 days before", "lesions 2 days after restart" and "3 weeks earlier" are lead times; "3 years" and "long term" alone are
-durations and say nothing about the order. An exposure that began after the lesion has a negative lead time.
+"7 days before", "lesions 2 days after restart", "lesions on day 4" and "3 weeks earlier" are lead times; "3 years" and "long term"
+alone are durations and say nothing about the order. An exposure that began after the lesion has a negative lead time.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class LeadTimeReader:
 
     def __init__(self, rules: RelativeTime) -> None:
         self._kinds = {fold(word)[0]: kind for kind in ("before", "earlier", "after", "later") for word in getattr(rules, kind)}
-        self._kinds["of"] = "of"  # "within 24 hours of"
-        self._telling = frozenset(self._kinds) - {"of"} | {"within"}
+        self._kinds |= {"of": "of", "on": "on"}  # "within 24 hours of", "lesions on day 4"
+        self._telling = frozenset(self._kinds) - {"of", "on"} | {"within", "day"}
         self._lesion = PhraseMatcher((word, True) for word in rules.lesion)
         self._between = {fold(word)[0] for word in rules.between}
         self._pointing_back = {fold(word)[0] for word in rules.pointing_back}
@@ -52,6 +52,8 @@ class LeadTimeReader:
         lesion_precedes = any(k in lesions for k in range(low, at))
         if kind == "after":
             return self._after(days, words, lesions, lesion_precedes, at, stop)
+        if kind == "on":
+            return self._on(words, at, stop) if lesion_precedes else None
         if days is None or quantity is None:
             return None
         if kind == "earlier":
@@ -64,6 +66,14 @@ class LeadTimeReader:
             return days if lesion_precedes or lesion_follows else None
         within = quantity[2] > low and words[quantity[2] - 1][0] == "within"
         return days if within and what_follows and not lesion_follows else None
+
+    def _on(self, words: Sequence[Folded], at: int, stop: int) -> float | None:
+        """ "On day 4", "on the fourth day" of what was given."""
+        for end in range(at + 2, min(at + 4, stop)):
+            quantity = self._quantity(words, at + 1, end)
+            if quantity and "day" in (words[end][0], words[end - 1][0]):
+                return quantity[0] * quantity[1]
+        return None
 
     def _after(
         self, days: float | None, words: Sequence[Folded], lesions: set[int], lesion_precedes: bool, at: int, stop: int

@@ -34,7 +34,7 @@ def render_answer(assessment: Assessment, knowledge: Knowledge, *, full: bool = 
         .get_template("_answer.html.j2")
         .render(
             assessments=[shown],
-            references=wording.references(wording.citations_in([shown])),
+            references=wording.references(wording.citations_shown(shown)),
             heading="Answer",
             lacking=[_lacking(test, assessment, knowledge) for test in assessment.workup if test.would_change],
             spoken=_spoken(assessment),

@@ -18,7 +18,7 @@ from calcinosis.report.cohort_patient import Retold, retell
 from calcinosis.report.people import URGENCIES
 from calcinosis.report.population import population_words
 from calcinosis.report.timeline import WINDOWS, make_timeline
-from calcinosis.report.wording import citations_in, references
+from calcinosis.report.wording import citations_in, citations_shown, references
 from calcinosis.service.cohorts import Cohorts
 from calcinosis.service.pages.brief_options import with_options_briefly
 from calcinosis.service.pages.shell import page, page_router
@@ -146,16 +146,13 @@ def patient(request: Request, name: str, key: str, window: _Text = "", options: 
             window=window if window in WINDOWS else "", windows=WINDOWS, has_course=stored.has_course,
             has_options=stored.has_options, stored=True, in_detail=in_detail,
             all_options_href=Door(name).patient(subject, **({"window": window} if window in WINDOWS else {}), options="all"),
-            references=references(_citations(retold)), standing_rank=Status.POSSIBLE.rank,
+            references=references(_citations(retold)),
             same_knowledge=folder.knowledge.version == retold.assessment.knowledge_version,
         )  # fmt: skip
 
 
 def _citations(retold: Retold) -> Any:
-    """What the page cites: of a mimic that does not stand, only what decided."""
-    standing = [each for each in retold.assessment.mimics if each.status.rank >= Status.POSSIBLE.rank]
-    yield from citations_in(retold.assessment.model_copy(update={"mimics": standing}))
-    yield from citations_in([each.reasons[0] for each in retold.assessment.mimics if each not in standing and each.reasons])
+    yield from citations_shown(retold.assessment)
     for found in retold.risks.values():
         yield from citations_in(found)
 
