@@ -14,7 +14,6 @@ from calcinosis.knowledge import load_knowledge
 from calcinosis.knowledge.criteria import Status
 from calcinosis.report.wording import clean, evidence, headline, is_standing, outcome_change, person, set_aside, web_address
 
-
 CASES = Path(__file__).parents[2] / "examples" / "published_cases" / "bundles"
 
 
