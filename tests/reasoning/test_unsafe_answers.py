@@ -155,8 +155,13 @@ def test_calciphylaxis_that_may_go_on_or_has_come_back_is_no_history(record: lis
 
 
 def test_a_long_note_that_was_not_read_is_told() -> None:
-    answer = ask(*DIALYSIS, note("Necrotic painful eschars on both thighs. " + "Seen on the ward round. " * 60))
+    answer = ask(*DIALYSIS, note("Necrotic painful eschars on both thighs. " + "Seen on the ward round. " * 1_000))
     assert "not read: long free text (1)" in answer.warnings
+
+
+def test_what_stands_at_the_end_of_a_letter_of_two_pages_is_read() -> None:
+    answer = ask(*DIALYSIS, note("Seen on the ward round. " * 250 + "Necrotic painful eschars on both thighs."))
+    assert answer.leading == "calciphylaxis" and answer.alarms and not answer.warnings
 
 
 def test_a_conduction_block_bars_diltiazem_unless_a_pacemaker_is_recorded() -> None:

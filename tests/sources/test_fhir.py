@@ -452,7 +452,7 @@ def test_document() -> None:
 
 @pytest.mark.parametrize("field", ["conclusion", "presentedForm", "content"])
 def test_long_texts_are_counted_not_read(field: str, tmp_path: Path) -> None:
-    text = "livedo racemosa. " * 400
+    text = "livedo racemosa. " * 2_000
     fields: Resource = {
         "conclusion": {"conclusion": text}, "presentedForm": {"presentedForm": [attached(text)]}, "content": {"content": [{"attachment": attached(text)}]},
     }[field]  # fmt: skip

@@ -472,7 +472,7 @@ def test_the_words_of_a_report_mean_nothing_of_the_kind_in_any_other_note(read: 
 
 
 def test_a_long_note_is_counted_and_an_empty_one_ignored(read: Any) -> None:
-    batch = read(note=[note("Calcinosis. " * 200), note(None), note("  ")])
+    batch = read(note=[note("Calcinosis. " * 2_000), note(None), note("  ")])
     assert events_of(batch) == []
     assert of_rows(batch) == {"long free text": 1}
     assert (batch.records_read, batch.records_used, batch.records_ignored) == (4, 2, 2)

@@ -30,6 +30,7 @@ Effect = Literal[
 AND: Final = frozenset({"and", "plus"})
 OR: Final = frozenset({"or", "nor", "versus", "vs"})
 COPULAS: Final = frozenset({"is", "are", "was", "were"})
+RELATIVE: Final = frozenset({"which", "that"})
 AUXILIARIES: Final = COPULAS | {"has", "have", "had", "been", "be"}
 
 
@@ -417,7 +418,8 @@ class _View(NamedTuple):
             elif word == OPEN:
                 depth -= 1
             elif word == COMMA:
-                if not joined and depth <= 0:
+                relative = self.words[at + 1][0] in RELATIVE  # "calcified vessels, which are not seen here"
+                if not joined and not relative and depth <= 0:
                     return at + 1
             elif word in AND or word in OR:
                 joined = True

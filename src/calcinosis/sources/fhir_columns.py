@@ -95,8 +95,9 @@ _TYPES: Final = """
 """
 RESOURCE_TYPES: Final = frozenset(_TYPES.split())
 
-MAX_TEXT: Final = 1000  # characters of one free text that are read; longer texts are counted, not read
-MAX_BASE64: Final = 1500  # the same as base64, with room for accented letters
+MAX_TEXT: Final = 20_000  # characters of one free text that are read; longer texts are counted, not read
+MAX_BASE64: Final = 30_000  # the same as base64, with room for accented letters
+MAX_RESULT: Final = 1000  # characters of a result in words
 
 _TEXT = "VARCHAR"
 _RAW = "JSON"  # kept as sent, so that a field of the wrong type can be named later

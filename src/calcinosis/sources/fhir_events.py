@@ -13,7 +13,7 @@ from typing import Any, Final
 from calcinosis.events import ENDED
 from calcinosis.knowledge.model import Context
 from calcinosis.sources.coding import ConceptIndex
-from calcinosis.sources.fhir_columns import COMPONENT, MAX_BASE64, MAX_TEXT, MEDICATION_TYPES, unpacked
+from calcinosis.sources.fhir_columns import COMPONENT, MAX_BASE64, MAX_RESULT, MEDICATION_TYPES, unpacked
 from calcinosis.sources.fhir_meaning import LONG_TEXT, Concepts, Draft, Interpreter, Meaning, joined, merged, union
 from calcinosis.sources.fhir_values import (
     Answer,
@@ -254,8 +254,9 @@ class FhirMapper:
             return (read_answer(titre) if titre else Answer()), titre, Concepts()
         text = fields.string("valueString")
         if text and text.strip():
-            answer = Answer() if len(text) > MAX_TEXT else read_answer(text)
-            return answer, text.strip()[:MAX_TEXT], self.read.text(text, Context.OBSERVATION, meaning) if answer == Answer() else Concepts()
+            answer = Answer() if len(text) > MAX_RESULT else read_answer(text)
+            said = self.read.text(text, Context.OBSERVATION, meaning) if answer == Answer() else Concepts()
+            return answer, text.strip()[:MAX_RESULT], said
         coded = fields.coded("valueCodeableConcept")
         if coded:
             first = next(iter(coded.words), None)

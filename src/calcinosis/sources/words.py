@@ -31,6 +31,7 @@ _ABBREVIATIONS: Final = frozenset(
     ("no", "vs", "dr", "mr", "mrs", "ms", "st", "fig", "approx", "ca", "incl", "resp", "al", "dx", "hx", "pt", "pts", "cf", "etc")
 )
 _ANSWERS: Final = re.compile(r"\s*(?:yes|no|none|nil|absent|present|negative|positive|denied|never)\b", re.IGNORECASE)
+_INDENTED: Final = 40  # blanks that may open the line
 _WRAPPED: Final = 50  # a line at least this long that continues in lower case was broken by the editor, not by the writer
 
 _IRREGULAR: Final = {
@@ -134,7 +135,8 @@ def _mark(text: str, at: int, tokens: Tokens, line_start: int) -> str | None:
     if sign in ";!":
         return STOP
     if sign == "\n":
-        return None if at - line_start >= _WRAPPED and after.islower() else STOP
+        following = text[at + 1 : at + 1 + _INDENTED].lstrip(" \t")[:1]
+        return None if at - line_start >= _WRAPPED and following.islower() else STOP
     if sign == "?":
         if not (before.isalnum() or before == ")"):
             return QUERY

@@ -1,0 +1,80 @@
+"""Whole reports and letters: what is read of them, and what is wrongly taken for true. A figure here may only get better."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from calcinosis.api import make_readers
+from calcinosis.knowledge.model import Context
+
+HERE = Path(__file__).parent
+READER = make_readers().text
+KNOWLEDGE = make_readers().knowledge
+# (list, context) -> (named as present and read, at least; named as absent and affirmed, at most)
+REACHED = {
+    ("first", "histology"): (68, 5), ("first", "imaging"): (48, 7), ("first", "note"): (161, 9),
+    ("second", "histology"): (19, 0), ("second", "imaging"): (14, 0), ("second", "note"): (65, 3),
+}  # fmt: skip
+
+
+def lineage(key: str) -> set[str]:
+    return {key}.union(*(lineage(parent) for parent in KNOWLEDGE.concepts[key].parents if parent in KNOWLEDGE.concepts))
+
+
+def texts(name: str, context: str) -> list[dict[str, Any]]:
+    return [each for each in yaml.safe_load((HERE / f"long_texts_{name}.yaml").read_text(encoding="utf-8")) if each["context"] == context]
+
+
+@pytest.mark.parametrize(("name", "context"), REACHED)
+def test_long_texts_are_read_as_well_as_before(name: str, context: str) -> None:
+    read = wrong = 0
+    for each in texts(name, context):
+        found = READER.read(each["text"], Context(context)).mentions
+        affirmed: set[str] = set().union(*(lineage(mention.concept) for mention in found if mention.certainty == "affirmed"))
+        read += len(affirmed.intersection(each["present"]))
+        wrong += len(affirmed.intersection(each["absent"]))
+    assert (read >= REACHED[name, context][0], wrong <= REACHED[name, context][1]) == (True, True), (read, wrong)
+
+
+def test_a_denial_reaches_over_a_line_that_was_wrapped_and_indented() -> None:
+    text = "3. Medium sized and small vessels are unremarkable; specifically no\n   calcification of vessel walls and no thrombi."
+    found = [(each.concept, each.certainty) for each in READER.read(text, Context.HISTOLOGY).mentions]
+    assert ("histology_vessel_calcification", "negated") in found and ("histology_vessel_calcification", "affirmed") not in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "She had read on the internet about calciphylaxis.", "Most patients on warfarin never get calciphylaxis.",
+        "Calciphylaxis is a rare cause of painful lumps.", "Calciphylaxis was raised by the registrar.", "Calciphylaxis is neither confirmed nor ruled out.",
+        "ER precautions: fever, spreading redness, calciphylaxis.", "NOT known to have calciphylaxis.", "Calciphylaxis isn't seen.",
+        "Mum with calciphylaxis on dialysis.", "Criteria of calciphylaxis, which are not met; please eval for calciphylaxis.",
+    ],
+)  # fmt: skip
+def test_what_is_only_talked_about_is_not_affirmed(text: str) -> None:
+    assert not [each for each in READER.read(text, Context.NOTE).mentions if each.concept == "calciphylaxis" and each.certainty == "affirmed"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "That entity requires calcification of the vessels, which is not seen here.",
+        "A von Kossa stain is negative for calcium, both in the vessel walls and in the stroma.",
+    ],
+)
+def test_vessels_without_calcium(text: str) -> None:
+    certain = {each.certainty for each in READER.read(text, Context.HISTOLOGY).mentions if each.concept == "histology_vessel_calcification"}
+    assert certain == {"negated"}
+
+
+def test_the_dose_of_dialysis_is_no_transplant() -> None:
+    assert "kidney_transplant" not in {each.concept for each in READER.read("spKt/V 1.42, HD three times a week", Context.NOTE).mentions}
+
+
+@pytest.mark.parametrize("text", ["patient with calciphylaxis", "Patients mother reports she has calciphylaxis.", "seen on the ward with calciphylaxis", "Mum reports calciphylaxis."])
+def test_what_is_said_of_this_patient_stays(text: str) -> None:
+    assert ("calciphylaxis", "affirmed") in [(each.concept, each.certainty) for each in READER.read(text, Context.NOTE).mentions]
