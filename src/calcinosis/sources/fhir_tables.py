@@ -67,7 +67,7 @@ _TYPED: Final = """file, pos, rt, id, sid, believable(moment(t)) AS time, believ
     t IS NOT NULL AND believable(moment(t)) IS NULL AS bad_time, e IS NOT NULL AND believable(moment(e)) IS NULL AS bad_end,
     v IS NOT NULL AND v <> 'null' AND NOT coalesce(isfinite(quantity(q."value")), false) AS bad_value"""
 
-# DuckDB's own hash of text lets two small changes cancel out ("in 1987, aged 29" and "in 1988, aged 28"); MD5 does not.
+# DuckDB's own hash of text lets two small changes cancel out where they stand a multiple of 16 bytes apart (seen in 2.0.1); MD5 does not.
 _HASH: Final = "CASE WHEN k IS NOT NULL THEN hash(rt, md5(k)) END AS h"
 _NEW_SAYINGS: Final = f"""INSERT INTO saying SELECT (SELECT count(*) FROM saying) + row_number() OVER () - 1, {_HASH}, rt, k
     FROM (SELECT DISTINCT rt, k FROM {{source}} WHERE k IS NOT NULL) ANTI JOIN saying USING (rt, k)"""
