@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import resource
 import subprocess
 import sys
@@ -23,6 +22,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from measured import in_a_process, told
 
 from calcinosis.ahead import cores
 
@@ -97,36 +98,7 @@ def child(mode: str, kind: str, folder: Path) -> dict[str, Any]:
     result = {"seconds": read_limit(kind, folder)} if mode == "limit" else run_screen(folder, mode)
     after, workers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime + workers.ru_utime + workers.ru_stime
-    own = int(next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))) / 1024
-    return {**result, "cpu": cpu, "own_peak_mib": own}
-
-
-def in_a_process(mode: str, kind: str, folder: Path) -> dict[str, Any]:
-    run = subprocess.Popen(
-        [sys.executable, __file__, "--child", mode, kind, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    peak = 0
-    while True:
-        peak = max(peak, resident(run.pid))
-        try:
-            out, errors = run.communicate(timeout=0.5)
-            break
-        except subprocess.TimeoutExpired:
-            continue
-    if run.returncode:
-        sys.exit(f"{mode} {kind} {folder} failed:\n{errors[-3000:]}")
-    found: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return {**found, "peak_mib": max(peak / 2**20, found["own_peak_mib"])}
-
-
-def resident(pid: int) -> int:
-    """Bytes that a process and all that it started have in memory; 0 for one that is gone."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        below = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
-    except (OSError, IndexError):
-        return 0
-    return pages * resource.getpagesize() + sum(map(resident, below))
+    return {**result, "cpu": cpu}
 
 
 def population(cache: Path, kind: str, patients: int) -> Path:
@@ -144,7 +116,7 @@ def measure(cache: Path, kind: str, patients: int, engines: list[str], repeat: i
     best: dict[str, dict[str, Any]] = {}
     for _ in range(repeat):
         for mode in ("limit", *engines):
-            found = in_a_process(mode, kind, folder)
+            found = in_a_process(__file__, "--child", mode, kind, str(folder))
             if mode not in best or found["seconds"] < best[mode]["seconds"]:
                 best[mode] = found
     rows = []
@@ -216,7 +188,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.child:
         mode, kind, folder = given.child
-        print(json.dumps(child(mode, kind, Path(folder))))
+        told(child(mode, kind, Path(folder)))
         return
     write(grown(given.cache, given.formats, given.patients, given.spark_up_to, given.repeat), given.out)
 

@@ -10,14 +10,12 @@ Prints the best time of each, their ratio and the peak memory, workers included.
 from __future__ import annotations
 
 import argparse
-import json
-import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from measured import in_a_process, told
 from read_fhir import copies, count_columns
 
 from calcinosis.ahead import cores
@@ -26,19 +24,13 @@ from calcinosis.api import make_readers, screen
 GIGABYTE = 10**9
 
 
-def screen_all(folder: Path) -> dict[str, float]:
+def screen_all(folder: Path, workers: int) -> dict[str, float]:
     readers = make_readers()
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
-        cohort = screen(folder, out, readers=readers, workers=cores())
+        cohort = screen(folder, out, readers=readers, workers=workers)
         seconds = time.perf_counter() - start
     return {"seconds": seconds, **cohort.summary.seconds}
-
-
-def in_a_process(mode: str, folder: Path) -> dict[str, float]:
-    run = subprocess.run([sys.executable, __file__, "--child", mode, "--data", str(folder)], check=True, capture_output=True, text=True)
-    result: dict[str, float] = json.loads(run.stdout.splitlines()[-1])
-    return result
 
 
 def main() -> None:
@@ -50,9 +42,7 @@ def main() -> None:
     parser.add_argument("--child", choices=("duckdb", "screen"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        result = count_columns(given.data) if given.child == "duckdb" else screen_all(given.data)
-        own, workers = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        print(json.dumps(result | {"peak_mib": (own + cores() * workers) / 1024}))
+        told(count_columns(given.data) if given.child == "duckdb" else screen_all(given.data, cores()))
         return
     if not given.data.exists():
         sys.exit(f"{given.data} is absent: the public samples are needed to make the files")
@@ -63,7 +53,7 @@ def main() -> None:
             runs: dict[str, list[dict[str, float]]] = {"duckdb": [], "screen": []}
             for _ in range(given.repeat):
                 for mode, results in runs.items():
-                    results.append(in_a_process(mode, folder))
+                    results.append(in_a_process(__file__, "--child", mode, "--data", str(folder)))
         best = {mode: min(results, key=lambda run: run["seconds"]) for mode, results in runs.items()}
         peak = {mode: max(run["peak_mib"] for run in results) for mode, results in runs.items()}
         limit, ours = best["duckdb"]["seconds"], best["screen"]["seconds"]

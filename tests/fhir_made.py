@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +115,16 @@ def read(*resources: Any) -> Batch:
 
 def read_paths(*paths: Path, **options: Any) -> Batch:
     """From files, as one batch."""
-    batches = list(read_fhir(paths, INDEX, READER, **options))
+    return gathered(read_fhir(paths, INDEX, READER, **options))
+
+
+def gathered(parts: Iterable[Batch]) -> Batch:
+    """The batches of one reading of FHIR, the last of which carries the account."""
+    batches = list(parts)
     last = batches[-1]
     last.patients = pl.concat([batch.patients for batch in batches])
     last.events = pl.concat([batch.events for batch in batches])
+    last.not_read = dict(sum((Counter(batch.not_read) for batch in batches), Counter()))
     return last
 
 

@@ -218,7 +218,7 @@ def screen(
     Args:
         source: a folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets; an OMOP CDM (folder, DuckDB file or
             address of a PostgreSQL database).
-        memory_limit: for the tables of the FHIR reader, e.g. "2GB"; default: a few hundred MB.
+        memory_limit: for the tables of the FHIR reader, e.g. "2GB"; default: 600 MB and more for many cores.
         workers: processes that assess a large source, each with 0.5 to 1.2 GB. They start as new Pythons, which do not run the calling
             script. The answers are the same.
         engine: "local" (this machine, memory bounded) or "spark" (the session that is running, or a new one; docs/spark.md). Spark

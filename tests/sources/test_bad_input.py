@@ -85,6 +85,15 @@ def test_a_bad_line(line: bytes, category: str, tmp_path: Path) -> None:
     assert batch.records_read == 3
 
 
+@pytest.mark.parametrize("sign", ["é", "€", "𐀀"])
+@pytest.mark.parametrize("shift", range(4))
+def test_a_bad_line_in_any_script(sign: str, shift: int, tmp_path: Path) -> None:
+    """DuckDB shows a piece of the line in its message, and may cut a character in two there."""
+    line = {**made("Condition", "x"), "subject": [None, {"value": "0" * shift + 40 * sign}]}
+    batch = read_line(tmp_path, json.dumps(line, ensure_ascii=False))
+    assert [(level, name, number) for level, name, number, _ in problems(batch)] == [("error", "no_subject", 2)]
+
+
 @pytest.mark.parametrize("line", [b"", b"   ", b"\t", b"\r"])
 def test_blank_lines_are_nothing(line: bytes, tmp_path: Path) -> None:
     batch = read_line(tmp_path, line)

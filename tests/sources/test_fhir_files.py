@@ -20,6 +20,7 @@ from fhir_made import (
     attached,
     coded,
     comparable,
+    gathered,
     made,
     patient,
     problems,
@@ -45,6 +46,7 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 # --- the kind of file does not matter ------------------------------------------------------------------
 
 
+LETTER = "Seen for livedo racemosa of the thighs. No skin ulcers. Calcium 9.8. Phosphate 6.1 mg/dL, mother has scleroderma.\n" * 4
 EVERYTHING = [
     patient(),
     made("Condition", "c1", code=coded("Calcinosis cutis of the elbow", ICD10CM, "L94.2"), onsetDateTime="2020", note=[{"text": "livedo racemosa"}]),
@@ -65,6 +67,13 @@ EVERYTHING = [
     made("Procedure", "x1", status="completed", code=coded("Haemodialysis")),
     made("DiagnosticReport", "r1", code=coded("Radiograph of the hand"), conclusion="Calcifications. No mass."),
     made("DocumentReference", "l1", content=[{"attachment": attached("scleroderma")}]),
+    made("DocumentReference", "l2", status="current", date="2021", description="Calcium 9.8", content=[{"attachment": attached(LETTER)}]),
+    made("DocumentReference", "l3", status="current", date="2022", content=[{"attachment": attached(LETTER, "Text/Plain; charset=utf-8")}]),
+    made("DocumentReference", "l4", status="entered-in-error", content=[{"attachment": attached(LETTER)}]),
+    made("DocumentReference", "l5", content=[{"attachment": attached(LETTER)}, {"attachment": attached(LETTER, "application/pdf")}]),
+    made("DiagnosticReport", "r2", status=7, code=coded("Skin biopsy of the thigh, calcium 9.8"), conclusion=LETTER, presentedForm=[attached(LETTER)]),
+    made("Observation", "o5", code=coded("Progress note"), valueString=LETTER, note=[{"text": "scleroderma"}],
+         component=[{"code": PHOSPHATE, "valueQuantity": quantity(6)}, {"code": coded("Course"), "valueString": LETTER}]),
     made("FamilyMemberHistory", "f1", condition=[{"code": CALCINOSIS}]),
     made("Encounter", "e1", status="finished"),
     {"resourceType": "Spaceship", "id": "s1"},
@@ -104,8 +113,8 @@ def test_lines_are_numbered_as_an_editor_does(tmp_path: Path) -> None:
     lines = {(category, record): line for _, category, line, record in problems(batch)}
     assert lines["no_code", "Condition/c5"] == 8
     assert lines["duplicate_id", "Observation/o1"] == 14
-    assert lines["unknown_resource_type", "unknown type/s1"] == 23
-    assert lines["no_subject", "Condition/n1"] == 24
+    assert lines["unknown_resource_type", "unknown type/s1"] == 29
+    assert lines["no_subject", "Condition/n1"] == 30
     assert lines["impossible_date", "Condition/c4"] == 7
 
 
@@ -207,7 +216,7 @@ def test_public_data(folder: str, patients: int, records: int | None, present: s
         pytest.skip(f"public data not here: {DATA / folder}")
     knowledge = load_knowledge()
     index, reader = ConceptIndex(knowledge.codes, knowledge.concepts), TextReader(knowledge.concepts.values())
-    (batch,) = read_fhir([DATA / folder], index, reader)
+    batch = gathered(read_fhir([DATA / folder], index, reader))
     assert_accounted(batch)
     assert batch.patients.height == patients
     assert batch.patients["birth_date"].null_count() == 0

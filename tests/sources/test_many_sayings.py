@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from calcinosis.api import make_readers, read_batches
-from calcinosis.sources.fhir_tables import _HASH
+from calcinosis.sources.fhir_tables import FhirTables
 
 SIGNS = ["livedo racemosa", "skin ulcer", "eschar", "gangrene", "nodule", "plaque", "induration"]
 
@@ -27,9 +27,12 @@ def test_every_row_keeps_what_it_says(tmp_path: Path) -> None:
     assert found == said
 
 
-def test_two_texts_whose_changes_cancel_out_are_two_sayings() -> None:
+def test_two_texts_whose_changes_cancel_out_are_two_sayings(tmp_path: Path) -> None:
     """DuckDB's own hash takes these two texts for one."""
     texts = ["x" * 7 + first + "-" * 95 + second + "y" * 40 for first, second in (("7", "8"), ("8", "7"))]
     assert duckdb.execute("SELECT hash($1) = hash($2)", texts).fetchall() == [(True,)]
-    sayings = f"SELECT {_HASH} FROM (SELECT 'Condition' AS rt, unnest($1) AS k)"
-    assert duckdb.execute(f"SELECT count(DISTINCT h) FROM ({sayings})", [texts]).fetchall() == [(2,)]
+    tables = FhirTables(tmp_path)
+    tables.con.execute("INSERT INTO incoming BY NAME SELECT 'Condition' AS rt, unnest($1) AS k", [texts])
+    tables.store_sayings()
+    assert tables.rows("SELECT count(DISTINCT h) FROM flat") == [(2,)]
+    tables.close()

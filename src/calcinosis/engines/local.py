@@ -27,7 +27,7 @@ from calcinosis.events import Batch, Coming, Part, Schema
 from calcinosis.knowledge import Knowledge
 
 _EXPLAINED_TOGETHER: Final = 20_000  # events: about 300 patients
-_WORTH_WORKERS: Final = 30  # parts: assessing them takes several times as long as starting a process
+_WORTH_WORKERS: Final = 45  # parts: with two processes for fewer, what they win is lost in starting them
 
 _Result = TypeVar("_Result", Assessed, Explained)
 

@@ -123,6 +123,18 @@ class SaidNumbers(_Closed):
     of_blood: tuple[str, ...]
 
 
+class Headings(_Closed):
+    """Headings that change what the lines below them say, by what they make of them; and those that end such a section."""
+
+    family: Phrases
+    not_taken: Phrases
+    uncertain: Phrases
+    taken_no_more: Phrases
+    others: Phrases
+    nothing: Phrases  # lines after which a list holds nothing more
+    of_the_patient: tuple[str, ...]  # a line that opens so is no item of a list
+
+
 class ContextRules(_Closed):
     """The whole of ``context_rules.yaml``; an unknown key is an error."""
 
@@ -160,6 +172,7 @@ class ContextRules(_Closed):
     said_results: SaidResults
     said_numbers: SaidNumbers
     alone: Alone
+    headings: Headings
 
 
 @cache

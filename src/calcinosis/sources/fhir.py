@@ -1,12 +1,14 @@
 """Reads FHIR R4: Bundles, single resources and Bulk NDJSON, one patient or a hospital, through the same mapping.
 
 The flat rows of :mod:`~calcinosis.sources.fhir_tables` keep what they say apart; each distinct saying is interpreted once
-(:mod:`~calcinosis.sources.fhir_events`), most of them while DuckDB reads on; joining the two gives the events. What was not used
-is accounted for record by record.
+(:mod:`~calcinosis.sources.fhir_events`), most of them while DuckDB reads on; joining the two gives the events. Letters, hardly two of
+which are alike, are read with the part of the patients that they belong to, in as many processes as there are. What was not used is
+accounted for record by record.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from calcinosis.sources.fhir_account import Account, Numbering
 from calcinosis.sources.fhir_columns import LAYOUTS, RESOURCE_TYPES
 from calcinosis.sources.fhir_events import FhirMapper
 from calcinosis.sources.fhir_frames import Drafts, events_frame, events_of, patients_frame
+from calcinosis.sources.fhir_letters import LetterReader
 from calcinosis.sources.fhir_meaning import Meaning
 from calcinosis.sources.fhir_one import Remembered, as_json, contained_subjects, flat_rows, patient_rows, settle, typed_rows
 from calcinosis.sources.fhir_tables import FhirTables
@@ -48,8 +51,12 @@ _GROUP: Final = 512 * 1024 * 1024  # bytes of NDJSON that one statement reads
 _SPOOL: Final = 64 * 1024 * 1024  # bytes of spooled resources that one statement reads
 _PAGE: Final = 5_000  # distinct sayings interpreted at a time
 _EVENTS_PER_BATCH: Final = 125_000
+_BYTES_PER_EVENT: Final = 4  # reading so much of a letter counts as an event: a part of a hospital's letters takes half a second
+_LETTERS_PER_PART: Final = 16 * 1024 * 1024  # bytes of letters, repeated ones as well
 
 _ODD: Final = "file IS NOT NULL AND pos IS NULL AND (rt IS NULL OR rt = 'Bundle')"  # among the rows that DuckDB read by itself
+
+_CANNOT_READ: Final = (duckdb.Error, UnicodeDecodeError)  # DuckDB's message shows a piece of the line, and may cut a character in two
 
 _Progress = Callable[[int, int], None]
 
@@ -79,7 +86,7 @@ def fhir_parts(
     Every patient is complete within one batch. The last batch carries the account: rejects, unmapped codes, record counts.
 
     Args:
-        memory_limit: for DuckDB ("2GB"); beyond it, tables move to a temporary folder. Default: 192 MB, and 32 MB per thread; more when
+        memory_limit: for DuckDB ("2GB"); beyond it, tables move to a temporary folder. Default: 600 MB, and 32 MB per thread; more when
             there are lines of more than 4 MB, or files that hold several types of resources.
         on_progress: called with (files done, files in all).
     """
@@ -122,14 +129,22 @@ class _Maker:
     Attributes:
         drafts: what the sayings mean.
         paths: of the files, by their number.
+        letters: reads those of the part; None where there are none, for it is large.
     """
 
     drafts: pl.DataFrame
     paths: list[str]
+    letters: LetterReader | None
 
     def __call__(self, part: tuple[pl.DataFrame, pl.DataFrame]) -> Batch:
         rows, patients = part
-        return Batch(patients=patients_frame(patients, self.paths), events=events_frame(rows, self.drafts, self.paths))
+        people = patients_frame(patients, self.paths)
+        if self.letters is None:
+            return Batch(patients=people, events=events_frame(rows, self.drafts, self.paths))
+        is_letter = pl.col("letter").is_not_null()
+        told, drafts, not_read = self.letters.read(rows.filter(is_letter))
+        events = [events_frame(rows.filter(~is_letter), self.drafts, self.paths), events_frame(told, drafts, self.paths)]
+        return Batch(patients=people, events=pl.concat(events), not_read=not_read)
 
 
 # --- many files --------------------------------------------------------------------------------------------
@@ -144,6 +159,7 @@ class _Run:
         self._mapper = mapper
         self._drafts = Drafts()
         self._early: dict[tuple[str, str], Meaning] = {}  # what was interpreted while DuckDB was still reading
+        self._told_before: dict[int, Counter[str]] = {}  # what a report without its letter says of what was not read
         self._spool = folder / "spool.ndjson"
 
     def read(
@@ -185,9 +201,10 @@ class _Run:
 
     def parts(self) -> Iterator[Coming]:
         expected = self._interpret()
-        parts = max(1, -(-expected // _EVENTS_PER_BATCH))
+        size, distinct = self.tables.letters()
+        parts = max(1, -(-(expected + distinct // _BYTES_PER_EVENT) // _EVENTS_PER_BATCH), -(-size // _LETTERS_PER_PART))
         self.tables.spread(parts)
-        make = _Maker(self._drafts.frame(), self.account.paths)
+        make = _Maker(self._drafts.frame(), self.account.paths, LetterReader(self._mapper, self._told_before) if size else None)
         for part in range(parts - 1):
             yield Part(make, self._rows(part), parts)
         batch = make(self._rows(parts - 1))
@@ -212,6 +229,8 @@ class _Run:
             kept = []
             for number, kind, packed, rows in self.tables.sayings(first, _PAGE):
                 meaning = self._early.pop((kind, packed), None) or self._mapper.from_json(kind, packed)
+                if meaning.not_read and kind in LAYOUTS and LAYOUTS[kind].told:
+                    self._told_before[number] = meaning.not_read
                 if self.account.add_meaning(number, kind, meaning, rows) or meaning.drafts:
                     kept.append(number)
                     self._drafts.add(number, meaning)
@@ -260,7 +279,7 @@ class _Run:
         for strict in (True, False):
             try:
                 self.tables.read_lines(files, gzipped, kind, strict=strict)
-            except duckdb.Error:
+            except _CANNOT_READ:
                 continue
             strays = self.tables.strays(files, kind)
             for number in strays:
@@ -272,7 +291,7 @@ class _Run:
         """Count files of a resource type that no rule reads; returns those that hold others too."""
         try:
             counts = self.tables.count_kinds(files, gzipped)
-        except duckdb.Error:
+        except _CANNOT_READ:
             return [number for number, _ in files]
         rest = {number for number, found, _ in counts if found != kind}
         self.account.add_ignored(sum(lines for number, _, lines in counts if number not in rest))
@@ -283,7 +302,7 @@ class _Run:
         files = self.account.files
         try:
             self.tables.read_lines([(number, files[number].path) for number in numbers], files[numbers[0]].gzipped)
-        except duckdb.Error:
+        except _CANNOT_READ:
             if len(numbers) > 1:
                 for number in numbers:
                     self._read_lines([number])
@@ -349,7 +368,7 @@ class _Run:
         self._spool.write_bytes(b"".join(line + b"\n" for _, line in lines))
         try:
             self.tables.read_spool(self._spool, max(len(line) for _, line in lines))
-        except duckdb.Error:
+        except _CANNOT_READ:
             if len(lines) == 1:
                 self.account.add_reject(lines[0][0], Reject("unreadable", "a resource that DuckDB cannot read"))
             else:

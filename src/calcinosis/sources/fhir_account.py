@@ -206,7 +206,7 @@ class Account:
         if self._unmapped:
             ordered = sorted(self._unmapped.items(), key=lambda item: (-item[1], [part or "" for part in item[0]]))
             batch.unmapped = pl.DataFrame([(*key, rows) for key, rows in ordered], schema=UNMAPPED_SCHEMA, orient="row")
-        batch.not_read = dict(self._not_read)
+        batch.not_read = dict(self._not_read + Counter(batch.not_read))  # what was not read of its letters is told already
         batch.records_read, batch.records_ignored, batch.records_rejected = self.read, self.ignored, self.rejected
         batch.records_used = self.read - self.ignored - self.rejected
 

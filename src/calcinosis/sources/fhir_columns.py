@@ -2,7 +2,8 @@
 
 A resource becomes one flat row. Everything that takes few distinct values (codes, statuses, interpretations, and texts,
 each of which must be read once anyway) is packed as JSON into the column ``k``, so that it is interpreted once per
-distinct string and not once per row; numbers and dates have columns of their own.
+distinct string and not once per row; numbers and dates have columns of their own. A row with a letter has both: ``k`` with a
+blank in place of the letter, which says all that can be said without reading it, and ``letter``, the same fields whole.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class Layout(NamedTuple):
     packed: tuple[str, ...]  # fields interpreted once per distinct value
     start: tuple[str, ...] = ()  # dates, the best first
     end: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()  # of the packed fields those that may hold a letter
 
 
 # medicationCodeableConcept stands last, so that the code of a referenced Medication can be put there
@@ -40,7 +42,8 @@ LAYOUTS: Final[dict[str, Layout]] = {
         ("abatementDateTime", "abatementPeriod.end", "abatementPeriod.start"),
     ),
     "Observation": Layout(
-        ("status", *RESULT, "bodySite", "note", "contained"), (*_EFFECTIVE, "effectiveInstant", "issued"), ("effectivePeriod.end",)
+        ("status", *RESULT, "bodySite", "note", "contained"), (*_EFFECTIVE, "effectiveInstant", "issued"), ("effectivePeriod.end",),
+        ("valueString",),
     ),
     "Procedure": Layout(
         ("status", "code", "bodySite", "note", "contained"), ("performedDateTime", "performedPeriod.start"), ("performedPeriod.end",)
@@ -49,8 +52,9 @@ LAYOUTS: Final[dict[str, Layout]] = {
         ("status", "code", "category", "conclusion", "conclusionCode", "presentedForm", "contained"),
         (*_EFFECTIVE, "issued"),
         ("effectivePeriod.end",),
+        ("conclusion", "presentedForm"),
     ),
-    "DocumentReference": Layout(("status", "description", "content", "contained"), ("date",)),
+    "DocumentReference": Layout(("status", "description", "content", "contained"), ("date",), told=("content",)),
     "AllergyIntolerance": Layout(
         ("code", "verificationStatus", "clinicalStatus", "note", "contained"), ("onsetDateTime", "onsetPeriod.start", "recordedDate")
     ),
@@ -98,6 +102,7 @@ RESOURCE_TYPES: Final = frozenset(_TYPES.split())
 MAX_TEXT: Final = 20_000  # characters of one free text that are read; longer texts are counted, not read
 MAX_BASE64: Final = 30_000  # the same as base64, with room for accented letters
 MAX_RESULT: Final = 1000  # characters of a result in words
+LETTER: Final = 400  # bytes from which a text is a letter: read with its patient, since hardly two are alike
 
 _TEXT = "VARCHAR"
 _RAW = "JSON"  # kept as sent, so that a field of the wrong type can be named later
@@ -156,12 +161,31 @@ def _pack(parts: Sequence[str]) -> str:
     return "concat(" + f", {quoted(SEPARATOR)}, ".join(parts) + ")"
 
 
-def _attachments(name: str, inner: str = "") -> str:
-    """Type and size of each attachment, and its data when it is short."""
-    x = f"x{inner}"
-    short = f"CASE WHEN strlen({x}.data) <= {MAX_BASE64} THEN {x}.data END"
-    fields = f"{{'contentType': {x}.contentType, 'url': {x}.url, 'size': strlen({x}.data), 'data': {short}}}"
+_INNER: Final = {"content": ".attachment", "presentedForm": ""}  # field -> where in each of its items the attachment stands
+
+
+def _attachments(name: str, data: str = "", size: str = "") -> str:
+    """Type and size of each attachment, and its data when it is short; or ``data`` of ``size`` in its place (SQL)."""
+    x = f"x{_INNER[name]}"
+    data = data or f"CASE WHEN strlen({x}.data) <= {MAX_BASE64} THEN {x}.data END"
+    fields = f"{{'contentType': {x}.contentType, 'url': {x}.url, 'size': {size or f'strlen({x}.data)'}, 'data': {data}}}"
     return f"to_json(list_transform({name}, lambda x: {fields}))"
+
+
+def _is_letter(name: str) -> str:
+    """Whether a field holds one long text that can be read, so that nothing but its words is left to be told of it."""
+    if name not in _INNER:
+        return f"coalesce(strlen({name}) > {LETTER} AND starts_with({name}::VARCHAR, '\"'), false)"
+    x = f"{name}[1]{_INNER[name]}"
+    plain = f"lower(trim(split_part({x}.contentType, ';', 1))) = 'text/plain'"
+    long = f"strlen({x}.data) > {LETTER} AND strlen({x}.data) <= {MAX_BASE64}"
+    return f"coalesce(len({name}) = 1 AND {plain} AND {long} AND TRY(decode(from_base64({x}.data))) IS NOT NULL, false)"
+
+
+def _without_letter(name: str) -> str:
+    """The same field with a blank text in place of its letter."""
+    blank = _attachments(name, "'IA=='", "4") if name in _INNER else "'\" \"'"
+    return f"CASE WHEN {_is_letter(name)} THEN {blank} ELSE {_SPECIAL.get(name, name)} END"
 
 
 _ID: Final = "CASE WHEN id[1] NOT IN ('{', '[') THEN id END"  # an object or list is no id
@@ -171,7 +195,7 @@ _REF: Final = "coalesce(subject.reference, patient.reference)"
 _CONTAINED: Final = f"CASE WHEN contained IS NOT NULL AND {_REF}[1] = '#' THEN contained END"
 _CONTAINED_DRUG: Final = f"""CASE WHEN contained IS NOT NULL
     AND ({_REF}[1] = '#' OR json_extract_string(medicationReference, '$.reference')[1] = '#') THEN contained END"""
-_SPECIAL: Final = {"content": _attachments("content", ".attachment"), "presentedForm": _attachments("presentedForm")}
+_SPECIAL: Final = {name: _attachments(name) for name in _INNER}
 COMPONENT_K: Final = _pack(["status", *(f'c."{name}"' for name in RESULT)])
 
 # A reference to a Patient, down to the id. Anything else ("Group/1") gives NULL.
@@ -200,9 +224,16 @@ def _first(paths: Sequence[str]) -> str:
     return "coalesce(" + ", ".join(".".join(f'"{name}"' for name in path.split(".")) for path in paths) + ")" if paths else "NULL"
 
 
-def _packed_sql(kind: str) -> str:
-    contained = _CONTAINED_DRUG if kind in MEDICATION_TYPES else _CONTAINED
-    return _pack([contained if name == "contained" else _SPECIAL.get(name, name) for name in LAYOUTS[kind].packed])
+def _packed_sql(kind: str, *, letters: bool) -> str:
+    fields = {**_SPECIAL, "contained": _CONTAINED_DRUG if kind in MEDICATION_TYPES else _CONTAINED}
+    if not letters:
+        fields |= {name: _without_letter(name) for name in LAYOUTS[kind].told}
+    return _pack([fields.get(name, name) for name in LAYOUTS[kind].packed])
+
+
+def _letter_sql(kind: str) -> str:
+    told = LAYOUTS[kind].told
+    return f"CASE WHEN {' OR '.join(map(_is_letter, told))} THEN {_packed_sql(kind, letters=True)} END" if told else "NULL"
 
 
 def _by_kind(expression: Callable[[str], str]) -> str:
@@ -218,4 +249,5 @@ def projection(file: str, pos: str, kind: str | None = None) -> str:
     v, components = ("valueQuantity", "component") if kind in (None, "Observation") else ("NULL", "NULL")
     return f"""{file} AS file, {pos} AS pos, resourceType AS rt, {_ID} AS id, {_SUBJECT_ID} AS sid,
         {pick(lambda each: _first(LAYOUTS[each].start))} AS t, {pick(lambda each: _first(LAYOUTS[each].end))} AS e,
-        {pick(_packed_sql)} AS k, {v} AS v, CASE WHEN resourceType = 'Observation' THEN {components} END AS components"""
+        {pick(lambda each: _packed_sql(each, letters=False))} AS k, {pick(_letter_sql)} AS letter, {v} AS v,
+        CASE WHEN resourceType = 'Observation' THEN {components} END AS components"""

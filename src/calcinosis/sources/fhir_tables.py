@@ -1,6 +1,7 @@
 """The DuckDB side of the FHIR reader: a table of flat rows, a table of what they say, and the questions asked of both.
 
-Many rows say the same, so each distinct saying is stored once, and a row keeps its hash (``h``) instead of its text (``k``).
+Many rows say the same, so each distinct saying is stored once, and a row keeps its hash (``h``) instead of its text (``k``). Letters
+stay with their rows: a hospital has millions, and to look for equal ones would take longer than to read them.
 Rows of every kind of input arrive through the same projection (:func:`~calcinosis.sources.fhir_columns.projection`).
 Text that follows is SQL without medicine; what a row *means* is decided in :mod:`calcinosis.sources.fhir_events`.
 """
@@ -30,7 +31,8 @@ from calcinosis.sources.fhir_columns import (
 
 _MAX_OBJECT: Final = 32 * 1024 * 1024  # bytes of one line that DuckDB reads; a file with a longer one is read line by line instead
 _USUAL_OBJECT: Final = 4 * 1024 * 1024  # the same at first: buffers grow with it, and small ones stay in the processor's cache
-_MEMORY: Final = 192  # megabytes for the tables; what is more moves to the temporary folder
+_MEMORY: Final = 600  # megabytes for the tables; what is more moves to the temporary folder
+_OFTEN: Final = 4  # times that a letter is told on average, from which letters are shared like other sayings
 _BUFFERS: Final = 8  # and for each thread that reads, this many times the longest line
 
 _SETUP: Final = """
@@ -46,12 +48,15 @@ CREATE MACRO believable(x) AS (
 CREATE MACRO birth(x) AS (CASE WHEN regexp_matches(x, {date}) THEN try_cast(
     CASE length(x) WHEN 4 THEN x || '-07-01' WHEN 7 THEN x || '-15' ELSE x[:10] END AS DATE) END);
 CREATE MACRO born(x) AS (CASE WHEN x BETWEEN DATE '1850-01-01' AND current_date THEN x END);
+-- DuckDB's own hash of text lets two small changes cancel out where they stand a multiple of 16 bytes apart (seen in 2.0.1); MD5 does not
+CREATE MACRO hash_of(rt, k) AS (hash(rt, md5(k)));
 CREATE MACRO quantity(x) AS (CASE WHEN regexp_matches(x, {number}) THEN try_cast(x AS DOUBLE) END);
 
-CREATE TABLE flat (
-    file INTEGER, pos BIGINT, rt VARCHAR, id VARCHAR, sid VARCHAR, t VARCHAR, e VARCHAR, v VARCHAR, h UBIGINT, k VARCHAR,
+CREATE TABLE incoming (
+    file INTEGER, pos BIGINT, rt VARCHAR, id VARCHAR, sid VARCHAR, t VARCHAR, e VARCHAR, v VARCHAR, k VARCHAR, letter VARCHAR,
     components STRUCT(code JSON, "valueInteger" JSON, "valueString" JSON, "valueCodeableConcept" JSON, "valueBoolean" JSON,
         "valueRatio" JSON, interpretation JSON, "dataAbsentReason" JSON, "referenceRange" JSON, "valueQuantity" JSON)[]);
+CREATE TABLE flat AS SELECT * EXCLUDE (k), NULL::UBIGINT AS h FROM incoming;
 CREATE TABLE saying (mid BIGINT, h UBIGINT, rt VARCHAR, k VARCHAR);
 CREATE TABLE kept (mid BIGINT);
 """.format(date=quoted(DATE_PATTERN), number=quoted(NUMBER_PATTERN), days=DAYS_AHEAD)
@@ -67,10 +72,10 @@ _TYPED: Final = """file, pos, rt, id, sid, believable(moment(t)) AS time, believ
     t IS NOT NULL AND believable(moment(t)) IS NULL AS bad_time, e IS NOT NULL AND believable(moment(e)) IS NULL AS bad_end,
     v IS NOT NULL AND v <> 'null' AND NOT coalesce(isfinite(quantity(q."value")), false) AS bad_value"""
 
-# DuckDB's own hash of text lets two small changes cancel out where they stand a multiple of 16 bytes apart (seen in 2.0.1); MD5 does not.
-_HASH: Final = "CASE WHEN k IS NOT NULL THEN hash(rt, md5(k)) END AS h"
-_NEW_SAYINGS: Final = f"""INSERT INTO saying SELECT (SELECT count(*) FROM saying) + row_number() OVER () - 1, {_HASH}, rt, k
-    FROM (SELECT DISTINCT rt, k FROM {{source}} WHERE k IS NOT NULL) ANTI JOIN saying USING (rt, k)"""
+_NEW_SAYINGS: Final = """INSERT INTO saying SELECT (SELECT count(*) FROM saying) + row_number() OVER () - 1, hash_of(rt, k), rt, k
+    FROM (SELECT DISTINCT rt, {told} AS k FROM {source} WHERE k IS NOT NULL) ANTI JOIN saying USING (rt, k)"""
+_STORED: Final = """INSERT INTO flat BY NAME
+    SELECT * EXCLUDE (k, letter), CASE WHEN k IS NOT NULL THEN hash_of(rt, {told}) END AS h, {letter} AS letter FROM incoming"""
 _COMPONENTS: Final = f"""SELECT file, pos, '{COMPONENT}' AS rt, id, sid, t, e, {COMPONENT_K} AS k, c."valueQuantity" AS v
     FROM (SELECT file, pos, id, sid, t, e, split_part(saying.k, chr(31), 1) AS status, unnest(components) AS c
           FROM flat JOIN saying USING (h) WHERE components IS NOT NULL AND sid IS NOT NULL)"""
@@ -92,8 +97,12 @@ _SUBJECTS: Final = """
     SELECT DISTINCT sid, NULL, NULL, NULL, NULL, false, NULL, false
     FROM flat ANTI JOIN (SELECT sid FROM flat WHERE rt = 'Patient') USING (sid) WHERE sid IS NOT NULL AND h IS NOT NULL"""
 _SAID: Final = """
-    SELECT file, pos, rt, id, sid, t, e, v, mid
-    FROM flat JOIN (SELECT mid, h FROM saying SEMI JOIN kept USING (mid)) USING (h)"""
+    SELECT file, pos, rt, id, sid, t, e, v, mid, letter
+    FROM flat JOIN (SELECT saying.mid, h, kept.mid IS NOT NULL AS needed FROM saying LEFT JOIN kept USING (mid)) USING (h)
+    WHERE needed OR letter IS NOT NULL"""
+_LETTERS: Final = """
+    SELECT coalesce(sum(strlen(letter)), 0)::BIGINT, coalesce(approx_count_distinct(letter) * avg(strlen(letter)), 0)::BIGINT
+    FROM flat WHERE letter IS NOT NULL"""
 _CONTAINED: Final = "SELECT DISTINCT sid, saying.rt, saying.k FROM flat JOIN saying USING (h) WHERE contains(sid, '#')"
 _READ: Final = "(" + ", ".join(quoted(kind) for kind in READ_TYPES) + ")"
 WITHOUT_ID: Final = f"id IS NULL AND rt IN {_READ}"  # of the types that are read
@@ -138,10 +147,16 @@ class FhirTables:
         return self.rows(f"SELECT {_numbers(files)} AS file, resourceType, count(*) FROM {source} GROUP BY ALL")
 
     def store_sayings(self) -> None:
-        """Store what the new rows say, each saying once, and free the space that it took in each row."""
-        self._number_sayings("flat")
-        self.con.execute("ALTER TABLE flat DROP COLUMN k")
-        self.con.execute("ALTER TABLE flat ADD COLUMN k VARCHAR")
+        """Store the rows that came, and what they say, each saying once.
+
+        Letters stay with their rows, unless they are the same again and again.
+        """
+        ((count, distinct),) = self.rows("SELECT count(letter), approx_count_distinct(letter) FROM incoming")
+        shared = count > _OFTEN * distinct
+        told = "coalesce(letter, k)" if shared else "k"
+        self._number_sayings("incoming", told)
+        self.con.execute(_STORED.format(told=told, letter="NULL" if shared else "letter"))
+        self.con.execute("TRUNCATE incoming")
 
     def new_sayings(self, most: int) -> list[tuple[str, str]]:
         """(type, packed fields) of sayings that came since the last call, or some of them."""
@@ -151,10 +166,10 @@ class FhirTables:
     def strays(self, files: Sequence[tuple[int, Path]], kind: str) -> list[int]:
         """The files that hold other resource types too."""
         numbers = ", ".join(str(number) for number, _ in files)
-        return [file for (file,) in self.rows(f"SELECT DISTINCT file FROM flat WHERE rt <> {quoted(kind)} AND file IN ({numbers})")]
+        return [file for (file,) in self.rows(f"SELECT DISTINCT file FROM incoming WHERE rt <> {quoted(kind)} AND file IN ({numbers})")]
 
     def forget(self, file: int) -> None:
-        self.con.execute(f"DELETE FROM flat WHERE file = {file}")
+        self.con.execute(f"DELETE FROM incoming WHERE file = {file}")
 
     def read_spool(self, path: Path, longest: int) -> None:
         """Read lines that carry their own file and place."""
@@ -232,8 +247,8 @@ class FhirTables:
     def name_medications(self) -> None:
         """Put the code of a referenced Medication beside the reference."""
         self.con.execute(_MEDICATIONS)
-        self._number_sayings("named")
-        self.con.execute("UPDATE flat SET h = hash(named.rt, md5(named.k)) FROM named WHERE flat.h = named.unnamed")
+        self._number_sayings("named", "k")
+        self.con.execute("UPDATE flat SET h = hash_of(named.rt, named.k) FROM named WHERE flat.h = named.unnamed")
 
     def count_sayings(self) -> int:
         """Count the rows of each saying; returns how many sayings there are."""
@@ -246,6 +261,11 @@ class FhirTables:
         """(number, type, packed fields, rows) of a page of them, by number: rows meet their meaning by its place."""
         page = f"mid BETWEEN {first} AND {first + count - 1}"
         return self.rows(f"SELECT mid, rt, k, n FROM saying JOIN said USING (h) WHERE {page} ORDER BY mid")
+
+    def letters(self) -> tuple[int, int]:
+        """Bytes of all letters, and about how many without those that are repeated word for word."""
+        ((size, distinct),) = self.rows(_LETTERS)
+        return size, distinct
 
     def keep(self, numbers: Sequence[int]) -> None:
         """Mark the sayings whose rows are needed."""
@@ -261,8 +281,9 @@ class FhirTables:
         self.con.execute(f"CREATE TABLE contained AS {_CONTAINED}; DROP TABLE flat")
 
     def kept_rows(self, part: int) -> pl.DataFrame:
-        """The rows of kept sayings of a part, ready to become events."""
-        return self.frame(f"SELECT {_TYPED}, mid FROM (SELECT *, json_transform(v, {_QUANTITY}) AS q FROM said_row WHERE part = {part})")
+        """The rows of kept sayings of a part, ready to become events, and those with a ``letter``."""
+        rows = f"SELECT *, json_transform(v, {_QUANTITY}) AS q FROM said_row WHERE part = {part}"
+        return self.frame(f"SELECT {_TYPED}, mid, letter FROM ({rows})")
 
     def patients(self, part: int) -> pl.DataFrame:
         """Every subject of a part; one without a Patient resource has ``found`` false."""
@@ -289,10 +310,10 @@ class FhirTables:
             self.con.execute(f"SET memory_limit = {quoted(limit)}")
 
     def _add(self, rows: str) -> None:
-        self.con.execute(f"INSERT INTO flat BY NAME SELECT *, {_HASH} FROM ({rows})")
+        self.con.execute(f"INSERT INTO incoming BY NAME {rows}")
 
-    def _number_sayings(self, source: str) -> None:
-        self.con.execute(_NEW_SAYINGS.format(source=source))
+    def _number_sayings(self, source: str, told: str) -> None:
+        self.con.execute(_NEW_SAYINGS.format(source=source, told=told))
         if self.rows("SELECT count(*) > count(DISTINCT h) FROM saying")[0][0]:
             raise RuntimeError("two sayings with the same hash")
 

@@ -31,6 +31,7 @@ __all__ = ["is_omop", "omop_parts", "read_omop"]
 
 _EVENTS_PER_BATCH: Final = 125_000
 _PERSONS_PER_BATCH: Final = 50_000
+_ROWS_PER_NOTE: Final = 100  # a note takes longer than a row of codes by more; but batches of a few persons would be slow as well
 _SERVERS: Final = ("postgresql://", "postgres://")
 
 Counts = npt.NDArray[np.int64]
@@ -116,8 +117,9 @@ class _Copies:
         cdm.gone(name)
 
     def sizes(self) -> tuple[Counts, Counts]:
-        """How many rows and how many persons each bucket has."""
-        plain = (self._counted(name) for name in self._selection.queries if name not in self.stored)
+        """How many rows (a note counts as several) and how many persons each bucket has."""
+        as_they_are = [name for name in self._selection.queries if name not in self.stored]
+        plain = (self._counted(name) * (_ROWS_PER_NOTE if name == "note" else 1) for name in as_they_are)
         rows = (stored.counts for _, stored in self.stored.values())
         return sum((*plain, *rows), start=np.zeros(BUCKETS, dtype=np.int64)), self._counted("person")
 

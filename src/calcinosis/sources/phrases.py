@@ -101,11 +101,15 @@ class PhraseMatcher(Generic[T]):
             end = start + 1
             while level:
                 deeper: list[_Node[T]] = []
+                word = words[end] if end < n else None
                 for node in level:
-                    for payload in node.ends:
-                        found.append(Hit(start, end, payload))
-                    if end < n and (node.next or node.stems):
-                        deeper += node.follow(words[end])
+                    if node.ends:
+                        found += [Hit(start, end, payload) for payload in node.ends]
+                    if word is not None:
+                        if node.stems:
+                            deeper += node.follow(word)
+                        elif word[0] in node.next:
+                            deeper.append(node.next[word[0]])
                 level = deeper
                 end += 1
         return found

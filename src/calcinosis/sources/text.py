@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from calcinosis.knowledge.model import Concept, Context
 from calcinosis.sources.context import AND, LONGEST_CLAUSE, Alone, ContextReader, Scope, load_context_rules
+from calcinosis.sources.headings import HeadingReader
 from calcinosis.sources.lab_names import LabNameReader, Spelling
 from calcinosis.sources.names_alone import NameAloneReader
 from calcinosis.sources.phrases import Hit, PatternMatcher, PhraseMatcher
@@ -95,6 +96,7 @@ class TextReader:
         rules = load_context_rules()
         self._plain_context = ContextReader(rules, reporting_affirms=False)
         self._report_context = ContextReader(rules, reporting_affirms=True)
+        self._headings = HeadingReader(rules.headings)
         self._lead_time = LeadTimeReader(rules.relative_time)
         self._vocabularies = {context: _Vocabulary(self._concepts.values(), context, rules.alone) for context in Context}
         labs = [concept for concept in self._concepts.values() if concept.kind == "lab"]
@@ -128,11 +130,12 @@ class TextReader:
         clauses = reader.clauses(words, limits, inside.__contains__)
         matches = phrases + self._patterns(vocabulary, reader, words, clauses, phrases)
         lead_time = self._lead_time.read(words, clauses)
-        stated = self._stated(text, tokens, reader, clauses, limits) if context in STATING_RESULTS else ((), (), 0)
+        sections = self._headings.scopes(text, tokens, clauses)
+        stated = self._stated(text, tokens, reader, clauses, limits, sections) if context in STATING_RESULTS else ((), (), 0)
         if not matches:
             return Reading((), (), lead_time, *stated)
         scopes = reader.scopes(words, clauses, limits, sorted({at for match in matches for at in match.positions}))
-        scopes = sorted((_kept_inside(scope, inside) for scope in scopes), key=lambda scope: scope.start)
+        scopes = sorted([*(_kept_inside(scope, inside) for scope in scopes), *sections], key=lambda scope: scope.start)
         begins = [scope.start for scope in scopes]
         said = [(match, certainty) for match in matches if (certainty := _certainty(match, matches, scopes, begins))]
         if len(matches) > len(phrases):
@@ -152,7 +155,13 @@ class TextReader:
         return Reading(mentions, tuple(sites), lead_time, *stated)
 
     def _stated(
-        self, text: str, tokens: Tokens, reader: ContextReader, clauses: Sequence[tuple[int, int]], limits: Sequence[Hit[str]]
+        self,
+        text: str,
+        tokens: Tokens,
+        reader: ContextReader,
+        clauses: Sequence[tuple[int, int]],
+        limits: Sequence[Hit[str]],
+        sections: Sequence[Scope],
     ) -> tuple[tuple[SaidResult, ...], tuple[SaidNumber, ...], int]:
         """The laboratory results of a text in words, in numbers, and how many lack a unit; nothing that is a relative's, doubted, or of
         another day. What is said in both is said once."""
@@ -163,7 +172,8 @@ class TextReader:
         at = {start: place for place, start in enumerate(tokens.starts)}
         spans = [(one.start, one.end) for one in words] + [(at[one.start], bisect_left(tokens.starts, one.end)) for one in numbers.values]
         named = sorted({place for span in spans for place in range(*span)})
-        doubted = [scope for scope in reader.scopes(tokens.words, clauses, limits, named) if scope.effect in NOT_SAID]
+        scopes = [*reader.scopes(tokens.words, clauses, limits, named), *sections]
+        doubted = [scope for scope in scopes if scope.effect in NOT_SAID]
         stands = [not any(scope.start < end and start < scope.end for scope in doubted) for start, end in spans]
         results = [
             one._replace(start=tokens.starts[one.start], end=tokens.ends[one.end - 1])

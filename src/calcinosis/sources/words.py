@@ -20,18 +20,20 @@ _POSITIVE: Final[Folded] = ("positive", "positive")
 ENDS: Final = frozenset({STOP, DOUBT})  # a clause never reaches over these
 
 # "non-uraemic" is one word, so that it never reads as "uraemic"; the other prefixes are written with and without a hyphen
-_PREFIX: Final = r"(?:non[-‐‑ ]|(?:pseudo|pre|sub|hyper|hypo|normo|peri|para|intra|extra|inter|haemo|hemo)[-‐‑])"
-_TOKEN: Final = re.compile(
-    rf"""(  [+\-−]ve\b | \([-–−]\) | \d+(?:[.,]\d+)+
+_PREFIX: Final = r"(?i:non[-‐‑ ]|(?:pseudo|pre|sub|hyper|hypo|normo|peri|para|intra|extra|inter|haemo|hemo)[-‐‑])"
+_TOKEN: Final = re.compile(  # most are plain words after a blank, so these stand first
+    rf"""[ ]?(?: (  (?![nphiesNPHIES])[^\W\d_]+(?=[ ,;:)\n])
+          | [+\-−][vV][eE]\b | \([-–−]\) | \d+(?:[.,]\d+)+
           | (?:{_PREFIX}(?=[^\W\d_]))? [^\W_]+ (?:['’][^\W_]+)* | & | (?<=\s)\+(?=\s) | (?<=\w\w\w)\+(?=[\s,;.)]|$) )
-        | ( [.;:,?!()=\n—–] | (?<=\s)-(?=\s|$) )""",
-    re.VERBOSE | re.IGNORECASE,
+        | ( [.;:,?!()=\n—–] | (?<=\s)-(?=\s|$) ) )""",
+    re.VERBOSE,
 )
 _ABBREVIATIONS: Final = frozenset(
     ("no", "vs", "dr", "mr", "mrs", "ms", "st", "fig", "approx", "ca", "incl", "resp", "al", "dx", "hx", "pt", "pts", "cf", "etc")
 )
 _ANSWERS: Final = re.compile(r"\s*(?:yes|no|none|nil|absent|present|negative|positive|denied|never)\b", re.IGNORECASE)
 _INDENTED: Final = 40  # blanks that may open the line
+_BLANKS: Final = re.compile(r"\s*")
 _WRAPPED: Final = 50  # a line at least this long that continues in lower case was broken by the editor, not by the writer
 
 _IRREGULAR: Final = {
@@ -118,12 +120,14 @@ def _is_end(text: str, at: int, words: list[Folded]) -> bool:
     if following and not following.isspace():
         return following.isupper() and text[at - 1 : at].islower()
     previous = words[-1][1] if words else ""
-    after = text[at + 1 :].lstrip()[:1]
+    letter = len(previous) == 1 and previous.isalpha()
+    if not letter and previous not in _ABBREVIATIONS:
+        return True
+    at = end_of_blanks.end() if (end_of_blanks := _BLANKS.match(text, at + 1)) else at
+    after = text[at : at + 1]
     if previous == "no":
         return not after.isdigit()
-    if len(previous) == 1 and previous.isalpha():
-        return not after or after.isupper()
-    return not (previous in _ABBREVIATIONS and after)
+    return not after or (letter and after.isupper())
 
 
 def _mark(text: str, at: int, tokens: Tokens, line_start: int) -> str | None:
@@ -156,10 +160,12 @@ def tokenise(text: str) -> Tokens:
     words, starts, ends = tokens
     depth = line_start = 0
     for match in _TOKEN.finditer(text):
-        start, end = match.span()
-        if match.lastindex == 1:
-            attached = match.group() == "+" and text[start - 1 : start].isalnum()  # "MDA5+"
-            words.append(_POSITIVE if attached else fold(match.group()))
+        is_word = match.lastindex == 1
+        start, end = match.span(1 if is_word else 2)
+        if is_word:
+            word = match[1]
+            attached = word == "+" and text[start - 1 : start].isalnum()  # "MDA5+"
+            words.append(_POSITIVE if attached else fold(word))
         else:
             mark = _mark(text, start, tokens, line_start)
             if mark == OPEN:
