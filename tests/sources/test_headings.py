@@ -68,3 +68,21 @@ def test_drugs_under_stopped_have_ended() -> None:
 def test_a_relatives_values_are_not_the_patients() -> None:
     reading = READER.read("Family history:\nSister: calcium 3.1 mmol/L\n\nResults:\nPhosphate 2.4 mmol/L", Context.NOTE)
     assert [value.concept for value in reading.values] == ["phosphate"]
+
+
+@pytest.mark.parametrize(
+    ("heading", "certainty"),
+    [
+        ("DDx listed for the request form:", "uncertain"), ("Differential for the arm (before biopsy):", "uncertain"), ("Considered and dismissed:", "negated"),
+        ("Rejected alternatives:", "negated"), ("Re-refer if:", None), ("Advice sheet:", None), ("Problems:", "affirmed"), ("Discharge diagnoses:", "affirmed"),
+        ("Family of dressings used:", "affirmed"),
+    ],
+)  # fmt: skip
+def test_a_heading_is_known_by_its_first_words(heading: str, certainty: str | None) -> None:
+    assert said(f"{heading}\nSquamous carcinoma\nCalciphylaxis of the thigh\n\nPlan:\nDressings").get("calciphylaxis") == certainty
+
+
+def test_drugs_only_discussed_are_not_taken() -> None:
+    found = said("Drugs discussed, not started:\nDiltiazem\nSodium thiosulfate (topical)\n\nCurrent treatment:\nwarfarin")
+    assert "diltiazem" not in found and "sodium_thiosulfate" not in found
+    assert found["warfarin"] == "affirmed"

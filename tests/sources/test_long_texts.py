@@ -18,6 +18,7 @@ KNOWLEDGE = make_readers().knowledge
 REACHED = {
     ("first", "histology"): (68, 5), ("first", "imaging"): (48, 7), ("first", "note"): (161, 9),
     ("second", "histology"): (19, 0), ("second", "imaging"): (14, 0), ("second", "note"): (65, 3),
+    ("third", "histology"): (38, 4), ("third", "imaging"): (35, 3), ("third", "note"): (225, 24),
 }  # fmt: skip
 
 
@@ -78,3 +79,38 @@ def test_the_dose_of_dialysis_is_no_transplant() -> None:
 @pytest.mark.parametrize("text", ["patient with calciphylaxis", "Patients mother reports she has calciphylaxis.", "seen on the ward with calciphylaxis", "Mum reports calciphylaxis."])
 def test_what_is_said_of_this_patient_stays(text: str) -> None:
     assert ("calciphylaxis", "affirmed") in [(each.concept, each.certainty) for each in READER.read(text, Context.NOTE).mentions]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Her mother, who came from the Azores, had calciphylaxis and later a lymphoma.", "Her mother, as you know, has calciphylaxis.",
+        "Was calciphylaxis seen on the ward?", "Has she had calciphylaxis?", "[-] calciphylaxis", "Calciphylaxis - ruled out.", "Possibilities include calciphylaxis, fat necrosis.",
+        "Acral necrosis has a large differential, including vasculitis and calciphylaxis.", "One of our juniors labelled it calciphylaxis.",
+        "There is no ulcer and nothing to suggest\nCalciphylaxis at present.", "Breast calciphylaxis is a consideration.",
+    ],
+)  # fmt: skip
+def test_what_is_asked_or_a_relatives_or_denied_is_not_affirmed(text: str) -> None:
+    assert "affirmed" not in {each.certainty for each in READER.read(text, Context.NOTE).mentions if each.concept == "calciphylaxis"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Her mother, who drove her here, reports no fever. She has calciphylaxis.", "[+] calciphylaxis", "[+] fatigue\n[+] calciphylaxis\n[-] fever",
+        "Was seen on the ward with calciphylaxis.", "Has calciphylaxis on both thighs. Analgesia?", "Fever no\nCalciphylaxis yes",
+    ],
+)  # fmt: skip
+def test_what_looks_like_a_question_or_a_denial_stays(text: str) -> None:
+    assert ("calciphylaxis", "affirmed") in [(each.concept, each.certainty) for each in READER.read(text, Context.NOTE).mentions]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Diltiazem - not offered", "Diltiazem - never commenced", "Nifedipine to be replaced by diltiazem once she has had an ECG.", "IV diltiazem to be discussed with pharmacy",
+        "Diltiazem therefore has no place here.", "If confirmed start diltiazem.",
+    ],
+)  # fmt: skip
+def test_a_drug_that_nobody_gave_is_not_taken(text: str) -> None:
+    assert "affirmed" not in {each.certainty for each in READER.read(text, Context.NOTE).mentions if each.concept == "diltiazem"}

@@ -115,7 +115,12 @@ def test_two_words_do_not_meet(one: str, other: str) -> None:
         ("Pain: no. Ulcers", 2),
         ("fever;pain!ulcer", 3),
         ("fever\npain", 2),
-        ("There is no radiological or clinical evidence for\ncalcification", 2),
+        ("There is no radiological or clinical evidence for\ncalcification", 1),
+        ("The left calf shows no\nUlcer", 1),
+        ("The skin is intact, with neither\nCalcium nor necrosis", 1),
+        ("Livedo of the arm\ncalcification", 2),
+        ("Smoker no\nFever yes", 2),
+        ("Pain: no\nUlcers: yes", 2),
         ("There is at present no radiological or clinical evidence of any\ncalcification", 1),
     ],
 )

@@ -19,7 +19,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from calcinosis.sources.phrases import Hit, PhraseMatcher
-from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, ENDS, MARKS, OPEN, QUERY, Folded, fold
+from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, DOUBT, ENDS, MARKS, OPEN, QUERY, Folded, fold
 
 Direction = Literal["before", "after", "before_or_after", "after_or_before", "list", "around", "touching"]
 DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around", "touching")
@@ -30,7 +30,9 @@ Effect = Literal[
 AND: Final = frozenset({"and", "plus"})
 OR: Final = frozenset({"or", "nor", "versus", "vs"})
 COPULAS: Final = frozenset({"is", "are", "was", "were"})
+ASKING: Final = COPULAS | {"has", "have", "had", "does", "do", "did", "could", "can", "should", "would", "any"}  # open a question
 RELATIVE: Final = frozenset({"which", "that"})
+ASIDES: Final = frozenset({"who", "whom", "whose", "as", "now", "aged"})  # open what is said in passing
 AUXILIARIES: Final = COPULAS | {"has", "have", "had", "been", "be"}
 
 
@@ -130,6 +132,9 @@ class Headings(_Closed):
     not_taken: Phrases
     uncertain: Phrases
     taken_no_more: Phrases
+    negated: Phrases
+    planned: Phrases
+    topic: Phrases
     others: Phrases
     nothing: Phrases  # lines after which a list holds nothing more
     of_the_patient: tuple[str, ...]  # a line that opens so is no item of a list
@@ -336,6 +341,9 @@ class _View(NamedTuple):
 
     def scopes_of(self, hit: Hit[Cue], low: int, high: int) -> Iterator[Scope]:
         effect, direction = hit.payload
+        if self.words[hit.start][0] == DOUBT and self.words[low][0] in ASKING:  # "Was calciphylaxis seen?"
+            yield Scope(effect, low, hit.start, hit.start, hit.end)
+            return
         if direction == "touching":  # the last word is enough to reach the whole mention, and no other
             yield Scope(effect, max(low, hit.start - 1), hit.start, hit.start, hit.end)
             return
@@ -388,6 +396,7 @@ class _View(NamedTuple):
     def _forward(self, start: int, high: int, effect: Effect, is_list: bool) -> tuple[int, int]:
         stops = self.family_terminators if effect in ("family", "companion") else self.terminators
         stops = stops | self.companion_terminators if effect == "companion" else stops
+        start = self._past_aside(start, high) if effect == "family" else start
         depth, comma = 0, None
         for at in range(start, high):
             word = self.words[at][0]
@@ -416,6 +425,14 @@ class _View(NamedTuple):
             elif word == "with" and effect == "uncertain" and at > start and not is_list:
                 return start, at
         return start, high
+
+    def _past_aside(self, at: int, high: int) -> int:
+        """ "Her mother, who came from the Azores, had lupus": where the sentence goes on."""
+        if at + 1 < high and self.words[at][0] == COMMA and self.words[at + 1][0] in ASIDES:
+            close = self._piece_end(at + 1, high)
+            if close + 1 < high and self.words[close + 1][0] in AUXILIARIES:
+                return close + 1
+        return at
 
     def _backward(self, low: int, end: int, alone: bool) -> int:
         at, joined, depth = end - 1, False, 0

@@ -15,7 +15,7 @@ from calcinosis.sources.words import MARKS, Folded, Tokens, fold, tokenise
 
 _LINE: Final = re.compile(r"[^\n]*")
 _BULLET: Final = re.compile(r"[ \t]*(?:[-*•·–>+]|\(?\d{1,2}[.)]|\(?[a-z][.)])[ \t]+|[ \t]+", re.IGNORECASE)
-MOST_WORDS: Final = 6  # of a heading that is not known by name
+MOST_WORDS: Final = 8  # of a heading that is not known by name
 
 
 class _Line(NamedTuple):
@@ -39,6 +39,7 @@ class HeadingReader:
     def __init__(self, rules: Headings) -> None:
         told: dict[Effect, Sequence[str]] = {
             "family": rules.family, "not_taken": rules.not_taken, "uncertain": rules.uncertain, "taken_no_more": rules.taken_no_more,
+            "negated": rules.negated, "planned": rules.planned, "topic": rules.topic,
         }  # fmt: skip
         self._effects = {_plain(phrase): effect for effect, phrases in told.items() for phrase in phrases}
         self._known = {_plain(phrase) for phrase in rules.others} | set(self._effects)
@@ -73,7 +74,7 @@ class HeadingReader:
                 yield effect, heading, first, line.first
                 effect = None
             if opens is not None:
-                effect, heading, first = self._effects.get(opens.words), line.first, opens.behind
+                effect, heading, first = self._effect_of(opens.words), line.first, opens.behind
                 in_line, filled = opens.behind < line.last, False
             else:
                 filled = bool(says)
@@ -82,6 +83,11 @@ class HeadingReader:
                     effect = None
         if effect:
             yield effect, heading, first, len(tokens.words)
+
+    def _effect_of(self, heading: tuple[str, ...]) -> Effect | None:
+        """By the longest known heading that it begins with: "DDx listed for the request form"."""
+        known = next((heading[:n] for n in range(len(heading), 0, -1) if heading[:n] in self._known), ())
+        return self._effects.get(known)
 
     def _heading(self, line: _Line, words: Sequence[Folded]) -> _Heading | None:
         """None for a line that is no heading."""

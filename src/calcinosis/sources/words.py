@@ -23,7 +23,7 @@ ENDS: Final = frozenset({STOP, DOUBT})  # a clause never reaches over these
 _PREFIX: Final = r"(?i:non[-‐‑ ]|(?:pseudo|pre|sub|hyper|hypo|normo|peri|para|intra|extra|inter|haemo|hemo)[-‐‑])"
 _TOKEN: Final = re.compile(  # most are plain words after a blank, so these stand first
     rf"""[ ]?(?: (  (?![nphiesNPHIES])[^\W\d_]+(?=[ ,;:)\n])
-          | [+\-−][vV][eE]\b | \([-–−]\) | \d+(?:[.,]\d+)+
+          | [+\-−][vV][eE]\b | [(\[][-–−][)\]] | \[\+\] | \d+(?:[.,]\d+)+
           | (?:{_PREFIX}(?=[^\W\d_]))? [^\W_]+ (?:['’][^\W_]+)* | & | (?<=\s)\+(?=\s) | (?<=\w\w\w)\+(?=[\s,;.)]|$) )
         | ( [.;:,?!()=\n—–] | (?<=\s)-(?=\s|$) ) )""",
     re.VERBOSE,
@@ -34,6 +34,16 @@ _ABBREVIATIONS: Final = frozenset(
 _ANSWERS: Final = re.compile(r"\s*(?:yes|no|none|nil|absent|present|negative|positive|denied|never)\b", re.IGNORECASE)
 _INDENTED: Final = 40  # blanks that may open the line
 _BLANKS: Final = re.compile(r"\s*")
+# a line that ends in one of these goes on, however the next one begins; "no" alone may be an answer ("Pain  no")
+_GOES_ON: Final = frozenset((
+    "a", "an", "the", "of", "to", "with", "without", "and", "or", "nor", "neither", "either", "both", "as", "than", "that", "which",
+    "in", "on", "at", "by", "from", "for", "into", "over", "under", "between", "due", "any", "not", "is", "are", "was", "were",
+    "has", "have", "had", "suggest", "shows", "showed", "such", "include", "includes", "including",
+))  # fmt: skip
+_BEFORE_NO: Final = frozenset((
+    "is", "are", "was", "were", "with", "and", "or", "but", "there", "has", "have", "had", "show", "shows", "showed", "reveals",
+    "revealed", "demonstrates", "specifically", "contains", "of", "as", ",",
+))  # fmt: skip
 _WRAPPED: Final = 50  # a line at least this long that continues in lower case was broken by the editor, not by the writer
 
 _IRREGULAR: Final = {
@@ -95,11 +105,11 @@ def fold(word: str) -> Folded:
     word = word.lower().replace("œ", "oe").replace("æ", "ae").replace("ß", "ss")
     if not word.isascii():
         word = re.sub(r"[‐‑]", "-", _without_accents(word.replace("’", "'").replace("−", "-")))
-    if word in ("-ve", "(-)", "(–)"):
+    if word in ("-ve", "(-)", "(–)", "[-]", "[–]"):
         return "negative", "negative"
     if word in ("&", "+"):
         return "and", "and"
-    if word == "+ve":
+    if word in ("+ve", "[+]"):
         return "positive", "positive"
     word = re.sub(r"'s$|['\- ]", "", word)
     # a Latin plural (bullae, vertebrae) before the ligature is folded
@@ -130,6 +140,12 @@ def _is_end(text: str, at: int, words: list[Folded]) -> bool:
     return not after or (letter and after.isupper())
 
 
+def _goes_on(words: list[Folded]) -> bool:
+    """Whether a line that ends in these words cannot be the end of what it says."""
+    last = words[-1][1] if words else STOP
+    return last in _GOES_ON or (last == "no" and len(words) > 1 and words[-2][1] in _BEFORE_NO)
+
+
 def _mark(text: str, at: int, tokens: Tokens, line_start: int) -> str | None:
     """What the punctuation at ``at`` means; None when it means nothing."""
     sign = text[at]
@@ -140,7 +156,8 @@ def _mark(text: str, at: int, tokens: Tokens, line_start: int) -> str | None:
         return STOP
     if sign == "\n":
         following = text[at + 1 : at + 1 + _INDENTED].lstrip(" \t")[:1]
-        return None if at - line_start >= _WRAPPED and following.islower() else STOP
+        wrapped = at - line_start >= _WRAPPED and following.islower()
+        return None if wrapped or (following.isalnum() and _goes_on(tokens.words)) else STOP
     if sign == "?":
         if not (before.isalnum() or before == ")"):
             return QUERY
