@@ -75,7 +75,7 @@ def test_a_relatives_values_are_not_the_patients() -> None:
     [
         ("DDx listed for the request form:", "uncertain"), ("Differential for the arm (before biopsy):", "uncertain"), ("Considered and dismissed:", "negated"),
         ("Rejected alternatives:", "negated"), ("Re-refer if:", None), ("Advice sheet:", None), ("Problems:", "affirmed"), ("Discharge diagnoses:", "affirmed"),
-        ("Family of dressings used:", "affirmed"),
+        ("Family of dressings used:", "affirmed"), ("Teaching hospital diagnoses:", "affirmed"),
     ],
 )  # fmt: skip
 def test_a_heading_is_known_by_its_first_words(heading: str, certainty: str | None) -> None:

@@ -140,6 +140,13 @@ class Headings(_Closed):
     of_the_patient: tuple[str, ...]  # a line that opens so is no item of a list
 
 
+class ReportHeadings(_Closed):
+    """Headings of reports: what the request told (in one of these words, without marks), and what the study showed."""
+
+    clinical: Phrases
+    others: Phrases
+
+
 class ContextRules(_Closed):
     """The whole of ``context_rules.yaml``; an unknown key is an error."""
 
@@ -178,6 +185,7 @@ class ContextRules(_Closed):
     said_numbers: SaidNumbers
     alone: Alone
     headings: Headings
+    report_headings: ReportHeadings
 
 
 @cache

@@ -85,9 +85,13 @@ class HeadingReader:
             yield effect, heading, first, len(tokens.words)
 
     def _effect_of(self, heading: tuple[str, ...]) -> Effect | None:
-        """By the longest known heading that it begins with: "DDx listed for the request form"."""
+        """By the longest known heading that it begins with: "DDx listed for the request form".
+
+        One word is enough to doubt what follows, and for nothing else: "Teaching hospital", "Discussed with the family".
+        """
         known = next((heading[:n] for n in range(len(heading), 0, -1) if heading[:n] in self._known), ())
-        return self._effects.get(known)
+        effect = self._effects.get(known)
+        return effect if len(known) > 1 or known == heading or effect == "uncertain" else None
 
     def _heading(self, line: _Line, words: Sequence[Folded]) -> _Heading | None:
         """None for a line that is no heading."""

@@ -19,6 +19,7 @@ from calcinosis.sources.headings import HeadingReader
 from calcinosis.sources.lab_names import LabNameReader, Spelling
 from calcinosis.sources.names_alone import NameAloneReader
 from calcinosis.sources.phrases import Hit, PatternMatcher, PhraseMatcher
+from calcinosis.sources.report_parts import ReportParts
 from calcinosis.sources.said_numbers import SaidNumber, SaidNumberReader
 from calcinosis.sources.said_results import NOT_SAID, SaidResult, SaidResultReader
 from calcinosis.sources.timing import LeadTimeReader
@@ -97,6 +98,7 @@ class TextReader:
         self._plain_context = ContextReader(rules, reporting_affirms=False)
         self._report_context = ContextReader(rules, reporting_affirms=True)
         self._headings = HeadingReader(rules.headings)
+        self._report_parts = ReportParts(rules.report_headings)
         self._lead_time = LeadTimeReader(rules.relative_time)
         self._vocabularies = {context: _Vocabulary(self._concepts.values(), context, rules.alone) for context in Context}
         labs = [concept for concept in self._concepts.values() if concept.kind == "lab"]
@@ -119,6 +121,10 @@ class TextReader:
         return self._remembered_lab(text) if len(text) <= LONGEST_REMEMBERED else None
 
     def _read(self, text: str, context: Context) -> Reading:
+        parts = self._report_parts.split(text) if context in REPORTING else None
+        if parts is not None:
+            clinical, rest = parts
+            return _together(self._read(rest, context), self._read(clinical, Context.NOTE))
         tokens = tokenise(text)
         words = tokens.words
         vocabulary = self._vocabularies[context]
@@ -293,6 +299,18 @@ class TextReader:
             return False
 
         return [(match, certainty) for match, certainty in said if not is_part(match, certainty)]
+
+
+def _together(study: Reading, clinical: Reading) -> Reading:
+    """What a report says in all."""
+    return Reading(
+        mentions=tuple(sorted((*study.mentions, *clinical.mentions), key=lambda mention: (mention.start, mention.end, mention.concept))),
+        sites=tuple(dict.fromkeys((*study.sites, *clinical.sites))),
+        days_before_onset=clinical.days_before_onset if study.days_before_onset is None else study.days_before_onset,
+        results=(*study.results, *clinical.results),
+        values=(*study.values, *clinical.values),
+        without_unit=study.without_unit + clinical.without_unit,
+    )
 
 
 def _once(results: Sequence[SaidResult], values: Sequence[SaidNumber]) -> tuple[tuple[SaidResult, ...], tuple[SaidNumber, ...]]:

@@ -1,0 +1,41 @@
+"""The clinical details that a report of a biopsy or an imaging study repeats from its request: a clinician wrote them, so they are read
+as a note, with drugs, procedures and values."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import Final
+
+from calcinosis.sources.context import ReportHeadings
+
+_SIGN: Final = re.compile(r"[^\n]")
+
+
+class ReportParts:
+    """Tells the clinical details of a report from what the study showed."""
+
+    def __init__(self, rules: ReportHeadings) -> None:
+        self._clinical = {" ".join(name.split()) for name in rules.clinical}
+        names = sorted({*self._clinical, *rules.others}, key=len, reverse=True)
+        listed = "|".join(r"[ \t/&-]+".join(map(re.escape, name.split())) for name in names)
+        self._headings = re.compile(
+            rf"(?:^|(?<=[.;?)]\s))[ \t#*]*(?P<name>{listed})[ \t*]*(?::|\s-\s|(?=\n))", re.IGNORECASE | re.MULTILINE
+        )
+
+    def split(self, text: str) -> tuple[str, str] | None:
+        """The clinical details and the rest, each with blanks in place of the other; None where they cannot be told apart."""
+        headings = list(self._headings.finditer(text))
+        details = [
+            (heading.start(), following.start())
+            for heading, following in pairwise(headings)
+            if " ".join(re.split(r"[\s/&-]+", heading["name"].lower())) in self._clinical
+        ]
+        if not details:
+            return None
+        clinical, rest, at = [], [], 0
+        for start, end in details:
+            clinical += [_SIGN.sub(" ", text[at:start]), text[start:end]]
+            rest += [text[at:start], _SIGN.sub(" ", text[start:end])]
+            at = end
+        return "".join([*clinical, _SIGN.sub(" ", text[at:])]), "".join([*rest, text[at:]])
