@@ -50,6 +50,17 @@ def test_a_list_that_begins_behind_its_heading_goes_on_in_items() -> None:
     assert found["skin_ulcer"] == "affirmed"
 
 
+@pytest.mark.parametrize("line", ["Black eschar of the left thigh", "painful livedo racemosa"])
+def test_a_sign_below_a_family_history_is_not_lost(line: str) -> None:
+    found = said(f"Family history:\n- Mother: SLE\n- lupus\n{line}")
+    assert found["systemic_lupus_erythematosus"] == "family"
+    assert "affirmed" in (found.get("eschar"), found.get("livedo_racemosa"))
+
+
+def test_a_relatives_sign_is_the_relatives() -> None:
+    assert said("Family history:\n- Father: gangrene\n\nExamination: livedo racemosa")["gangrene"] == "family"
+
+
 def test_what_somebody_is_allergic_to_is_not_taken() -> None:
     assert "warfarin" not in said("Allergies:\n- warfarin (rash)\n- penicillin\n\nMedications:\n- apixaban")
     assert said("Allergies:\n- penicillin\n\nMedications:\n- warfarin")["warfarin"] == "affirmed"

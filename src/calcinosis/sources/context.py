@@ -24,7 +24,7 @@ from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, DOUBT, ENDS, MAR
 Direction = Literal["before", "after", "before_or_after", "after_or_before", "list", "around", "touching"]
 DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around", "touching")
 Effect = Literal[
-    "negated", "spared", "uncertain", "family", "companion", "silent", "not_taken", "taken_no_more",
+    "negated", "spared", "uncertain", "family", "family_list", "companion", "silent", "not_taken", "taken_no_more",
     "still_suspected", "looked_for", "topic", "prevented", "removed", "planned", "none",
 ]  # fmt: skip
 AND: Final = frozenset({"and", "plus"})

@@ -38,7 +38,7 @@ class HeadingReader:
 
     def __init__(self, rules: Headings) -> None:
         told: dict[Effect, Sequence[str]] = {
-            "family": rules.family, "not_taken": rules.not_taken, "uncertain": rules.uncertain, "taken_no_more": rules.taken_no_more,
+            "family_list": rules.family, "not_taken": rules.not_taken, "uncertain": rules.uncertain, "taken_no_more": rules.taken_no_more,
             "negated": rules.negated, "planned": rules.planned, "topic": rules.topic,
         }  # fmt: skip
         self._effects = {_plain(phrase): effect for effect, phrases in told.items() for phrase in phrases}

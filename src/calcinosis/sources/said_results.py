@@ -18,7 +18,7 @@ from calcinosis.sources.phrases import Hit, PhraseMatcher
 from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, MARKS, OPEN, Folded, fold, tokenise
 
 QUALITIES: Final = frozenset({"positive", "negative"})  # of an antibody; a calcium is never positive
-NOT_SAID: Final = frozenset({"family", "companion", "uncertain", "silent", "topic"})
+NOT_SAID: Final = frozenset({"family", "family_list", "companion", "uncertain", "silent", "topic"})
 LEAST_TITRE: Final = 10  # 1:640 is a titre, "1:2" is anything
 SHORTEST: Final = 3  # letters of a name that needs no leave ("RF" does, "PTH" does not)
 # What the words of a clause are: a name, a result, "and" between names, a comma, a number or its unit, a word that may stand between

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from calcinosis.knowledge.model import Concept, Context
-from calcinosis.sources.context import AND, LONGEST_CLAUSE, Alone, ContextReader, Scope, load_context_rules
+from calcinosis.sources.context import AND, LONGEST_CLAUSE, Alone, ContextReader, Effect, Scope, load_context_rules
 from calcinosis.sources.headings import HeadingReader
 from calcinosis.sources.lab_names import LabNameReader, Spelling
 from calcinosis.sources.names_alone import NameAloneReader
@@ -339,8 +339,8 @@ def _certainty(match: _Match, matches: Sequence[_Match], scopes: Sequence[Scope]
         return "affirmed"
     spares = match.concept.kind == "site" or not match.is_phrase
     denials = [scope for scope in over if scope.effect == "negated" or (scope.effect == "spared" and spares)]
-    effects = {"family" if scope.effect == "companion" else scope.effect for scope in over}
     kind = match.concept.kind
+    effects = {_as_meant(scope.effect, kind) for scope in over}
     if "silent" in effects or "topic" in effects or ("family" in effects and denials) or ("not_taken" in effects and kind == "drug"):
         return None
     if "planned" in effects and kind in DONE_OR_GIVEN:
@@ -355,6 +355,13 @@ def _certainty(match: _Match, matches: Sequence[_Match], scopes: Sequence[Scope]
             return None
         return "uncertain" if "still_suspected" in effects and kind == "disease" else "negated"
     return "uncertain" if "uncertain" in effects or ("looked_for" in effects and kind == "disease") else "affirmed"
+
+
+def _as_meant(effect: Effect, kind: str) -> Effect:
+    """What stands below "family history" is a relative's; but a sign there, with no relative beside it, may be the patient's."""
+    if effect == "family_list":
+        return effect if kind == "finding" else "family"
+    return "family" if effect == "companion" else effect
 
 
 def _over(match: _Match, scopes: Sequence[Scope], begins: Sequence[int]) -> list[Scope]:
