@@ -3,7 +3,7 @@
     python benchmarks/letters.py [--letters 20000 80000] [--data ../shared/data]
 
 The letters of the public SMART bulk sample, each with a number of its own written into it, so that nothing can be remembered.
-Prints letters per second, the share of the read limit (DuckDB reading the same columns of the same files) and the peak memory.
+Prints letters per second, the read limit (DuckDB reading the same columns of the same files) beside it, and the peak memory.
 """
 
 from __future__ import annotations

@@ -35,6 +35,11 @@ def test_a_report_whose_parts_cannot_be_told_apart_is_read_as_a_report() -> None
     assert said(text)["histology_vessel_calcification"] == "affirmed"
 
 
+def test_details_end_at_an_empty_line() -> None:
+    found = said("Pre-operative diagnosis\n\nulcer, takes warfarin\n\nTHIGH LEFT, PUNCH\nWarfarin necrosis is excluded; features consistent with\ncalciphylaxis.\n\nComment: none")
+    assert (found["warfarin"], found["histology_calciphylaxis"]) == ("affirmed", "affirmed")
+
+
 def test_places_in_the_text_stay_true() -> None:
     text = "Indication: warfarin.\nFindings: Sheet-like calcification.\nHistory: haemodialysis.\nImpression: Calcification of the thigh."
     for each in READER.read(text, Context.IMAGING).mentions:

@@ -349,7 +349,8 @@ class _View(NamedTuple):
 
     def scopes_of(self, hit: Hit[Cue], low: int, high: int) -> Iterator[Scope]:
         effect, direction = hit.payload
-        if self.words[hit.start][0] == DOUBT and self.words[low][0] in ASKING:  # "Was calciphylaxis seen?"
+        asks = self.words[hit.start][0] == DOUBT and self.words[low][0] in ASKING
+        if asks and self._piece_end(low, hit.start) == hit.start:  # "Was calciphylaxis seen?", but not "Has ulcers, infected?"
             yield Scope(effect, low, hit.start, hit.start, hit.end)
             return
         if direction == "touching":  # the last word is enough to reach the whole mention, and no other

@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 from calcinosis.sources.context import Effect, Headings, Scope
 from calcinosis.sources.words import MARKS, Folded, Tokens, fold, tokenise
 
-_LINE: Final = re.compile(r"[^\n]*")
 _BULLET: Final = re.compile(r"[ \t]*(?:[-*•·–>+]|\(?\d{1,2}[.)]|\(?[a-z][.)])[ \t]+|[ \t]+", re.IGNORECASE)
 MOST_WORDS: Final = 8  # of a heading that is not known by name
 
@@ -98,10 +97,10 @@ class HeadingReader:
         here = words[line.first : line.last]
         colon = next((at for at, word in enumerate(here) if word[0] in (":", "-")), len(here))
         before = _words(here[:colon])
-        ends_well = colon < len(here) and here[colon][0] == ":"
-        if before in self._known and (ends_well or colon == len(here) or not _words(here[colon:])):
-            return _Heading(before, line.last if not _words(here[colon:]) else line.first + colon + 1)
-        if _words(here[colon:]):
+        behind = _words(here[colon:])
+        if before in self._known and (not behind or here[colon][0] == ":"):
+            return _Heading(before, line.first + colon + 1 if behind else line.last)
+        if behind:
             return None
         shown = line.text.strip()
         looks_so = shown.startswith("#") or shown.endswith(":") or (shown.isupper() and len(shown) > 3)
@@ -114,11 +113,9 @@ class HeadingReader:
 
 def _lines(text: str, tokens: Tokens) -> Iterator[_Line]:
     at = 0
-    while at <= len(text):
-        match = _LINE.match(text, at)
-        end = match.end() if match else len(text)
-        yield _Line(text[at:end], bisect_left(tokens.starts, at), bisect_left(tokens.starts, end))
-        at = end + 1
+    for line in text.split("\n"):
+        yield _Line(line, bisect_left(tokens.starts, at), bisect_left(tokens.starts, at + len(line)))
+        at += len(line) + 1
 
 
 def _words(words: Sequence[Folded]) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ _BLANKS: Final = re.compile(r"\s*")
 # a line that ends in one of these goes on, however the next one begins; "no" alone may be an answer ("Pain  no")
 _GOES_ON: Final = frozenset((
     "a", "an", "the", "of", "to", "with", "without", "and", "or", "nor", "neither", "either", "both", "as", "than", "that", "which",
-    "in", "on", "at", "by", "from", "for", "into", "over", "under", "between", "due", "any", "not", "is", "are", "was", "were",
+    "in", "on", "at", "by", "from", "for", "into", "over", "under", "between", "any", "not", "is", "are", "was", "were",
     "has", "have", "had", "suggest", "shows", "showed", "such", "include", "includes", "including",
 ))  # fmt: skip
 _BEFORE_NO: Final = frozenset((
