@@ -89,6 +89,7 @@ LABS: dict[str, dict[str, Any]] = {
 
 SETTINGS: dict[str, float] = {
     "lab_window_days": 90,
+    "same_sample_days": 7,
     "current_within_days": 180,
     "ended_sign_days": 365,
     "mimic_urgency": 4,

@@ -213,9 +213,9 @@ def edited_source(edited: Edit, file: str, old: str, new: str) -> Path:
     return folder
 
 
-def test_a_rule_may_cite_a_low_grade_source_beside_a_better_one(edited: Edit) -> None:
+def test_a_low_grade_source_drives_no_rule_even_beside_a_better_one(edited: Edit) -> None:
     folder = edited_source(edited, "types/dystrophic.yaml", "    sources: [book]\n", "    sources: [leaflet, book]\n")
-    assert check(folder) == []
+    assert {problem.category for problem in check(folder)} == {"low_grade_rule"}
 
 
 def test_an_unverified_statement_may_rest_on_a_low_grade_source(edited: Edit) -> None:

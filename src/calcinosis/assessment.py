@@ -69,6 +69,7 @@ __all__ = [
 
 
 _STATUS: Final = list(Status)
+_LONGEST_SHOWN: Final = 120  # characters of a text that was not understood
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ def in_words(evaluated: Evaluated, batch: Batch | None = None, *, brief: bool = 
     reasons = _rows_by_patient(told, with_missing=not brief)
     changed = changes_by_patient(evaluation)
     warnings = _warnings(facts, batch)
+    alone = batch if batch is not None and facts.subjects.height == 1 else None
     people = {row["subject_id"]: row for row in facts.subjects.to_dicts()}
     shown = evaluation.true("calcium_shown")
     ranks = evaluation.columns.matrix[plan.rank_rows]
@@ -135,6 +137,7 @@ def in_words(evaluated: Evaluated, batch: Batch | None = None, *, brief: bool = 
                 reasons=reasons[facts.row_of[subject]],
                 changed=changed.get(row, []),
                 warnings=warnings.get(subject, []),
+                not_understood=_not_understood(alone) if alone else [],
             )
         )
     return answers
@@ -179,6 +182,7 @@ def assess_together(batches: Sequence[Batch], knowledge: Knowledge, *, brief: bo
             update={
                 "patient_id": batch.patients["subject_id"][0],
                 "warnings": answer.warnings + _account_of_one(batch),
+                "not_understood": _not_understood(batch),
             }
         )
         for answer, batch in zip(answers, batches, strict=True)
@@ -192,6 +196,18 @@ def _in_lines(rows: list[dict[str, Any]]) -> list[str]:
 def _account_of_one(batch: Batch) -> list[str]:
     """What the record of one patient holds and was not used or not read."""
     return _in_lines(batch.rejects.to_dicts()) + [f"not read: {what} ({n})" for what, n in sorted(batch.not_read.items())]
+
+
+def _not_understood(batch: Batch) -> list[str]:
+    """Codes and texts of a lone patient that no concept was found for: "condition: cystic fibrosis"."""
+    rows = batch.unmapped.unique(["context", "system", "code", "text"], maintain_order=True).to_dicts() if batch.unmapped.height else []
+    told = []
+    for row in rows:
+        code = " ".join(part for part in (row["system"], row["code"]) if part)
+        text = (row["text"] or "").strip()
+        shown = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+        told.append(f"{row['context']}: {shown} ({code})" if shown and code else f"{row['context']}: {shown or code}")
+    return told
 
 
 def _warnings(facts: Facts, batch: Batch | None) -> dict[str, list[str]]:
@@ -286,6 +302,7 @@ class Writer:
         reasons: list[dict[str, Any]],
         changed: list[Change],
         warnings: list[str],
+        not_understood: list[str],
     ) -> Assessment:
         by_owner: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for reason in reasons:
@@ -315,6 +332,7 @@ class Writer:
             age_years=round(person["age_years"], 1) if person["age_years"] is not None else None,
             sex=person["sex"],
             warnings=warnings,
+            not_understood=not_understood,
             knowledge_version=self.knowledge.version,
         )
 

@@ -105,18 +105,25 @@ def assess(
     from calcinosis.api import read_batches
     from calcinosis.assessment import assess_batch
 
-    answers, rejected, read = [], [], 0
+    answers, rejected, read, not_understood = [], [], 0, 0
     not_read = Counter[str]()
     try:
         for batch in read_batches(_existing(files), readers, source_format=source_format):
             read += batch.records_used + batch.records_ignored
             rejected += batch.rejects.to_dicts()
-            not_read.update(batch.not_read if batch.patients.height != 1 else {})  # a lone patient's stands in the answer
+            if batch.patients.height != 1:  # a lone patient's stands in the answer
+                not_read.update(batch.not_read)
+                not_understood += batch.unmapped.height
             answers += assess_batch(batch, readers.knowledge, as_of=as_of, closed_world=closed)
     except ValueError as error:
         raise _fail(str(error)) from None
     _print_rejects(rejected)
     _print_not_read(not_read)
+    if not_understood:
+        typer.echo(
+            f"calcinosis: not understood: {not_understood} codes and texts (`calcinosis screen` lists them in unmapped.csv)",
+            err=True,
+        )
     if as_json:
         for answer in answers:
             typer.echo(answer.model_dump_json())

@@ -278,6 +278,10 @@ class Assessment(Record):
     age_years: float | None
     sex: str | None
     warnings: list[str] = Field(description="records of this patient that could not be used in full")
+    not_understood: list[str] = Field(
+        default_factory=list,
+        description="codes and texts without a known meaning, of which nothing was used; only when the patient is read alone",
+    )
     knowledge_version: str
     disclaimer: str = DISCLAIMER
 

@@ -15,7 +15,6 @@ from calcinosis.events import COMPARATORS, FLAGS
 from calcinosis.knowledge import Knowledge
 from calcinosis.numbers import DAY, LAST_TIME, NO_TIME, Floats, Ints, Mask, Micros, concept_numbers, firsts, values_at
 
-SAME_SAMPLE_DAYS: Final = 7  # how far apart two analytes of one derived quantity may lie
 DERIVED_FROM = {
     "calcium_adjusted": ("calcium_total", "calcium_ionised", "calcium_albumin_corrected"),
     "calcium_phosphate_product": ("calcium_total", "calcium_albumin_corrected", "phosphate"),
@@ -85,6 +84,7 @@ class Named:
 
     def __init__(self, measured: Measured, sources: pl.Series, knowledge: Knowledge) -> None:
         self.measured, self.sources, self.places = measured, sources, concept_numbers(knowledge).places
+        self.same_sample_days = knowledge.setting("same_sample_days")
 
     def __getitem__(self, concept: str) -> Measured:
         return self.measured.take(np.flatnonzero(self.measured.concepts == self.number(concept)))
@@ -93,8 +93,8 @@ class Named:
         return self.places.get(concept, -2)
 
 
-def _nearest_sample(left: Measured, right: Measured, sources: pl.Series) -> Ints:
-    """To each row of ``left`` the row of ``right`` of the same patient taken nearest in time, if within 7 days; −1 for none.
+def _nearest_sample(left: Measured, right: Measured, named: Named) -> Ints:
+    """To each row of ``left`` the row of ``right`` of the same patient taken nearest in time, if within ``same_sample_days``; −1 for none.
 
     Of two equally near the later one; of several taken at one time the last by source and value. Undated samples belong together.
     """
@@ -107,7 +107,7 @@ def _nearest_sample(left: Measured, right: Measured, sources: pl.Series) -> Ints
     order = np.argsort(keys, kind="stable")
     if not firsts(keys[order]).all():  # several at one time
         value = np.where(right.exact, right.value, -np.inf)
-        order = np.lexsort((value, ranks(values_at(sources, right.events[:, 0])), keys))
+        order = np.lexsort((value, ranks(values_at(named.sources, right.events[:, 0])), keys))
     keys = keys[order]
     after = np.searchsorted(keys, wanted, "left")
     after = np.where(np.searchsorted(keys, wanted, "right") > after, np.searchsorted(keys, wanted, "right") - 1, after)
@@ -116,7 +116,7 @@ def _nearest_sample(left: Measured, right: Measured, sources: pl.Series) -> Ints
         candidate = order[np.clip(place, 0, len(order) - 1)]
         apart = np.abs(right.time[candidate] - left.time)
         apart[(right.time[candidate] == NO_TIME) != (left.time == NO_TIME)] = LAST_TIME
-        fits = (place >= 0) & (place < len(order)) & (right.rows[candidate] == left.rows) & (apart <= SAME_SAMPLE_DAYS * DAY)
+        fits = (place >= 0) & (place < len(order)) & (right.rows[candidate] == left.rows) & (apart <= named.same_sample_days * DAY)
         distances.append((candidate, np.where(fits, apart, LAST_TIME)))
     (before, to_before), (after, to_after) = distances
     found = np.where(to_after <= to_before, after, before)
@@ -149,7 +149,7 @@ def _total_calcium(named: Named, knowledge: Knowledge) -> Measured:
     if not len(total):
         return total
     per_gram, reference = knowledge.setting("calcium_adjustment_per_g_per_l"), knowledge.setting("albumin_reference")
-    nearest = _nearest_sample(total, albumin, named.sources)
+    nearest = _nearest_sample(total, albumin, named)
     there = nearest >= 0
     computed, low_albumin = np.zeros((2, len(total)), dtype=np.bool_)
     adjusted = total.value
@@ -189,7 +189,7 @@ def product(calcium: Measured, named: Named) -> Measured:
     """Calcium × phosphate, mmol²/L², where both have a value."""
     phosphate = named["phosphate"]
     calcium, phosphate = calcium.take(calcium.exact), phosphate.take(phosphate.exact)
-    nearest = _nearest_sample(calcium, phosphate, named.sources)
+    nearest = _nearest_sample(calcium, phosphate, named)
     calcium, phosphate = calcium.take(nearest >= 0), phosphate.take(nearest[nearest >= 0])
     events = calcium.events.copy()
     events[:, 2] = phosphate.events[:, 0]
@@ -216,7 +216,7 @@ def egfr(named: Named, people: People) -> Measured:
             * 0.9938**age
             * np.where(female, 1.012, 1.0)
         )
-        nearest = _nearest_sample(creatinine, height, named.sources)
+        nearest = _nearest_sample(creatinine, height, named)
         tall = np.where((nearest >= 0) & height.exact[nearest], height.value[nearest], np.nan) if len(height) else np.full(len(age), np.nan)
         child = 0.413 * tall / mg_dl
     value = np.select([(age >= 18) & (sex > 0), (age >= 1) & (age < 18)], [adult, child], np.nan)

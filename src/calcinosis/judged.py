@@ -35,7 +35,7 @@ from calcinosis.numbers import (
     texts_at,
     told_apart,
 )
-from calcinosis.units import UnknownUnit, canonical_factor
+from calcinosis.units import UnknownUnit, canonical_conversion, canonical_factor
 
 JUDGED_SCHEMA: Final[Schema] = {
     "value": pl.Float64,  # canonical unit
@@ -87,8 +87,8 @@ def people_of(subjects: pl.DataFrame) -> People:
 
 def judged(events: LabEvents, people: People, knowledge: Knowledge) -> tuple[Measured, pl.DataFrame]:
     """The usable measurements with their flags, and the rejects (unknown units: ``LAB_REJECT_SCHEMA``)."""
-    factors, rejects = _conversions(events, knowledge)
-    measured = _canonical(events, factors)
+    factors, shifts, rejects = _conversions(events, knowledge)
+    measured = _canonical(events, factors, shifts)
     usable = (measured.rows >= 0) & (~np.isnan(measured.value) | (measured.flag >= 0))
     return flagged(measured if usable.all() else measured.take(usable), people, knowledge), rejects
 
@@ -108,7 +108,7 @@ def judged_values(events: pl.DataFrame, subjects: pl.DataFrame, knowledge: Knowl
     rows = {subject: row for row, subject in enumerate(subjects["subject_id"].to_list())}
     concepts = numbers.of(events["concept"])
     labs = LabEvents(events, np.arange(events.height), look_up(rows, events["subject_id"], -1), concepts, micros(events["time"]))
-    measured = _canonical(labs, _conversions(labs, knowledge)[0])
+    measured = _canonical(labs, *_conversions(labs, knowledge)[:2])
     low, high = _interval_of(measured, people, knowledge)
     measured = flagged(measured, people, knowledge)
     units = [lab.unit if (lab := knowledge.concepts[name].lab) else None for name in numbers.names]
@@ -124,8 +124,8 @@ def judged_values(events: pl.DataFrame, subjects: pl.DataFrame, knowledge: Knowl
     )
 
 
-def _conversions(events: LabEvents, knowledge: Knowledge) -> tuple[Floats, pl.DataFrame]:
-    """The factor of every measurement (NaN for none), and the measurements that have no factor."""
+def _conversions(events: LabEvents, knowledge: Knowledge) -> tuple[Floats, Floats, pl.DataFrame]:
+    """The factor of every measurement (NaN for none), its shift, and the measurements that have no factor."""
     sent = events.texts("unit")
     units = Numbers(unit for unit in (sent.unique() if isinstance(sent, pl.Series) else sent) if unit is not None)
     names = concept_numbers(knowledge).names
@@ -134,21 +134,21 @@ def _conversions(events: LabEvents, knowledge: Knowledge) -> tuple[Floats, pl.Da
     numeric = ~np.isnan(events.floats("numeric_value"))
     asked = np.zeros(len(pairs), dtype=np.bool_)
     asked[which[numeric]] = True
-    factors = np.full(len(pairs), np.nan)
+    factors, shifts = np.full(len(pairs), np.nan), np.zeros(len(pairs))
     failures: list[str | None] = [None] * (len(pairs) + 1)
     for place in np.flatnonzero(asked).tolist():
         concept, unit = divmod(int(pairs[place]), per_concept)
         lab = knowledge.concepts[names[concept]].lab
         assert lab is not None
         try:
-            factors[place] = canonical_factor(units.names[unit - 1] if unit else None, lab)
+            factors[place], shifts[place] = canonical_conversion(units.names[unit - 1] if unit else None, lab)
         except UnknownUnit as error:
             failures[place] = f"{names[concept]}: {error}"
     failed = np.flatnonzero(numeric & np.isnan(factors)[which])
     if not len(failed):
-        return factors[which], pl.DataFrame(schema=LAB_REJECT_SCHEMA)
+        return factors[which], shifts[which], pl.DataFrame(schema=LAB_REJECT_SCHEMA)
     rejects = events.table.select("source_file", "source", "subject_id", "concept")[events.which[failed]]
-    return factors[which], rejects.select(
+    return factors[which], shifts[which], rejects.select(
         pl.col("source_file").alias("file"),
         pl.lit(None, dtype=pl.Int64).alias("line"),
         pl.col("source").alias("record"),
@@ -160,7 +160,7 @@ def _conversions(events: LabEvents, knowledge: Knowledge) -> tuple[Floats, pl.Da
     )
 
 
-def _canonical(events: LabEvents, factor: Floats) -> Measured:
+def _canonical(events: LabEvents, factor: Floats, shift: Floats) -> Measured:
     n = len(events.which)
     rests_on = np.full((n, 3), -1)
     rests_on[:, 0] = events.which
@@ -168,12 +168,12 @@ def _canonical(events: LabEvents, factor: Floats) -> Measured:
         rows=events.rows,
         concepts=events.concepts,
         time=events.time,
-        value=events.floats("numeric_value") * factor,
+        value=events.floats("numeric_value") * factor + shift,
         comparator=look_up(COMPARATOR, events.texts("comparator"), -1),
         flag=look_up(FLAG, events.texts("flag"), -1),
         flag_from=np.full(n, -1),
-        low=events.floats("range_low") * factor,
-        high=events.floats("range_high") * factor,
+        low=events.floats("range_low") * factor + shift,
+        high=events.floats("range_high") * factor + shift,
         events=rests_on,
         made=np.full(n, AS_SENT),
         rank=np.zeros(n, dtype=np.intp),

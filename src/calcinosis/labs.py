@@ -19,7 +19,6 @@ from calcinosis.derived import (
     FOR_ALBUMIN,
     FROM_CREATININE,
     FROM_TWO,
-    SAME_SAMPLE_DAYS,
     Measured,
     Named,
     People,
@@ -193,7 +192,7 @@ def _deciding(measured: Measured, events: pl.DataFrame, people: People, knowledg
     first = order[starts]
     rows, time = measured.rows[first], measured.time[order]
     window = knowledge.setting("lab_window_days")
-    groups = _Groups(starts, np.repeat(np.arange(len(starts)), counts), order, measured, events)
+    groups = _Groups(starts, np.repeat(np.arange(len(starts)), counts), order, measured, events, knowledge.setting("same_sample_days"))
     now = groups.deciding(_days_apart(measured.time, people.as_of[measured.rows]), window)
     # of most patients of a population, who have no lesion, the index date is the last day: then both are the same
     earlier, index = (people.index_time != people.as_of)[rows], now
@@ -224,6 +223,7 @@ class _Groups:
     order: Ints  # rows of ``measured``, group by group
     measured: Measured
     events: pl.DataFrame
+    same_sample_days: float
 
     def only(self, chosen: Mask) -> _Groups:
         """Some of the groups."""
@@ -231,7 +231,7 @@ class _Groups:
             return self
         members = chosen[self.group]
         group = (np.cumsum(chosen) - 1)[self.group[members]]
-        return _Groups(np.flatnonzero(firsts(group)), group, self.order[members], self.measured, self.events)
+        return _Groups(np.flatnonzero(firsts(group)), group, self.order[members], self.measured, self.events, self.same_sample_days)
 
     def deciding(self, distance: npt.NDArray[np.int64], window: float) -> Deciding:
         """Of each group the measurement that decides.
@@ -245,7 +245,7 @@ class _Groups:
         bare = (row >= 0) & np.isnan(measured.value[row])
         if bare.any():
             sized_row[bare] = self.only(bare)._nearest(near & ~np.isnan(measured.value), distance)
-            week = np.where(row >= 0, distance[row] + SAME_SAMPLE_DAYS, 0)
+            week = np.where(row >= 0, distance[row] + self.same_sample_days, 0)
             sized_row[(sized_row >= 0) & (distance[sized_row] > week)] = -1
         has, sized = row >= 0, sized_row >= 0
         return Deciding(

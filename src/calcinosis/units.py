@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from calcinosis.knowledge.model import Lab
 
 _ALIASES = Path(__file__).parent / "knowledge" / "content" / "unit_aliases.yaml"
+
+
+class Conversion(NamedTuple):
+    """``value × factor + shift`` is the value in the canonical unit. The shift is 0 but for temperatures."""
+
+    factor: float
+    shift: float
 
 
 class UnknownUnit(ValueError):
@@ -46,7 +53,7 @@ def conversion_factor(unit: str, canonical: str, molar_mass: float | None = None
         valence: charge of the ion; UCUM counts an equivalent as a mole, so 1 meq/L of calcium would read as 1 mmol/L.
 
     Raises:
-        UnknownUnit: the unit is not UCUM or measures something else.
+        UnknownUnit: the unit is not UCUM, measures something else, or has another zero (a temperature: :func:`canonical_conversion`).
     """
     found = _factor_or_reason(unit, canonical, molar_mass, valence)
     if isinstance(found, str):
@@ -72,6 +79,8 @@ def _factor(unit: str, canonical: str, molar_mass: float | None, valence: int | 
             raise UnknownUnit(f"unit {unit!r} needs the valence of the ion")
         return conversion_factor(spelled.replace("eq", "mol"), canonical, molar_mass) / valence
     source, target = _parse(spelled, unit), _parse(canonical, canonical)
+    if not (source._is_multiplicative and target._is_multiplicative):
+        raise UnknownUnit(f"unit {unit!r} has another zero than {canonical}")
     if source.dimensionality == target.dimensionality:
         return float(source.to(target.units).magnitude / target.magnitude)
     if molar_mass:
@@ -85,7 +94,7 @@ def _factor(unit: str, canonical: str, molar_mass: float | None, valence: int | 
 
 def _parse(spelled: str, as_written: str) -> Any:
     try:
-        quantity = 1 * _ucum()(spelled)
+        quantity = _ucum()(spelled)
     except Exception as error:  # ucumvert raises several unrelated classes, lark's among them
         raise UnknownUnit(f"unit {as_written!r} is not UCUM") from error
     if not hasattr(quantity, "dimensionality"):  # ucumvert hands an empty or purely annotated unit back as it came
@@ -110,3 +119,27 @@ def canonical_factor(unit: str | None, lab: Lab) -> float:
     if not unit:
         raise UnknownUnit("a number without a unit")
     return conversion_factor(unit, lab.unit, lab.molar_mass, lab.valence)
+
+
+def canonical_conversion(unit: str | None, lab: Lab) -> Conversion:
+    """From the unit as sent to the canonical unit of a lab concept, of which degrees Celsius and Fahrenheit may be one.
+
+    Raises:
+        UnknownUnit: as :func:`canonical_factor`.
+    """
+    if unit and lab.unit in _TEMPERATURES:
+        return _temperature(_aliases().get(unit.strip(), unit.strip()), unit, lab.unit)
+    return Conversion(canonical_factor(unit, lab), 0.0)
+
+
+_TEMPERATURES = ("Cel", "[degF]", "K")  # UCUM: special units on a scale of their own
+
+
+@lru_cache(maxsize=64)
+def _temperature(spelled: str, as_written: str, canonical: str) -> Conversion:
+    source, target = _parse(spelled, as_written), _parse(canonical, canonical)
+    if source.dimensionality != target.dimensionality:
+        raise UnknownUnit(f"unit {as_written!r} cannot be converted to {canonical}")
+    registry = source._REGISTRY
+    at_zero, at_thousand = (float(registry.Quantity(value, source.units).to(target.units).magnitude) for value in (0.0, 1000.0))
+    return Conversion((at_thousand - at_zero) / 1000, at_zero)

@@ -142,21 +142,25 @@ def _each(parts: Sequence[Criterion], truth: bool, knowledge: Knowledge) -> list
 
 
 def _together(parts: Sequence[Criterion], truth: bool, knowledge: Knowledge) -> list[Way]:
-    """All parts at once: each way of each part, with the first way of the others."""
+    """All parts at once: each way of each part, with the first way of the others that agrees with it."""
     possible = [ways(part, truth, knowledge) for part in parts]
     if not all(possible):
         return []
     found = []
     for place, mine in enumerate(possible):
         for way in mine:
-            chosen = [way if other == place else others[0] for other, others in enumerate(possible)]
-            found.append(tuple(dict.fromkeys(atom for each in chosen for atom in each)))
+            chosen = {place: way}
+            for other, others in enumerate(possible):
+                if other != place:
+                    said = tuple(atom for each in chosen.values() for atom in each)
+                    chosen[other] = next((each for each in others if _agrees((*said, *each))), others[0])
+            found.append(tuple(dict.fromkeys(atom for each in sorted(chosen) for atom in chosen[each])))
     return [way for way in dict.fromkeys(found) if _agrees(way)]
 
 
 def _one_fails(parts: Sequence[Criterion], knowledge: Knowledge) -> list[Way]:
-    """One part is false, the others are true where they can be."""
-    found = []
+    """One part is false, the others are true where they can be; then, for what else a record must say, one part false and no more."""
+    found, alone = [], []
     speaking = [place for place, part in enumerate(parts) if not isinstance(part, HypothesisAtLeast)]
     for place, part in enumerate(parts):
         if speaking and place not in speaking:
@@ -164,11 +168,15 @@ def _one_fails(parts: Sequence[Criterion], knowledge: Knowledge) -> list[Way]:
         others = [ways(other, True, knowledge)[:1] for at, other in enumerate(parts) if at != place]
         for way in ways(part, False, knowledge):
             found.append(tuple(dict.fromkeys([*way, *(atom for each in others for chosen in each for atom in chosen)])))
-    return [way for way in dict.fromkeys(found) if _agrees(way)]
+            alone.append(way)
+    return [way for way in dict.fromkeys([*found, *alone]) if _agrees(way)]
 
 
 def _agrees(way: Way) -> bool:
-    """One patient has one sex."""
+    """One patient has one sex, and nothing that is there and not there."""
+    said = {how: {(atom.concept, atom.at) for atom in way if isinstance(atom, Says) and atom.how == how} for how in ("present", "absent")}
+    if said["present"] & said["absent"]:
+        return False
     sexes = {(atom.leaf.sex, atom.truth) for atom in way if isinstance(atom, Person) and isinstance(atom.leaf, SexIs)}
     return len({sex if truth else {"female": "male", "male": "female"}[sex] for sex, truth in sexes}) < 2
 

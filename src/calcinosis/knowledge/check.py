@@ -89,12 +89,10 @@ def _sources(knowledge: Knowledge) -> Iterator[Problem]:
                     yield Problem(origin, "unknown_source", f"source {key!r} does not resolve")
             drives = isinstance(part, Outcome | Disease) or getattr(part, "when", None) is not None or getattr(part, "always", False)
             grades = {knowledge.sources[key].grade for key in keys if key in knowledge.sources}
-            if drives and keys and grades == {"low"}:
-                yield Problem(
-                    origin,
-                    "low_grade_rule",
-                    f"{getattr(part, 'label', record)!s}: a rule rests on low-grade sources only ({', '.join(keys)})",
-                )
+            low = [key for key in keys if key in knowledge.sources and knowledge.sources[key].grade == "low"]
+            if drives and low:
+                what = getattr(part, "label", record)
+                yield Problem(origin, "low_grade_rule", f"{what!s}: a low-grade source drives no rule ({', '.join(low)})")
             if isinstance(part, Statement) and part.verified and grades == {"low"}:
                 yield Problem(origin, "low_grade_statement", f"{part.text[:60]!r} rests on low-grade sources only; mark it verified: false")
     for study in knowledge.studies:
@@ -114,7 +112,8 @@ def _references(knowledge: Knowledge) -> Iterator[Problem]:
             if concept not in knowledge.concepts:
                 yield Problem(origin, "unknown_concept", f"parent {concept!r} does not exist")
         if isinstance(record, Concept) and record.lab is not None:
-            for lab in record.lab.stands_for:
+            told_by = (record.lab.low_titre.concept,) if record.lab.low_titre else ()
+            for lab in (*record.lab.stands_for, *told_by):
                 yield from _known_lab(knowledge, lab, origin)
         if isinstance(record, BaseModel) and hasattr(record, "more_specific_than"):
             for disease in record.more_specific_than:

@@ -86,6 +86,13 @@ class ReferenceInterval(Closed):
     note: str | None = None
 
 
+class LowTitre(Closed):
+    """A titre of less than 1 in ``below`` also says that ``concept`` is positive, one that is not lower that it is negative."""
+
+    concept: str
+    below: int
+
+
 class Lab(Closed):
     """What makes a concept a laboratory quantity. ``unit`` is UCUM and canonical for every rule."""
 
@@ -94,6 +101,7 @@ class Lab(Closed):
     valence: int | None = Field(None, description="charge of the ion; needed to read mEq/L")
     intervals: tuple[ReferenceInterval, ...] = ()
     positive_titre: int | None = None  # of an antibody: a stated dilution of less than 1 in this many is not taken for positive
+    low_titre: LowTitre | None = None
     stands_for: tuple[str, ...] = ()  # quantities named together: what is said of all is said of each
 
 

@@ -10,12 +10,12 @@ from calcinosis.engines.cohort import Cohort
 from calcinosis.knowledge.criteria import Status
 
 _STATUSES = (Status.CONFIRMED, Status.PROBABLE, Status.POSSIBLE)
-_TYPES = ("calciphylaxis", "metastatic", "iatrogenic", "dystrophic", "idiopathic")
 
 
 def print_summary(cohort: Cohort, console: Console) -> None:
     """Print counts of one screening to a terminal; patient ids stay in the files."""
     summary, people = cohort.summary, cohort.assessments.lazy()
+    types = [name.removeprefix("status_") for name in cohort.assessments.columns if name.startswith("status_")]
     counts = people.select(
         pl.len().alias("patients"),
         pl.col("lesion_present").fill_null(False).sum().alias("lesion"),
@@ -23,8 +23,8 @@ def print_summary(cohort: Cohort, console: Console) -> None:
         (pl.col("mineral_shown").fill_null(False) & ~pl.col("labelled")).sum().alias("unlabelled"),
         pl.col("calciphylaxis_at_risk").fill_null(False).sum().alias("at_risk"),
         *((pl.col("alarm_urgency") == word).sum().alias(word) for word in ("immediate", "same_day", "urgent")),
-        *((pl.col(f"status_{key}") == status.value).sum().alias(f"{key} {status.value}") for key in _TYPES for status in _STATUSES),
-        *((pl.col("leading") == key).sum().alias(f"{key} leads") for key in (*_TYPES, "mimic")),
+        *((pl.col(f"status_{key}") == status.value).sum().alias(f"{key} {status.value}") for key in types for status in _STATUSES),
+        *((pl.col("leading") == key).sum().alias(f"{key} leads") for key in (*types, "mimic")),
     ).collect().to_dicts()[0]  # fmt: skip
     console.print(
         f"[bold]Alarms[/]: {counts['immediate']:,} immediate · {counts['same_day']:,} same day · {counts['urgent']:,} urgent",
@@ -33,7 +33,7 @@ def print_summary(cohort: Cohort, console: Console) -> None:
     table = Table(title="Who has it, as far as the record shows", title_justify="left")
     for name in ("type", "leads", *(status.value for status in _STATUSES)):
         table.add_column(name, justify="left" if name == "type" else "right")
-    for key in _TYPES:
+    for key in types:
         table.add_row(key, f"{counts[f'{key} leads']:,}", *(f"{counts[f'{key} {status.value}']:,}" for status in _STATUSES))
     table.add_row("mimic", f"{counts['mimic leads']:,}", "", "", "")
     console.print(table)

@@ -106,6 +106,7 @@ class _Page:
         yield from self._workup()
         yield from self.treatment.options()
         yield from self._section("Not used in full", [item(Text(clean(each)), sign="!") for each in a.warnings])
+        yield from self._section("Not understood: nothing of it was used", [item(Text(clean(each)), sign="?") for each in a.not_understood])
         yield from self._references()
         yield Text(f"\nKnowledge base {a.knowledge_version}. {a.disclaimer}", style="dim")
 

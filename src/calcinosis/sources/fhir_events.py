@@ -276,12 +276,20 @@ class FhirMapper:
             draft, measured=True, flag=flag or said, text_value=words, number=answer.number, comparator=answer.comparator, unit=answer.unit,
             range_low=interval.low, range_high=interval.high, range_unit=interval.unit,
         )  # fmt: skip
-        return self.read.each_of(result) if said is not None and answer.number is None else [result]
+        results = self.read.each_of(result) if said is not None and answer.number is None else [result]
+        return results + self._titre(result, answer)
+
+    def _titre(self, result: Draft, answer: Answer) -> list[Draft]:
+        """What a titre says beside "positive"."""
+        lab = self.read.index.concepts[result.concept].lab
+        if lab is None or lab.low_titre is None or answer.titre is None or answer.flag != "positive":
+            return []
+        return [replace(result, concept=lab.low_titre.concept, flag="positive" if answer.titre < lab.low_titre.below else "negative")]
 
     def _is_low_titre(self, concept: str, answer: Answer) -> bool:
         lab = self.read.index.concepts[concept].lab
         least = lab.positive_titre if lab else None
-        return least is not None and answer.titre is not None and answer.titre < least
+        return least is not None and answer.titre is not None and not answer.called and answer.titre < least
 
     def _has_lower_limit(self, concept: str) -> bool:
         lab = self.read.index.concepts[concept].lab

@@ -157,6 +157,7 @@ _ANSWERS: Final = tuple(
     )
 )  # fmt: skip
 _TITRE: Final = re.compile(r"(?:titre|titer)?\s*([<>]=?|≤|≥)?\s*1\s*[:/]\s*(\d+)\b", re.IGNORECASE)
+_TITRE_WITHIN: Final = re.compile(r"\b1\s*[:/]\s*(\d{2,})\b")
 _NUMBER: Final = re.compile(  # comparator, number, unit, and a word about it in brackets: "2.9 mmol/L (high)"
     r"([<>]=?|≤|≥)?\s*([+-]?\d+(?:\.\d+)?)\s*([^\s\d,;()\[\]][^\s,;()\[\]]*)?\s*(?:[(\[,;]\s*([a-z ]+?)\s*[)\]]?)?$", re.IGNORECASE
 )
@@ -173,6 +174,7 @@ class Answer:
     unit: str | None = None
     missing: bool = False
     titre: int | None = None  # 1:80 is 80
+    called: bool = False  # words say the flag, not the titre alone
 
 
 def read_answer(text: str) -> Answer:
@@ -182,7 +184,8 @@ def read_answer(text: str) -> Answer:
         return Answer(missing=True)
     for pattern, answer in _ANSWERS:
         if pattern.match(text):
-            return Answer(flag=answer)
+            stated = _TITRE_WITHIN.search(text) if answer == "positive" else None
+            return Answer(flag=answer, titre=int(stated[1]) if stated else None, called=True)
     titre = _TITRE.match(text)
     if titre:
         return Answer(flag="negative" if (titre[1] or "").startswith(("<", "≤")) else "positive", titre=int(titre[2]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from calcinosis.knowledge.model import Concept
@@ -64,6 +65,7 @@ class SaidResultReader:
         measured = {lab.key for lab in labs if lab.lab and lab.lab.unit}
         self._quantities = measured | {lab.key for lab in labs if lab.lab and not measured.isdisjoint(lab.lab.stands_for)}
         self._positive_titre = {lab.key: lab.lab.positive_titre for lab in labs if lab.lab and lab.lab.positive_titre}
+        self._low_titre = {lab.key: lab.lab.low_titre for lab in labs if lab.lab and lab.lab.low_titre}
         self._between = {fold(word)[0] for word in rules.between}
         self._before = {fold(word)[0] for word in rules.before}
         self._behind = {fold(word)[0] for word in rules.behind}
@@ -79,7 +81,9 @@ class SaidResultReader:
             begins = sorted(hit.start for hit in names)
             for low, high in clauses:
                 if bisect_left(begins, low) < bisect_left(begins, high):
-                    found += self._clause(self._items(words, low, high, known), words[low:high])
+                    items = self._items(words, low, high, known)
+                    found += self._clause(items, words[low:high])
+                    found += self._titres(items, words[low:high])
         flags: dict[str, set[str]] = {}
         for said in found:
             flags.setdefault(said.concept, set()).add(said.flag)
@@ -138,6 +142,16 @@ class SaidResultReader:
                 if past and result.payload != "positive":  # an antibody once found tells of the disease
                     continue
                 yield SaidResult(name.payload, result.payload, min(name.start, result.start), max(name.end, result.end))
+
+    def _titres(self, items: Sequence[_Item], words: Sequence[Folded]) -> Iterator[SaidResult]:
+        """What the titre of an antibody says beside "positive"."""
+        for at, name in enumerate(items):
+            low = self._low_titre.get(name.payload) if name.kind == NAME else None
+            behind = takewhile(lambda place: items[place].kind != NAME, range(at + 1, len(items)))
+            titre = next((found for place in behind if (found := _titre(items, place))), None) if low else None
+            if low and titre:
+                flag = "positive" if int(words[titre.start - items[0].start][0]) < low.below else "negative"
+                yield SaidResult(low.concept, flag, name.start, titre.end)
 
     def _may_follow(self, item: _Item) -> bool:
         return item.kind in (JOIN, PAUSE) or item.payload in MARKS or item.payload in self._behind
