@@ -135,7 +135,9 @@ class Case:
         return [e for e in self.entries if not self.long_over(e)]
 
     def long_over(self, e: dict[str, Any]) -> bool:
-        if self.knowledge.concepts[e["concept"]].kind != "finding" or self.is_a(e["concept"], "calcification") or e["status"] != "ended":
+        if self.knowledge.concepts[e["concept"]].kind != "finding" or self.is_a(e["concept"], "calcification"):
+            return False
+        if e["status"] != "ended" and (e["end_time"] is None or (e["time"] is not None and e["end_time"] <= e["time"])):
             return False
         end = max((moment for moment in (e["time"], e["end_time"]) if moment is not None), default=None)
         return end is not None and self.now is not None and end < self.now - timedelta(days=self.knowledge.setting("ended_sign_days"))

@@ -226,7 +226,8 @@ def screen(
         master: of a new Spark session, e.g. "local[4]" or "spark://host:7077".
 
     Raises:
-        ValueError: an unknown engine or format, an option that the engine would not heed, or Spark could not finish.
+        ValueError: an unknown engine or format, an option that the engine would not heed, Spark could not finish, or nothing could be read
+            and ``out`` holds earlier results, which stay.
 
     Returns:
         The folder, the summary and accessors to the tables.
@@ -253,6 +254,8 @@ def screen(
                 workers=workers,
                 **asked,
             )
+        if not cohort.summary.records_used + cohort.summary.records_ignored and (Path(out) / "summary.json").exists():
+            raise ValueError(f"nothing could be read; the earlier results in {out} stay (the reasons are written to a new --out)")
         _reported(cohort)
     return Cohort(Path(out), cohort.summary)
 

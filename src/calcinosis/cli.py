@@ -27,7 +27,13 @@ app = typer.Typer(
 knowledge_app = typer.Typer(help="Check, show and export the knowledge base.", no_args_is_help=True)
 app.add_typer(knowledge_app, name="knowledge")
 
-AsOf = Annotated[datetime | None, typer.Option(help="Look at nothing recorded after this date. Default: each patient's last entry.")]
+AsOf = Annotated[
+    datetime | None,
+    typer.Option(
+        help="Look at nothing recorded after this date. Default: each patient's last entry.",
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"],
+    ),
+]
 ClosedWorld = Annotated[
     list[str] | None,
     typer.Option(

@@ -319,11 +319,16 @@ def _last(told: _Events, patients: int, as_of: datetime | None) -> Micros:
 
 
 def _long_over(told: _Events, tree: _Tree, last: Micros, knowledge: Knowledge) -> Mask:
-    """Signs that ended long before the last day (setting ``ended_sign_days``): they say nothing about the lesion of today."""
-    ended = np.flatnonzero(tree.is_sign[told.concepts] & (told.rows >= 0) & (told.table["status"] == ENDED).fill_null(False).to_numpy())
+    """Signs that ended long before the last day (setting ``ended_sign_days``): they say nothing about the lesion of today.
+
+    The record calls them over, or gives an end later than the start: the same day twice is what many exports write of every diagnosis.
+    """
+    ends = micros(told.table["end_time"])
+    said = (told.table["status"] == ENDED).fill_null(False).to_numpy() | ((ends != NO_TIME) & (ends > told.time))
+    ended = np.flatnonzero(tree.is_sign[told.concepts] & (told.rows >= 0) & said)
     past = np.zeros(len(told.rows), dtype=np.bool_)
     if len(ended):
-        end = np.maximum(told.time[ended], micros(told.table["end_time"])[ended])
+        end = np.maximum(told.time[ended], ends[ended])
         known = (end != NO_TIME) & (last[told.rows[ended]] != NO_TIME)
         past[ended] = known & (end < last[told.rows[ended]] - int(knowledge.setting("ended_sign_days")) * DAY)
     return past

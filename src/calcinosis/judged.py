@@ -35,7 +35,7 @@ from calcinosis.numbers import (
     texts_at,
     told_apart,
 )
-from calcinosis.units import UnknownUnit, canonical_conversion, canonical_factor
+from calcinosis.units import TEMPERATURES, UnknownUnit, canonical_conversion, canonical_factor
 
 JUDGED_SCHEMA: Final[Schema] = {
     "value": pl.Float64,  # canonical unit
@@ -125,13 +125,14 @@ def judged_values(events: pl.DataFrame, subjects: pl.DataFrame, knowledge: Knowl
 
 
 def _conversions(events: LabEvents, knowledge: Knowledge) -> tuple[Floats, Floats, pl.DataFrame]:
-    """The factor of every measurement (NaN for none), its shift, and the measurements that have no factor."""
+    """The factor of every measurement (NaN for none), its shift, and the measurements that cannot be used: no factor, or below zero."""
     sent = events.texts("unit")
     units = Numbers(unit for unit in (sent.unique() if isinstance(sent, pl.Series) else sent) if unit is not None)
     names = concept_numbers(knowledge).names
     per_concept = len(units) + 1
     pairs, which = told_apart(events.concepts * per_concept + units.of(sent) + 1, len(names) * per_concept)
-    numeric = ~np.isnan(events.floats("numeric_value"))
+    values = events.floats("numeric_value")
+    numeric = ~np.isnan(values)
     asked = np.zeros(len(pairs), dtype=np.bool_)
     asked[which[numeric]] = True
     factors, shifts = np.full(len(pairs), np.nan), np.zeros(len(pairs))
@@ -144,20 +145,37 @@ def _conversions(events: LabEvents, knowledge: Knowledge) -> tuple[Floats, Float
             factors[place], shifts[place] = canonical_conversion(units.names[unit - 1] if unit else None, lab)
         except UnknownUnit as error:
             failures[place] = f"{names[concept]}: {error}"
-    failed = np.flatnonzero(numeric & np.isnan(factors)[which])
+    below_zero = (values < 0) & _amounts(knowledge)[events.concepts]
+    factor, reason = factors[which], which
+    if below_zero.any():
+        factor, reason = factor.copy(), which.copy()
+        factor[below_zero], reason[below_zero] = np.nan, len(failures)
+    failures.append("a quantity below zero")
+    failed = np.flatnonzero(numeric & np.isnan(factor))
     if not len(failed):
-        return factors[which], shifts[which], pl.DataFrame(schema=LAB_REJECT_SCHEMA)
+        return factor, shifts[which], pl.DataFrame(schema=LAB_REJECT_SCHEMA)
     rejects = events.table.select("source_file", "source", "subject_id", "concept")[events.which[failed]]
-    return factors[which], shifts[which], rejects.select(
+    return factor, shifts[which], rejects.select(
         pl.col("source_file").alias("file"),
         pl.lit(None, dtype=pl.Int64).alias("line"),
         pl.col("source").alias("record"),
         pl.lit("warning").alias("level"),
-        pl.lit("unknown_unit").alias("category"),
-        texts_at("reason", failures, which[failed]),
+        texts_at("category", ["unknown_unit", "impossible_value"], below_zero[failed].astype(np.intp)),
+        texts_at("reason", failures, reason[failed]),
         "subject_id",
         "concept",
     )
+
+
+_amounts_of: dict[str, Mask] = {}
+
+
+def _amounts(knowledge: Knowledge) -> Mask:
+    """By number of concept: an amount, which is never below zero. What has no unit may be a score, and a temperature has another zero."""
+    if knowledge.version not in _amounts_of:
+        labs = [knowledge.concepts[name].lab for name in concept_numbers(knowledge).names]
+        _amounts_of[knowledge.version] = np.array([bool(lab and lab.unit and lab.unit not in TEMPERATURES) for lab in labs], dtype=np.bool_)
+    return _amounts_of[knowledge.version]
 
 
 def _canonical(events: LabEvents, factor: Floats, shift: Floats) -> Measured:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import yaml
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from calcinosis.knowledge.model import Lab
 
 _ALIASES = Path(__file__).parent / "knowledge" / "content" / "unit_aliases.yaml"
+
+
+TEMPERATURES: Final = ("Cel", "[degF]", "K")  # UCUM: special units on a scale of their own
 
 
 class Conversion(NamedTuple):
@@ -127,12 +130,9 @@ def canonical_conversion(unit: str | None, lab: Lab) -> Conversion:
     Raises:
         UnknownUnit: as :func:`canonical_factor`.
     """
-    if unit and lab.unit in _TEMPERATURES:
+    if unit and lab.unit in TEMPERATURES:
         return _temperature(_aliases().get(unit.strip(), unit.strip()), unit, lab.unit)
     return Conversion(canonical_factor(unit, lab), 0.0)
-
-
-_TEMPERATURES = ("Cel", "[degF]", "K")  # UCUM: special units on a scale of their own
 
 
 @lru_cache(maxsize=64)

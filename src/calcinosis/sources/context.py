@@ -85,6 +85,7 @@ class LabNames(_Closed):
     leading: tuple[str, ...]
     trailing: tuple[str, ...]
     other_quantity: tuple[str, ...]
+    other_specimen: tuple[str, ...]
     spelled_out: dict[str, str]
     trailing_of_antibodies: tuple[str, ...]
 

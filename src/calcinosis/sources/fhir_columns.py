@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 MEDICATION_TYPES: Final = ("MedicationRequest", "MedicationStatement", "MedicationAdministration", "MedicationDispense")
-VALUES: Final = ("valueInteger", "valueString", "valueCodeableConcept", "valueBoolean", "valueRatio")
+VALUES: Final = ("valueInteger", "valueString", "valueCodeableConcept", "valueBoolean", "valueRatio", "valueRange")
 RESULT: Final = ("code", *VALUES, "interpretation", "dataAbsentReason", "referenceRange")
 
 
@@ -37,12 +37,17 @@ _EFFECTIVE: Final = ("effectiveDateTime", "effectivePeriod.start")
 LAYOUTS: Final[dict[str, Layout]] = {
     "Patient": Layout(("gender",), ("birthDate",)),
     "Condition": Layout(
-        ("code", "verificationStatus", "clinicalStatus", "bodySite", "note", "contained"),
+        (
+            "code", "verificationStatus", "clinicalStatus", "abatementString", "abatementAge", "abatementRange", "bodySite", "note",
+            "contained",
+        ),
         ("onsetDateTime", "onsetPeriod.start", "recordedDate"),
         ("abatementDateTime", "abatementPeriod.end", "abatementPeriod.start"),
     ),
     "Observation": Layout(
-        ("status", *RESULT, "bodySite", "note", "contained"), (*_EFFECTIVE, "effectiveInstant", "issued"), ("effectivePeriod.end",),
+        ("status", *RESULT, "bodySite", "specimen", "note", "contained"),
+        (*_EFFECTIVE, "effectiveInstant", "issued"),
+        ("effectivePeriod.end",),
         ("valueString",),
     ),
     "Procedure": Layout(
@@ -54,7 +59,7 @@ LAYOUTS: Final[dict[str, Layout]] = {
         ("effectivePeriod.end",),
         ("conclusion", "presentedForm"),
     ),
-    "DocumentReference": Layout(("status", "description", "content", "contained"), ("date",), told=("content",)),
+    "DocumentReference": Layout(("status", "docStatus", "description", "content", "contained"), ("date",), told=("content",)),
     "AllergyIntolerance": Layout(
         ("code", "verificationStatus", "clinicalStatus", "note", "contained"), ("onsetDateTime", "onsetPeriod.start", "recordedDate")
     ),
@@ -195,7 +200,10 @@ _REF: Final = "coalesce(subject.reference, patient.reference)"
 _CONTAINED: Final = f"CASE WHEN contained IS NOT NULL AND {_REF}[1] = '#' THEN contained END"
 _CONTAINED_DRUG: Final = f"""CASE WHEN contained IS NOT NULL
     AND ({_REF}[1] = '#' OR json_extract_string(medicationReference, '$.reference')[1] = '#') THEN contained END"""
-_SPECIAL: Final = {name: _attachments(name) for name in _INNER}
+_SPECIAL: Final = {
+    **{name: _attachments(name) for name in _INNER},
+    "specimen": "json_extract(specimen, '$.display')",  # its reference is another one in each row
+}
 COMPONENT_K: Final = _pack(["status", *(f'c."{name}"' for name in RESULT)])
 
 # A reference to a Patient, down to the id. Anything else ("Group/1") gives NULL.

@@ -33,7 +33,7 @@ _IGNORED: Final = {
     "Observation": {"entered-in-error", "cancelled"},
     COMPONENT: {"entered-in-error", "cancelled"},
     "DiagnosticReport": {"entered-in-error", "cancelled"},
-    "DocumentReference": {"entered-in-error"},
+    "DocumentReference": {"entered-in-error", "superseded"},
     "Procedure": {"entered-in-error"},
     "FamilyMemberHistory": {"entered-in-error"},
     "Device": {"entered-in-error"},
@@ -47,6 +47,7 @@ _ENDED: Final = {  # of a course of treatment or a condition; a completed dispen
     "MedicationRequest": {"stopped", "completed", "ended"},
     "MedicationStatement": {"stopped", "completed"},
 }
+_ABATEMENTS: Final = ("abatementString", "abatementAge", "abatementRange")  # it is over, and nobody wrote the day
 _VERIFICATION: Final = {
     "refuted": "negated", "provisional": "uncertain", "differential": "uncertain", "unconfirmed": "uncertain",
 }  # fmt: skip
@@ -91,15 +92,17 @@ class FhirMapper:
         fields = Fields(values, meaning.problems)
         status = fields.string("status")
         verification = fields.code("verificationStatus")
-        if status in _IGNORED.get(kind, ()) or verification == "entered-in-error":
-            meaning.outcome, meaning.category = "ignored", f"status:{status or verification}"
+        withdrawn = next((said for said in (verification, fields.string("docStatus")) if said == "entered-in-error"), None)
+        if status in _IGNORED.get(kind, ()) or withdrawn:
+            meaning.outcome, meaning.category = "ignored", f"status:{withdrawn or status}"
             return meaning
         self._methods[kind](fields, kind, meaning)
         if meaning.outcome != "used":
             meaning.drafts, meaning.unmapped = [], []
             return meaning
         shown = fields.code("clinicalStatus") or status
-        shown = ENDED if shown in _ENDED.get(kind, ()) else shown
+        over = any(fields.values.get(name) is not None for name in _ABATEMENTS) if kind == "Condition" else False
+        shown = ENDED if over or shown in _ENDED.get(kind, ()) else shown
         # a text may say of one drug alone that it was stopped
         meaning.drafts = merged(replace(draft, status=draft.status or shown) for draft in meaning.drafts)
         return meaning
@@ -222,6 +225,12 @@ class FhirMapper:
         if coded is None:
             return _no_code(fields, "code", meaning)
         said = self.read.coded(coded, Context.OBSERVATION, meaning)
+        specimen = fields.typed(fields.values.get("specimen"), str, "specimen.display")
+        if specimen and self.read.reader.lab_names.of_other_specimen(specimen):
+            of_it = self.read.not_of_blood(said.drafts)
+            if len(of_it) < len(said.drafts):
+                meaning.not_read["result of another specimen than blood"] += 1
+                said = Concepts(of_it, said.sites, said.days_before_onset)
         answer, words, value = self._value(fields, meaning)
         sites = union(said.sites, self.read.sites(fields, "bodySite", meaning), value.sites)
         notes = self.read.notes(fields, Context.NOTE, meaning)
@@ -262,6 +271,8 @@ class FhirMapper:
             first = next(iter(coded.words), None)
             answer = read_answer(first) if first else Answer()
             return answer, first, self.read.coded(coded, Context.OBSERVATION, Meaning()) if answer == Answer() else Concepts()
+        if values.get("valueRange") is not None:
+            meaning.not_read["result that is a range"] += 1
         return Answer(), None, Concepts()
 
     def _result(self, draft: Draft, fields: Fields, answer: Answer, words: str | None, flag: str | None) -> list[Draft]:

@@ -178,6 +178,8 @@ class Interpreter:
         # "MCHC [Mass/volume] by Automated count": LOINC names a property in brackets, and means no lump by it
         asked = context is Context.OBSERVATION
         read = joined(self.text(_BRACKETS.sub(" ", text) if asked else text, context, meaning) for text in coded.words)
+        if asked and any(map(self.reader.lab_names.of_other_specimen, coded.words)):
+            read = Concepts(self.not_of_blood(read.drafts), read.sites, read.days_before_onset)
         said: dict[str, Draft] = {}
         for draft in sorted(read.drafts, key=lambda draft: _FROM_TEXT.index(draft.certainty)):
             said.setdefault(draft.concept, draft)
@@ -193,6 +195,10 @@ class Interpreter:
         if sum(draft.needs_value for draft in drafts) > 1:  # one number cannot be the result of two tests
             drafts = [draft for draft in drafts if not draft.needs_value]
         return Concepts(drafts, sites, read.days_before_onset)
+
+    def not_of_blood(self, drafts: Iterable[Draft]) -> list[Draft]:
+        """Without the quantities of blood: the calcium of urine is none."""
+        return [draft for draft in drafts if not self.reader.lab_names.is_of_blood(draft.concept)]
 
     def _said(self, mention: Mention, text: str) -> Draft:
         phrase = text if len(text) <= len(mention.phrase) + 1 else mention.phrase

@@ -237,6 +237,9 @@ def _packed(names: tuple[str, ...], resource: Mapping[str, Any], reference: str 
         drug = _inside(parts.get("medicationReference"), "reference")
         if not (reference or "").startswith("#") and not (isinstance(drug, str) and drug.startswith("#")):
             del parts["contained"]
+    if "specimen" in parts:
+        shown = _inside(parts.pop("specimen"), "display")
+        parts |= {} if shown is None else {"specimen": shown}
     for name, inner in (("content", "attachment"), ("presentedForm", None)):
         if name in parts:
             parts[name] = _attachments(parts[name], inner)

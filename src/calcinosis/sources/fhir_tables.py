@@ -55,7 +55,7 @@ CREATE MACRO quantity(x) AS (CASE WHEN regexp_matches(x, {number}) THEN try_cast
 CREATE TABLE incoming (
     file INTEGER, pos BIGINT, rt VARCHAR, id VARCHAR, sid VARCHAR, t VARCHAR, e VARCHAR, v VARCHAR, k VARCHAR, letter VARCHAR,
     components STRUCT(code JSON, "valueInteger" JSON, "valueString" JSON, "valueCodeableConcept" JSON, "valueBoolean" JSON,
-        "valueRatio" JSON, interpretation JSON, "dataAbsentReason" JSON, "referenceRange" JSON, "valueQuantity" JSON)[]);
+        "valueRatio" JSON, "valueRange" JSON, interpretation JSON, "dataAbsentReason" JSON, "referenceRange" JSON, "valueQuantity" JSON)[]);
 CREATE TABLE flat AS SELECT * EXCLUDE (k), NULL::UBIGINT AS h FROM incoming;
 CREATE TABLE saying (mid BIGINT, h UBIGINT, rt VARCHAR, k VARCHAR);
 CREATE TABLE kept (mid BIGINT);

@@ -158,8 +158,9 @@ _ANSWERS: Final = tuple(
 )  # fmt: skip
 _TITRE: Final = re.compile(r"(?:titre|titer)?\s*([<>]=?|≤|≥)?\s*1\s*[:/]\s*(\d+)\b", re.IGNORECASE)
 _TITRE_WITHIN: Final = re.compile(r"\b1\s*[:/]\s*(\d{2,})\b")
-_NUMBER: Final = re.compile(  # comparator, number, unit, and a word about it in brackets: "2.9 mmol/L (high)"
-    r"([<>]=?|≤|≥)?\s*([+-]?\d+(?:\.\d+)?)\s*([^\s\d,;()\[\]][^\s,;()\[\]]*)?\s*(?:[(\[,;]\s*([a-z ]+?)\s*[)\]]?)?$", re.IGNORECASE
+_NUMBER: Final = re.compile(  # comparator, number ("12,5" too; "1,250" may be two), unit, a word about it in brackets: "2.9 mmol/L (high)"
+    r"([<>]=?|≤|≥)?\s*([+-]?\d+(?:\.\d+|,\d{1,2}(?!\d))?)\s*([^\s\d,;()\[\]][^\s,;()\[\]]*)?\s*(?:[(\[,;]\s*([a-z ]+?)\s*[)\]]?)?$",
+    re.IGNORECASE,
 )
 _COMPARATORS: Final = {"≤": "<=", "≥": ">="}
 
@@ -192,7 +193,7 @@ def read_answer(text: str) -> Answer:
     number = _NUMBER.match(text)
     if number:
         comparator = _COMPARATORS.get(number[1] or "", number[1])
-        return Answer(_FLAGS.get((number[4] or "").lower()), float(number[2]), comparator or None, number[3])
+        return Answer(_FLAGS.get((number[4] or "").lower()), float(number[2].replace(",", ".")), comparator or None, number[3])
     return Answer()
 
 

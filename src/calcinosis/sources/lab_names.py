@@ -41,7 +41,9 @@ class LabNameReader:
         self._of_antibodies = [_words(phrase) for phrase in rules.trailing_of_antibodies]
         self._leading = [_words(phrase) for phrase in rules.leading]
         self._trailing = [_words(phrase) for phrase in rules.trailing]
-        self._other_quantity = {fold(word)[0] for word in rules.other_quantity}
+        self._other_specimen = {fold(word)[0] for word in rules.other_specimen}
+        self._other_quantity = {fold(word)[0] for word in rules.other_quantity} | self._other_specimen
+        self._of_blood = {lab.key for lab in labs if lab.lab and lab.lab.unit and not any(map(self.of_other_specimen, lab.synonyms))}
 
     def read(self, text: str) -> str | None:
         named = self._first(self._candidates(text))
@@ -49,6 +51,14 @@ class LabNameReader:
             named = self._first(self._without_antibody(text))
             named = named if named in self._qualities else None
         return named
+
+    def of_other_specimen(self, text: str) -> bool:
+        """Whether a name says that it was measured in something else than blood: "Calcium, 24h urine", "albumin, ascites"."""
+        return any(word[0] in self._other_specimen for word in tokenise(text).words)
+
+    def is_of_blood(self, concept: str) -> bool:
+        """Whether a quantity is one of blood, none of whose names speaks of another specimen."""
+        return concept in self._of_blood
 
     def _first(self, names: Iterable[Name]) -> str | None:
         for name in names:

@@ -104,7 +104,8 @@ class TextReader:
         labs = [concept for concept in self._concepts.values() if concept.kind == "lab"]
         self._remembered = lru_cache(maxsize=REMEMBERED_TEXTS)(self._read)
         spelling = Spelling(rules.lab_names.spelled_out)
-        self._remembered_lab = lru_cache(maxsize=REMEMBERED_TEXTS)(LabNameReader(labs, rules.lab_names, spelling).read)
+        self.lab_names = LabNameReader(labs, rules.lab_names, spelling)
+        self._remembered_lab = lru_cache(maxsize=REMEMBERED_TEXTS)(self.lab_names.read)
         self._results = SaidResultReader(labs, rules.said_results, spelling)
         self._numbers = SaidNumberReader(labs, rules.said_results, rules.said_numbers, spelling)
 
