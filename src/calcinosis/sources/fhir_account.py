@@ -29,7 +29,7 @@ _PENDING: Final = pl.Schema({
 _REASONS: Final = {
     "malformed_json": "DuckDB cannot read it as JSON",
     "unknown_resource_type": "resourceType is not a resource of FHIR R4",
-    "duplicate_id": "another resource of this type and id was read first",
+    "duplicate_id": "another resource of this type and id is newer, or was read first",
     "no_id": "a Patient without id",
     "no_subject": "no reference to a Patient",
 }

@@ -141,6 +141,8 @@ def _columns_of(kind: str) -> dict[str, Shape]:
 
 COLUMNS: Final[dict[str, Shape]] = {name: shape for kind in LAYOUTS for name, shape in _columns_of(kind).items()}
 _OWN_COLUMNS: Final[dict[str, Shape]] = {"_file": "INTEGER", "_pos": "BIGINT"}  # added by us to what we spool
+_META: Final[dict[str, Shape]] = {"meta": _RAW}  # read where two versions of a resource may meet
+SPOOLED: Final = frozenset((*COLUMNS, *_META))
 
 
 def _sql_type(shape: Shape) -> str:
@@ -151,9 +153,9 @@ def _sql_type(shape: Shape) -> str:
     return f"{_sql_type(shape[0])}[]"
 
 
-def columns_sql(*, own: bool = False, kind: str | None = None) -> str:
+def columns_sql(*, own: bool = False, meta: bool = False, kind: str | None = None) -> str:
     """The ``columns`` argument of ``read_ndjson``; of one resource type, if only that is expected."""
-    shapes = {**(COLUMNS if kind is None else _columns_of(kind)), **(_OWN_COLUMNS if own else {})}
+    shapes = {**(COLUMNS if kind is None else _columns_of(kind)), **(_OWN_COLUMNS if own else {}), **(_META if meta else {})}
     return "{" + ", ".join(f"'{name}': '{_sql_type(shape)}'" for name, shape in shapes.items()) + "}"
 
 
@@ -251,11 +253,12 @@ def _by_kind(expression: Callable[[str], str]) -> str:
     return "CASE " + " ".join(f"WHEN resourceType IN ({', '.join(kinds)}) THEN {sql}" for sql, kinds in arms.items()) + " END"
 
 
-def projection(file: str, pos: str, kind: str | None = None) -> str:
-    """The SELECT list from the columns (of one resource type, or of all) to the flat table."""
+def projection(file: str, pos: str, kind: str | None = None, *, meta: bool = False) -> str:
+    """The SELECT list from the columns (of one resource type, or of all) to the flat table; ``meta``: the moment of the version as well."""
     pick = _by_kind if kind is None else lambda expression: expression(kind)
     v, components = ("valueQuantity", "component") if kind in (None, "Observation") else ("NULL", "NULL")
+    updated = ", json_extract_string(meta, '$.lastUpdated') AS updated" if meta else ""
     return f"""{file} AS file, {pos} AS pos, resourceType AS rt, {_ID} AS id, {_SUBJECT_ID} AS sid,
         {pick(lambda each: _first(LAYOUTS[each].start))} AS t, {pick(lambda each: _first(LAYOUTS[each].end))} AS e,
         {pick(lambda each: _packed_sql(each, letters=False))} AS k, {pick(_letter_sql)} AS letter, {v} AS v,
-        CASE WHEN resourceType = 'Observation' THEN {components} END AS components"""
+        CASE WHEN resourceType = 'Observation' THEN {components} END AS components{updated}"""

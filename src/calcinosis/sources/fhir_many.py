@@ -27,7 +27,7 @@ from calcinosis.sources.text import TextReader
 GATHERED: Final[Schema] = {
     **STAGED,
     "at": pl.Int64,  # place of the file among all files
-    "again": pl.Boolean,  # another record of this type and id stands before it
+    "again": pl.Boolean,  # another record of this type and id is newer, or stands before it
     "code": pl.String,  # of the Medication it needs, as JSON
 }
 _NO_SUBJECT: Final = pl.col("sid").is_null()

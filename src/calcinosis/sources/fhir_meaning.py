@@ -158,7 +158,7 @@ class Interpreter:
                 if lab is not None:
                     return Concepts([self._lab(Draft(lab, "affirmed", code=f"text/{text}"))])
         concepts = self._with_words(coded, context, found, sites, meaning)
-        if not concepts:
+        if not concepts or (context is Context.OBSERVATION and not concepts.drafts):  # a place alone is no answer
             system, code, display = coded.codings[0] if coded.codings else (None, None, None)
             meaning.unmapped.append((context.value, system, code, coded.text or display))
         return concepts

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -53,6 +54,7 @@ class Row(NamedTuple):
     parts: dict[str, Any]
     quantity: Any
     components: list[Any] | None
+    updated: datetime | None = None  # when this version of the resource was made
 
 
 class Remembered:
@@ -82,18 +84,17 @@ def flat_rows(entries: Iterable[Entry]) -> Iterator[Row]:
         yield Row(
             place, kind, key, _subject(kind, key, reference), _first(resource, layout.start), _first(resource, layout.end),
             _packed(layout.packed, resource, reference), resource.get("valueQuantity") if kind == "Observation" else None,
-            components if isinstance(components, list) else None,
+            components if isinstance(components, list) else None, read_moment(_varchar(_inside(resource.get("meta"), "lastUpdated"))),
         )  # fmt: skip
 
 
 def settle(rows: Iterable[Row], account: Account, file: int) -> list[Row]:
     """The rows that can be used, with their components; the counterpart of :meth:`Account.settle`."""
     kept: list[Row] = []
-    seen: set[tuple[str, str]] = set()
-    for row in rows:
-        category = _unusable(row, seen)
-        if row.id is not None:
-            seen.add((row.kind, row.id))
+    rows = list(rows)
+    stays = _newest(rows)
+    for number, row in enumerate(rows):
+        category = _unusable(row, other_stays=row.id is not None and stays[row.kind, row.id] != number)
         if category:
             account.add_row_reject(file, row.place, row.kind, row.id, category)
             continue
@@ -162,13 +163,25 @@ def contained_subjects(rows: list[Row]) -> list[tuple[str, Any]]:
 # --- pieces ------------------------------------------------------------------------------------------------
 
 
-def _unusable(row: Row, seen: set[tuple[str, str]]) -> str | None:
+def _newest(rows: Sequence[Row]) -> dict[tuple[str, str], int]:
+    """Type and id -> the place of its newest version among the rows; of equally new ones the first."""
+    found: dict[tuple[str, str], int] = {}
+    for number, row in enumerate(rows):
+        if row.id is None:
+            continue
+        before = found.setdefault((row.kind, row.id), number)
+        if row.updated is not None and (rows[before].updated or datetime.min) < row.updated:
+            found[row.kind, row.id] = number
+    return found
+
+
+def _unusable(row: Row, *, other_stays: bool) -> str | None:
     """The category of a row that must be rejected."""
     if row.kind not in RESOURCE_TYPES:
         return "unknown_resource_type"
     if row.kind not in LAYOUTS:
         return None
-    if row.id is not None and (row.kind, row.id) in seen:
+    if other_stays:
         return "duplicate_id"
     if row.subject is None and row.kind not in NEEDS_NO_SUBJECT:
         return "no_id" if row.kind == "Patient" else "no_subject"

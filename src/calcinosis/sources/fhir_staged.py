@@ -35,6 +35,7 @@ STAGED: Final[Schema] = {
     "pos": pl.Int64,
     **{name: ROWS[name] for name in _TYPED},
     "component": pl.Boolean,
+    "updated": pl.Datetime("us"),  # when this version of the resource was made
     "born": pl.Date,  # of a Patient
     "sex": pl.String,
     "k": pl.String,  # the packed fields as JSON, keys sorted
@@ -162,4 +163,4 @@ def _staged(part: _Part, row: Row, *, component: bool) -> dict[str, Any]:
     elif row.kind in MEDICATION_TYPES and "medicationCodeableConcept" not in row.parts:
         more = {"needs": reference_id(row.parts.get("medicationReference"))}
     packed = orjson.dumps(row.parts, option=orjson.OPT_SORT_KEYS).decode()
-    return part.row(what=ROW, seq=part.seq, pos=row.place, component=component, k=packed, **{**typed, **more})
+    return part.row(what=ROW, seq=part.seq, pos=row.place, component=component, updated=row.updated, k=packed, **{**typed, **more})

@@ -54,6 +54,7 @@ CREATE MACRO quantity(x) AS (CASE WHEN regexp_matches(x, {number}) THEN try_cast
 
 CREATE TABLE incoming (
     file INTEGER, pos BIGINT, rt VARCHAR, id VARCHAR, sid VARCHAR, t VARCHAR, e VARCHAR, v VARCHAR, k VARCHAR, letter VARCHAR,
+    updated VARCHAR,
     components STRUCT(code JSON, "valueInteger" JSON, "valueString" JSON, "valueCodeableConcept" JSON, "valueBoolean" JSON,
         "valueRatio" JSON, "valueRange" JSON, interpretation JSON, "dataAbsentReason" JSON, "referenceRange" JSON, "valueQuantity" JSON)[]);
 CREATE TABLE flat AS SELECT * EXCLUDE (k), NULL::UBIGINT AS h FROM incoming;
@@ -173,8 +174,8 @@ class FhirTables:
 
     def read_spool(self, path: Path, longest: int) -> None:
         """Read lines that carry their own file and place."""
-        source = self._source([path], False, columns_sql(own=True), longest=max(longest, _MAX_OBJECT))
-        self._add(f"SELECT {projection('_file', '_pos')} FROM {source}")
+        source = self._source([path], False, columns_sql(own=True, meta=True), longest=max(longest, _MAX_OBJECT))
+        self._add(f"SELECT {projection('_file', '_pos', meta=True)} FROM {source}")
 
     def odd_lines(self, path: Path, gzipped: bool) -> list[int]:
         """Which records of a file (counting lines that are not blank) are no resource, or a whole Bundle."""
@@ -196,10 +197,10 @@ class FhirTables:
 
     def number_rows(self, file: int, path: Path, gzipped: bool, condition: str) -> None:
         """Give some rows of a file their places in it, which reading in parallel does not, by reading them again in order."""
-        source = self._source([path], gzipped, columns_sql())
+        source = self._source([path], gzipped, columns_sql(meta=True))
         self.con.execute(f"DELETE FROM flat WHERE file = {file} AND pos IS NULL AND ({condition})")
         self.con.execute("SET preserve_insertion_order = true")
-        numbered = f"SELECT {projection(str(file), 'n')} FROM (SELECT *, row_number() OVER () AS n FROM {source})"
+        numbered = f"SELECT {projection(str(file), 'n', meta=True)} FROM (SELECT *, row_number() OVER () AS n FROM {source})"
         self._add(f"SELECT * FROM ({numbered}) WHERE {condition}")
         self.store_sayings()
         self.con.execute("SET preserve_insertion_order = false")
@@ -234,9 +235,10 @@ class FhirTables:
         return taken
 
     def take_duplicates(self) -> pl.DataFrame:
-        """Remove all but the first of each duplicate id."""
+        """Remove all but the newest version of each duplicate id; of equally new ones the first stays."""
+        newest_first = "believable(moment(updated)) DESC NULLS LAST, file, pos"
         return self.take(
-            "rowid IN (SELECT rowid FROM (SELECT rowid, row_number() OVER (PARTITION BY rt, id ORDER BY file, pos) AS n"
+            f"rowid IN (SELECT rowid FROM (SELECT rowid, row_number() OVER (PARTITION BY rt, id ORDER BY {newest_first}) AS n"
             " FROM flat WHERE (rt, id) IN (FROM duplicate)) WHERE n > 1)"
         )
 

@@ -176,7 +176,7 @@ def _from_the_start(spark: SparkSession, rows: DataFrame) -> DataFrame:
 
 
 def _without_seconds(rows: DataFrame) -> DataFrame:
-    """Mark the records (column "again") whose type and id another record had first."""
+    """Mark the records (column "again") of whose type and id another record is newer or, where none is, stands before."""
     from pyspark.sql import Window
     from pyspark.sql import functions as f
 
@@ -184,7 +184,7 @@ def _without_seconds(rows: DataFrame) -> DataFrame:
     twice = records.groupBy("rt", "id").count().where("count > 1").select("rt", "id")
     if twice.limit(1).count() == 0:
         return rows.withColumn("again", f.lit(False))
-    first = Window.partitionBy("rt", "id").orderBy("at", "block", "seq")
+    first = Window.partitionBy("rt", "id").orderBy(f.col("updated").desc_nulls_last(), "at", "block", "seq")
     again = records.join(twice, ["rt", "id"], "left_semi").withColumn("nth", f.row_number().over(first)).where("nth > 1")
     marks = again.select("file", "block", "seq", f.lit(True).alias("again"))
     return rows.join(marks, ["file", "block", "seq"], "left").withColumn("again", f.coalesce("again", f.lit(False)))

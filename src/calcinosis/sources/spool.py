@@ -17,7 +17,7 @@ from typing import IO, Any, Final, Literal, cast
 
 import orjson
 
-from calcinosis.sources.fhir_columns import COLUMNS
+from calcinosis.sources.fhir_columns import SPOOLED
 
 MAX_LINE: Final = 100 * 1024 * 1024  # bytes of one resource
 MAX_DOCUMENT: Final = 512 * 1024 * 1024  # bytes of one Bundle; larger ones belong into NDJSON
@@ -191,7 +191,7 @@ def numbered_lines(path: Path, gzipped: bool, ordinals: Iterable[int]) -> Iterat
 def to_line(entry: Entry, file: int) -> bytes | Reject:
     """The entry as a line of the spool, with the fields that are read."""
     try:
-        body = orjson.dumps({name: value for name, value in entry.resource.items() if name in COLUMNS})
+        body = orjson.dumps({name: value for name, value in entry.resource.items() if name in SPOOLED})
     except (TypeError, ValueError, RecursionError):
         return Reject("malformed_json", "cannot be written as JSON", record=_name(entry.resource))
     return b'{"_file":%d,"_pos":%d,' % (file, entry.place) + body[1:]
