@@ -35,7 +35,8 @@ from calcinosis.sources.text import TextReader
 CLOSABLE = ("disease", "drug", "procedure", "finding", "exposure", "device", "allergy")  # kinds of concepts; never laboratory values
 FORMATS = ("auto", "fhir", "phenopacket", "omop", "meds")
 ENGINES = ("local", "spark")
-_SIZE = re.compile(r"(?=.*[1-9])\d+(\.\d+)?\s*([KMGT]i?)?B", re.IGNORECASE)
+_SIZE = re.compile(r"(?=.*[1-9])(\d+(?:\.\d+)?)\s*([KMGT]i?)?B", re.IGNORECASE)
+_LEAST_MEMORY = 128  # MB; with less, DuckDB cannot hold the buffers that it reads with
 _PROBE_BYTES = 16_000_000  # a larger JSON file is never a phenopacket
 _PROBES = 20  # files of a folder that are asked what they are
 
@@ -136,9 +137,14 @@ def check_closed_world(kinds: Iterable[str]) -> None:
 
 
 def check_memory_limit(limit: str | None) -> None:
-    """Raises: ValueError: not a size."""
-    if limit is not None and not _SIZE.fullmatch(limit.strip()):
+    """Raises: ValueError: not a size, or less than reading needs."""
+    if limit is None:
+        return
+    size = _SIZE.fullmatch(limit.strip())
+    if not size:
         raise ValueError(f"memory limit {limit!r}: write a number and a unit, such as 2GB")
+    if float(size[1]) * 1000.0 ** " KMGT".index((size[2] or " ")[0].upper()) < _LEAST_MEMORY * 1e6:
+        raise ValueError(f"memory limit {limit!r} is less than reading needs; give at least {_LEAST_MEMORY}MB")
 
 
 def _read_parts(

@@ -66,7 +66,7 @@ def simulate(
         on_progress: told how many patients are done.
 
     Raises:
-        ValueError: an unknown format, no patients, or a folder that already holds records.
+        ValueError: an unknown format, no patients, or a folder that already holds records, or another population in another format.
     """
     if data_format not in FORMATS:
         raise ValueError(f"format {data_format!r} is not one of {', '.join(FORMATS)}")
@@ -77,6 +77,9 @@ def simulate(
     folder = Path(out) / data_format
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty")
+    readme, told = _README.format(seed=seed, patients=patients, version=knowledge.version, format=data_format), Path(out) / "README.txt"
+    if told.exists() and told.read_text(encoding="utf-8").partition("\n")[0] != readme.partition("\n")[0]:
+        raise ValueError(f"{out} holds another population, whose truth would be lost; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     truth_path = Path(out) / "truth.parquet"
     truth: pq.ParquetWriter | None = None
@@ -99,8 +102,7 @@ def simulate(
         writer.close()
     if truth:
         truth.close()
-    readme = _README.format(seed=seed, patients=patients, version=knowledge.version, format=data_format)
-    (Path(out) / "README.txt").write_text(readme, encoding="utf-8")
+    told.write_text(readme, encoding="utf-8")
     return Simulated(folder, truth_path, patients, writer.rows)
 
 

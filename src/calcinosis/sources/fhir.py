@@ -368,7 +368,9 @@ class _Run:
         self._spool.write_bytes(b"".join(line + b"\n" for _, line in lines))
         try:
             self.tables.read_spool(self._spool, max(len(line) for _, line in lines))
-        except _CANNOT_READ:
+        except _CANNOT_READ as error:
+            if isinstance(error, duckdb.OutOfMemoryException) and len(lines) == 1:
+                raise ValueError("the memory limit is too small for what is read; give more with --limit-memory") from error
             if len(lines) == 1:
                 self.account.add_reject(lines[0][0], Reject("unreadable", "a resource that DuckDB cannot read"))
             else:

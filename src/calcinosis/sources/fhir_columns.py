@@ -202,6 +202,9 @@ _REF: Final = "coalesce(subject.reference, patient.reference)"
 _CONTAINED: Final = f"CASE WHEN contained IS NOT NULL AND {_REF}[1] = '#' THEN contained END"
 _CONTAINED_DRUG: Final = f"""CASE WHEN contained IS NOT NULL
     AND ({_REF}[1] = '#' OR json_extract_string(medicationReference, '$.reference')[1] = '#') THEN contained END"""
+# A report may carry its results inside
+_CONTAINED_RESULTS: Final = f"""CASE WHEN contained IS NOT NULL
+    AND ({_REF}[1] = '#' OR list_contains(json_extract_string(contained, '$[*].resourceType'), 'Observation')) THEN contained END"""
 _SPECIAL: Final = {
     **{name: _attachments(name) for name in _INNER},
     "specimen": "json_extract(specimen, '$.display')",  # its reference is another one in each row
@@ -235,7 +238,8 @@ def _first(paths: Sequence[str]) -> str:
 
 
 def _packed_sql(kind: str, *, letters: bool) -> str:
-    fields = {**_SPECIAL, "contained": _CONTAINED_DRUG if kind in MEDICATION_TYPES else _CONTAINED}
+    contained = _CONTAINED_DRUG if kind in MEDICATION_TYPES else _CONTAINED_RESULTS if kind == "DiagnosticReport" else _CONTAINED
+    fields = {**_SPECIAL, "contained": contained}
     if not letters:
         fields |= {name: _without_letter(name) for name in LAYOUTS[kind].told}
     return _pack([fields.get(name, name) for name in LAYOUTS[kind].packed])

@@ -13,7 +13,7 @@ from typing import Any, Final
 from calcinosis.events import ENDED
 from calcinosis.knowledge.model import Context
 from calcinosis.sources.coding import ConceptIndex
-from calcinosis.sources.fhir_columns import COMPONENT, MAX_BASE64, MAX_RESULT, MEDICATION_TYPES, unpacked
+from calcinosis.sources.fhir_columns import COMPONENT, FIELDS, MAX_BASE64, MAX_RESULT, MEDICATION_TYPES, unpacked
 from calcinosis.sources.fhir_meaning import LONG_TEXT, Concepts, Draft, Interpreter, Meaning, joined, merged, union
 from calcinosis.sources.fhir_values import (
     Answer,
@@ -21,6 +21,7 @@ from calcinosis.sources.fhir_values import (
     Fields,
     decode_text,
     number_of,
+    quantity_unit,
     read_answer,
     read_interpretation,
     read_range,
@@ -190,11 +191,38 @@ class FhirMapper:
             read.append(self.read.coded(fields.as_coded(item, "conclusionCode"), context, meaning))
         read += self._attachments(fields.objects("presentedForm"), context, meaning)
         said = joined(read)
+        results_inside = [draft for each in fields.objects("contained") for draft in self._contained_result(each, meaning)]
         if coded is None and all(fields.values.get(name) is None for name in ("conclusion", "conclusionCode", "presentedForm")):
             return _no_code(fields, "code", meaning)
         results = [draft if draft.sites else replace(draft, sites=study.sites) for draft in said.drafts]
-        meaning.drafts = [*study.drafts, *results]
+        meaning.drafts = [*study.drafts, *results, *results_inside]
         return None
+
+    def _contained_result(self, resource: dict[str, Any], meaning: Meaning) -> list[Draft]:
+        """What an Observation inside a report says; its day is that of the report."""
+        if resource.get("resourceType") != "Observation" or resource.get("status") in _IGNORED["Observation"]:
+            return []
+        inside = Meaning()
+        values = {name: resource[name] for name in FIELDS["Observation"] if resource.get(name) is not None}
+        if isinstance(values.get("specimen"), dict):
+            values["specimen"] = values["specimen"].get("display")
+        fields = Fields(values, inside.problems)
+        self._observation(fields, "Observation", inside)
+        if resource.get("component") is not None:
+            inside.not_read["components of a contained result"] += 1
+        meaning.unmapped += inside.unmapped
+        meaning.not_read.update(inside.not_read)
+        meaning.problems += inside.problems
+        quantity = fields.typed(resource.get("valueQuantity"), dict, "contained.valueQuantity") or {}
+        number, comparator = number_of(quantity.get("value")), quantity.get("comparator")
+        found = []
+        for draft in inside.drafts:
+            if draft.measured and number is not None:
+                comparator = comparator if comparator in ("<", "<=", ">", ">=") else None
+                draft = replace(draft, number=number, comparator=comparator, unit=quantity_unit(quantity))
+            if not draft.needs_value or draft.flag or draft.text_value or draft.number is not None:
+                found.append(replace(draft, measured=False, needs_value=False))
+        return found
 
     def _document(self, fields: Fields, _kind: str, meaning: Meaning) -> None:
         read = [self.read.text(fields.string("description"), Context.NOTE, meaning)]

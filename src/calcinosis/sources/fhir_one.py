@@ -83,7 +83,7 @@ def flat_rows(entries: Iterable[Entry]) -> Iterator[Row]:
         components = resource.get("component") if kind == "Observation" else None
         yield Row(
             place, kind, key, _subject(kind, key, reference), _first(resource, layout.start), _first(resource, layout.end),
-            _packed(layout.packed, resource, reference), resource.get("valueQuantity") if kind == "Observation" else None,
+            _packed(kind, layout.packed, resource, reference), resource.get("valueQuantity") if kind == "Observation" else None,
             components if isinstance(components, list) else None, read_moment(_varchar(_inside(resource.get("meta"), "lastUpdated"))),
         )  # fmt: skip
 
@@ -244,11 +244,13 @@ def reference_id(reference: Any) -> str | None:
     return found[1] if found else None
 
 
-def _packed(names: tuple[str, ...], resource: Mapping[str, Any], reference: str | None) -> dict[str, Any]:
+def _packed(kind: str, names: tuple[str, ...], resource: Mapping[str, Any], reference: str | None) -> dict[str, Any]:
     parts = {name: resource[name] for name in names if resource.get(name) is not None}
     if "contained" in parts:
         drug = _inside(parts.get("medicationReference"), "reference")
-        if not (reference or "").startswith("#") and not (isinstance(drug, str) and drug.startswith("#")):
+        inside = parts["contained"] if kind == "DiagnosticReport" and isinstance(parts["contained"], list) else []
+        results = any(_inside(each, "resourceType") == "Observation" for each in inside)
+        if not (reference or "").startswith("#") and not (isinstance(drug, str) and drug.startswith("#")) and not results:
             del parts["contained"]
     if "specimen" in parts:
         shown = _inside(parts.pop("specimen"), "display")
