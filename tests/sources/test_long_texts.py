@@ -19,6 +19,7 @@ REACHED = {
     ("first", "histology"): (73, 5), ("first", "imaging"): (55, 7), ("first", "note"): (161, 9),
     ("second", "histology"): (20, 0), ("second", "imaging"): (16, 0), ("second", "note"): (65, 3),
     ("third", "histology"): (41, 4), ("third", "imaging"): (39, 4), ("third", "note"): (225, 27),
+    ("fourth", "histology"): (48, 11), ("fourth", "imaging"): (25, 1), ("fourth", "note"): (249, 44),
 }  # fmt: skip
 
 
@@ -70,6 +71,48 @@ def test_what_is_only_talked_about_is_not_affirmed(text: str) -> None:
 def test_vessels_without_calcium(text: str) -> None:
     certain = {each.certainty for each in READER.read(text, Context.HISTOLOGY).mentions if each.concept == "histology_vessel_calcification"}
     assert certain == {"negated"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "One of the nurses wondered about calciphylaxis.", "She was worried about calciphylaxis because of the pain.", "Her GP asked about calciphylaxis.",
+        "You asked whether the calcium makes this calciphylaxis.", "Calciphylaxis            | no      | never had it", "He negates calciphylaxis.",
+    ],
+)  # fmt: skip
+def test_a_disease_that_somebody_asks_about_is_not_affirmed(text: str) -> None:
+    found = {each.certainty for each in READER.read(text, Context.NOTE).mentions if each.concept == "calciphylaxis"}
+    assert "affirmed" not in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The family asked about warfarin.", "We discussed warfarin.", "We spoke about warfarin.", "Warfarin asked about by the family.", "Warfarin: turned down by the panel.",
+        "Warfarin would be the next choice.", "We applied for funding for warfarin.", "She hopes to have warfarin.", "We decided against warfarin.",
+        "Warfarin | never | not needed", "Warfarin was never collected.",
+    ],
+)  # fmt: skip
+def test_a_drug_that_is_only_talked_about_is_not_taken(text: str) -> None:
+    found = {each.certainty for each in READER.read(text, Context.NOTE).mentions if each.concept == "warfarin"}
+    assert "affirmed" not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "concept"),
+    [
+        ("She asked about her diabetes, which is well controlled.", "diabetes_mellitus"), ("She is worried about the ulcer on her leg.", "skin_ulcer"),
+        ("He asked whether he could stop warfarin.", "warfarin"), ("We discussed her warfarin, which continues.", "warfarin"),
+        ("Discussed with nephrology, on haemodialysis three times a week.", "dialysis_dependence"), ("I asked about pain: severe at night.", "pain"),
+        ("Case discussed, prednisolone continued at 10 mg.", "prednisolone"), ("We advised against stopping prednisolone.", "prednisolone"),
+        ("I spoke to her about her haemodialysis; she attends thrice weekly.", "haemodialysis"), ("We discussed the biopsy, which shows calciphylaxis.", "calciphylaxis"),
+        ("Funding for sodium thiosulfate was approved and it was started on Monday.", "sodium_thiosulfate"),
+        ("The next step was haemodialysis, which began in March.", "haemodialysis"), ("Warfarin | current | INR 2.5", "warfarin"),
+        ("Prednisolone 5 mg if needed.", "prednisolone"), ("CKD | DM | AF", "atrial_fibrillation"),
+    ],
+)  # fmt: skip
+def test_talk_about_what_the_patient_has_takes_nothing_away(text: str, concept: str) -> None:
+    assert (concept, "affirmed") in {(each.concept, each.certainty) for each in READER.read(text, Context.NOTE).mentions}
 
 
 def test_the_dose_of_dialysis_is_no_transplant() -> None:

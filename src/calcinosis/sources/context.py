@@ -25,7 +25,7 @@ Direction = Literal["before", "after", "before_or_after", "after_or_before", "li
 DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around", "touching")
 Effect = Literal[
     "negated", "spared", "uncertain", "family", "family_list", "companion", "silent", "not_taken", "taken_no_more",
-    "still_suspected", "looked_for", "topic", "prevented", "removed", "planned", "none",
+    "still_suspected", "looked_for", "topic", "prevented", "removed", "planned", "asked_about", "none",
 ]  # fmt: skip
 AND: Final = frozenset({"and", "plus"})
 OR: Final = frozenset({"or", "nor", "versus", "vs"})
@@ -158,6 +158,7 @@ class ContextRules(_Closed):
     reporting: Cues
     still_suspected: Cues
     looked_for: Cues
+    asked_about: Cues
     hypothetical: Cues
     family: Cues
     companion: Cues
@@ -215,7 +216,8 @@ def _cues(rules: ContextRules, reporting_affirms: bool) -> Iterator[tuple[str, C
         (rules.reporting, "none" if reporting_affirms else "uncertain"), (rules.family, "family"),
         (rules.companion, "companion"), (rules.silent, "silent"),
         (rules.not_taken, "not_taken"), (rules.taken_no_more, "taken_no_more"),
-        (rules.still_suspected, "still_suspected"), (rules.looked_for, "looked_for"), (rules.prevented, "prevented"),
+        (rules.still_suspected, "still_suspected"), (rules.looked_for, "looked_for"), (rules.asked_about, "asked_about"),
+        (rules.prevented, "prevented"),
         (rules.topic, "topic"), (rules.removed, "removed"), (rules.planned, "planned"),
     )  # fmt: skip
     for cues, effect in effects:
@@ -421,7 +423,7 @@ class _View(NamedTuple):
             elif word == COMMA:
                 if at == start or self._new_statement(at + 1, high) or (effect == "negated" and self.words[at - 1][0] in self.concluding):
                     return start, at
-                wide = is_list or effect not in ("uncertain", "looked_for", "topic", "prevented", "companion")
+                wide = is_list or effect not in ("uncertain", "looked_for", "asked_about", "topic", "prevented", "companion")
                 if not wide and not any(self.words[k][0] in OR for k in range(at + 1, min(high, at + LIST))):
                     return start, at
                 comma = at

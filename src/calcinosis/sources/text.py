@@ -67,6 +67,8 @@ class Reading:
     without_unit: int = 0
 
 
+_NOT_DONE: Final = frozenset({"planned", "asked_about"})
+_DOUBTS_DISEASE: Final = frozenset({"looked_for", "asked_about"})
 _ENDING: Final = {"drug": "taken_no_more", "finding": "removed"}  # kind of concept -> what ends it
 
 
@@ -344,7 +346,7 @@ def _certainty(match: _Match, matches: Sequence[_Match], scopes: Sequence[Scope]
     effects = {_as_meant(scope.effect, kind) for scope in over}
     if "silent" in effects or "topic" in effects or ("family" in effects and denials) or ("not_taken" in effects and kind == "drug"):
         return None
-    if "planned" in effects and kind in DONE_OR_GIVEN:
+    if kind in DONE_OR_GIVEN and not effects.isdisjoint(_NOT_DONE):
         return None
     if "prevented" in effects and kind in ("disease", "finding"):
         return None
@@ -355,7 +357,7 @@ def _certainty(match: _Match, matches: Sequence[_Match], scopes: Sequence[Scope]
         if not match.is_phrase and all(_denies_another(scope, match, matches) for scope in denials):
             return None
         return "uncertain" if "still_suspected" in effects and kind == "disease" else "negated"
-    return "uncertain" if "uncertain" in effects or ("looked_for" in effects and kind == "disease") else "affirmed"
+    return "uncertain" if "uncertain" in effects or (kind == "disease" and not effects.isdisjoint(_DOUBTS_DISEASE)) else "affirmed"
 
 
 def _as_meant(effect: Effect, kind: str) -> Effect:

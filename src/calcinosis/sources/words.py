@@ -25,7 +25,7 @@ _TOKEN: Final = re.compile(  # most are plain words after a blank, so these stan
     rf"""[ ]?(?: (  (?![nphiesNPHIES])[^\W\d_]+(?=[ ,;:)\n])
           | [+\-−][vV][eE]\b | [(\[][-–−][)\]] | \[\+\] | \d+(?:[.,]\d+)+
           | (?:{_PREFIX}(?=[^\W\d_]))? [^\W_]+ (?:['’][^\W_]+)* | & | (?<=\s)\+(?=\s) | (?<=\w\w\w)\+(?=[\s,;.)]|$) )
-        | ( [.;:,?!()=\n—–] | (?<=\s)-(?=\s|$) ) )""",
+        | ( [.;:,?!()=|\n—–] | (?<=\s)-(?=\s|$) ) )""",
     re.VERBOSE,
 )
 _ABBREVIATIONS: Final = frozenset(
@@ -168,6 +168,8 @@ def _mark(text: str, at: int, tokens: Tokens, line_start: int) -> str | None:
         return None if after.isalnum() else CLOSE
     if sign in "-–—":
         return None if sign == "–" and before.isalnum() and after.isalnum() else DASH  # 10–14 days, calcium–phosphate product
+    if sign == "|":
+        return STOP if "|" in text[line_start:at] else COLON  # "Diabetes | no | HbA1c 33"
     return COLON if sign == "=" else sign
 
 
