@@ -141,6 +141,18 @@ def test_public_name_is_documented(name: str) -> None:
     assert section, f"docs/python_api.md has no section {name}"
 
 
+def test_every_resource_that_is_read_and_its_fields_are_named() -> None:
+    from calcinosis.sources.fhir_columns import LAYOUTS
+
+    text = page("fhir.md")
+    for kind, layout in LAYOUTS.items():
+        (row,) = [line for line in text.splitlines() if line.startswith("|") and f"`{kind}`" in line.split("|")[1]]
+        for field in (*layout.packed, *(path.split(".")[0] for path in (*layout.start, *layout.end))):
+            dates = kind.startswith("Medication") and field not in layout.packed
+            told = f"`{field}" in row or any(f"`{field.startswith(stem) and stem}[x]" in row for stem in ("value", "abatement"))
+            assert told or dates or field == "contained", (kind, field)
+
+
 # --- links -----------------------------------------------------------------------------------------
 
 
