@@ -106,6 +106,8 @@ def assess(
     source_format: Format = "auto",
 ) -> None:
     """Assess patients and explain the answer, alarms first."""
+    if as_json and fhir:
+        raise _fail("--json and --fhir would be written into one another; ask for one of them")
     closed = _closed(closed_world)
     readers = _readers(code_map, rxterms)
     from calcinosis.api import read_batches

@@ -49,6 +49,9 @@ def print_summary(cohort: Cohort, console: Console) -> None:
         f"+ rejected {summary.records_rejected:,}.",
         highlight=False,
     )
+    in_part = cohort.rejects.filter(pl.col("level") == "warning").height
+    if in_part:
+        console.print(f"Used in part, for a date, unit or type that could not be read: {in_part:,} in rejects.parquet.", highlight=False)
     for what, n in summary.not_read.items():
         console.print(f"Not read: {what}: {n:,}", highlight=False)
     seconds = " · ".join(f"{name} {value:.1f} s" for name, value in summary.seconds.items())

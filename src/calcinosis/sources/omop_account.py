@@ -40,7 +40,7 @@ class Account:
         if not (nobody.any() or again.any()):
             return rows
         self._add(table.name, rows.id[again], "error", "duplicate_id", f"{table.id} occurs before")
-        self._add(table.name, rows.id[nobody], "error", "no_subject", "no person_id")
+        self._add(table.name, rows.id[nobody], "error", "no_subject", "person_id is missing or no whole number")
         kept = rows.taken(~nobody & ~again)
         self.rejected += len(rows) - len(kept)
         return kept
@@ -54,7 +54,7 @@ class Account:
         ordered = person.sort("person_id", *(name for name in person.columns if name != "person_id"))
         nobody, again = pl.col("person_id").is_null(), ~pl.col("person_id").is_first_distinct()
         without, repeated = (ordered.filter(which)["person_id"].fill_null(NOBODY).to_numpy() for which in (nobody, ~nobody & again))
-        self._add("person", without, "error", "no_subject", "no person_id")
+        self._add("person", without, "error", "no_subject", "person_id is missing or no whole number")
         self._add("person", repeated, "error", "duplicate_id", "person_id occurs before")
         kept = ordered.filter(~nobody & ~again)
         self.used += kept.height
