@@ -311,3 +311,26 @@ def test_a_higher_or_unknown_titre_is_one(values: list[str]) -> None:
 
 def test_what_was_not_understood_is_told() -> None:
     assert ask(CALCIUM_SHOWN, says("qwertz of the asdf")).not_understood == ["condition: qwertz of the asdf"]
+
+
+CREST = [says("limited systemic sclerosis"), film("Subcutaneous calcification of the fingertips.")]
+
+
+@pytest.mark.parametrize("value", [measured("Calcium", 2.62, "mmol/L"), measured("Phosphate", 1.53, "mmol/L")])
+def test_one_value_a_little_too_high_does_not_outweigh_an_established_disease(value: Resource) -> None:
+    others = [lab("Phosphate", "N"), lab("Calcium", "N"), lab("Parathyroid hormone", "N"), lab("Creatinine", "N")]
+    answer = ask(*CREST, *(each for each in others if each["code"] != value["code"]), value)
+    assert (answer.leading, answer.mixed) == ("dystrophic", True)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [measured("Calcium", 3.1, "mmol/L")],
+        [measured("Calcium", 2.7, "mmol/L"), says("chronic kidney disease stage 4")],
+        [measured("Calcium", 2.7, "mmol/L"), lab("Parathyroid hormone", "H")],
+        [measured("Calcium", 2.7, "mmol/L"), says("sarcoidosis")],
+    ],
+)
+def test_a_high_value_with_what_drives_it_leads(more: list[Resource]) -> None:
+    assert ask(*CREST, *more).leading == "metastatic"
