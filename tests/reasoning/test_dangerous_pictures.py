@@ -334,3 +334,22 @@ def test_one_value_a_little_too_high_does_not_outweigh_an_established_disease(va
 )
 def test_a_high_value_with_what_drives_it_leads(more: list[Resource]) -> None:
     assert ask(*CREST, *more).leading == "metastatic"
+
+
+def test_cellulitis_that_does_not_hurt_is_no_lesion_of_metastatic_calcification() -> None:
+    answer = ask(DIALYSIS, says("cellulitis of the leg"), measured("Phosphate", 6.5, "mg/dL"))
+    assert (answer.leading, answer.leading_mimic) == ("mimic", "cellulitis")
+
+
+def test_difficulty_walking_alone_does_not_ring_for_the_cord() -> None:
+    assert not ask(SCLERODERMA, says("difficulty walking")).alarms
+
+
+def test_a_sore_throat_and_a_wound_of_long_ago_are_no_calciphylaxis_beside_a_day_of_warfarin() -> None:
+    sore = {**says("sore throat"), "onsetDateTime": "1995-03-25", "abatementDateTime": "1995-04-06"}
+    wound = {**says("open wound of the foot"), "onsetDateTime": "1986-12-21"}
+    warfarin = {**WARFARIN, "effectivePeriod": {"start": "2010-06-25", "end": "2010-06-25"}}
+    for each in (sore, wound):
+        each.pop("recordedDate")
+    warfarin.pop("effectiveDateTime")
+    assert not ask(sore, wound, warfarin, measured("Calcium", 9.5, "mg/dL")).alarms

@@ -27,7 +27,7 @@ def read(**more: Any) -> tuple[set[str], list[str], dict[str, int]]:
     "name",
     [
         "Calcium, 24h urine", "Calcium, 24 Hr Ur", "24 hr Calcium", "Calcium, Body Fluid", "Calcium [Mass/volume] in 24 hour Urine", "Calcium synovial fluid",
-        "stool calcium", "Calcium in Dialysis fluid", "Albumin, Ascites", "albumin, CSF", "Albumin, pleural", "Creatinine, Body Fluid", "Creatinine 24 hr U",
+        "stool calcium", "U/A calcium", "Calcium mg/24h", "Calcium in Dialysis fluid", "Albumin, Ascites", "albumin, CSF", "Albumin, pleural", "Creatinine, Body Fluid", "Creatinine 24 hr U",
         "Creatinine [Mass/volume] in Peritoneal fluid", "Phosphate 24h", "Calcium (24h)",
     ],
 )  # fmt: skip
@@ -41,7 +41,11 @@ def test_a_name_of_another_specimen_is_no_result_of_blood(name: str) -> None:
     ("name", "concept"),
     [
         ("Calcium", "calcium_total"), ("Calcium [Mass/volume] in Serum or Plasma", "calcium_total"), ("Calcium, venous", "calcium_total"),
-        ("Calcium, EDTA plasma", "calcium_total"), ("Calcium, Urine", "urine_calcium"), ("U-Calcium", "urine_calcium"), ("Urine Creatinine", "urine_creatinine"),
+        ("Calcium, EDTA plasma", "calcium_total"),
+        ("ALP (U/L)", "alkaline_phosphatase"),
+        ("Creatine kinase [IU/L]", "creatine_kinase"),
+        ("U&E creatinine", "creatinine"),
+        ("PTH (pg/mL)", "pth_intact"), ("Calcium, Urine", "urine_calcium"), ("U-Calcium", "urine_calcium"), ("Urine Creatinine", "urine_creatinine"),
         ("Creatinine clearance 24h", "creatinine_clearance"), ("Albumin/Creatinine ratio, urine", "urine_albumin"), ("Dialysate calcium", "dialysate_calcium"),
     ],
 )  # fmt: skip

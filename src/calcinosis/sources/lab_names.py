@@ -12,6 +12,8 @@ from calcinosis.sources.phrases import PhraseMatcher
 from calcinosis.sources.words import CLOSE, MARKS, OPEN, Folded, fold, tokenise
 
 Name = tuple[Folded, ...]
+# "ALP (U/L)" is measured in units and "U&E creatinine" in the panel of urea and electrolytes, not in urine
+_NOT_URINE: Final = re.compile(r"\b[a-z]*U\s*/\s*(?:[mdµμu]?l|k?g|\d+)\b|\bU\s*(?:&|and)\s*Es?\b", re.IGNORECASE)
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
 
 
@@ -54,7 +56,7 @@ class LabNameReader:
 
     def of_other_specimen(self, text: str) -> bool:
         """Whether a name says that it was measured in something else than blood: "Calcium, 24h urine", "albumin, ascites"."""
-        return any(word[0] in self._other_specimen for word in tokenise(text).words)
+        return any(word[0] in self._other_specimen for word in tokenise(_NOT_URINE.sub(" ", text)).words)
 
     def is_of_blood(self, concept: str) -> bool:
         """Whether a quantity is one of blood, none of whose names speaks of another specimen."""
@@ -76,7 +78,7 @@ class LabNameReader:
 
     def _candidates(self, text: str) -> Iterator[Name]:
         """The name as written, then with the bracket's words in front, then ever less of what may be left off."""
-        text = text.replace("[", " (").replace("]", ") ")
+        text = _NOT_URINE.sub(" ", text).replace("[", " (").replace("]", ") ")
         tokens = self._spelling.words(tokenise(text).words)
         outside: list[Folded] = []
         inside: list[Folded] = []
