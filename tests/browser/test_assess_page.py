@@ -109,7 +109,7 @@ def test_a_value_without_its_unit_is_said_at_the_field(visits: Visits) -> None:
     expect(page.locator("#e-v-calcium-total")).to_have_text("Choose the unit.")
     check_accessible(page)
     page.get_by_label("Unit of Calcium, total").select_option("mg/dL")
-    expect(page.locator(".alarms")).to_contain_text("Adjusted calcium 3.5 mmol/L (14 mg/dL) or more")
+    expect(page.locator(".alarms")).to_contain_text("Adjusted calcium 14 mg/dL (3.5 mmol/L) or more")
     expect(page.locator("#e-v-calcium-total")).to_be_hidden()
     expect(field).not_to_have_attribute("aria-invalid", "true")
 

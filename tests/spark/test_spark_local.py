@@ -151,7 +151,7 @@ def test_another_master_than_that_of_the_running_session_is_refused(spark: Any, 
 
 @slow
 def test_lines_in_parts_twice_and_by_reference(spark: Any, readers: Readers, tmp_path: Path) -> None:
-    """A Bulk export as hospitals make it: a file per type, Medications apart, an id twice, lines that are no resource."""
+    """A Bulk export as hospitals make it: a file per type, Medications apart, an id twice (the newest counts), lines that are no resource."""
     source = tmp_path / "export"
     source.mkdir()
     people = [{"resourceType": "Patient", "id": f"p{n}", "birthDate": "1960-02-03", "gender": "female"} for n in range(2000)]
@@ -166,7 +166,8 @@ def test_lines_in_parts_twice_and_by_reference(spark: Any, readers: Readers, tmp
     ]  # fmt: skip
     said = [
         {"resourceType": "Condition", "id": f"c{n % 2900}", "subject": {"reference": f"Patient/p{n % 2000}"},
-         "code": {"text": ("calcinosis cutis", "systemic sclerosis", "end-stage renal disease")[n % 3]}, "onsetDateTime": "2019-05-01"}
+         "code": {"text": ("calcinosis cutis", "systemic sclerosis", "end-stage renal disease")[n % 3]}, "onsetDateTime": "2019-05-01",
+         **({"meta": {"lastUpdated": f"2024-01-{1 + n * 7 % 28:02d}T00:00:00Z"}} if n % 5 else {})}
         for n in range(3000)
     ]  # fmt: skip
     visits = [{"resourceType": "Encounter", "id": f"e{n}", "subject": {"reference": "Patient/p1"}} for n in range(500)]
