@@ -159,7 +159,7 @@ class FhirMapper:
     def _medication(self, fields: Fields, kind: str, meaning: Meaning) -> None:
         coded = fields.coded("medicationCodeableConcept") or _referenced_medication(fields)
         if coded is None:
-            return _no_code(fields, "medicationCodeableConcept or medicationReference", meaning)
+            return _no_code(fields, "medicationCodeableConcept, or a Medication with a code behind medicationReference,", meaning)
         said = self.read.coded(coded, Context.DRUG, meaning)
         notes = [self.read.notes(fields, Context.NOTE, meaning)]
         sites: tuple[str, ...] = ()
