@@ -557,6 +557,17 @@ def test_impossible_dates_cost_only_the_date(read: Any) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("20220514", "2022-05-14"), ("2022-05-14", "2022-05-14"), ("14052022", None), ("05142022", None), ("14/05/2022", None), ("20221332", None)],
+)
+def test_a_date_of_eight_digits_in_a_csv_begins_with_the_year(written: str, read: str | None, tmp_path: Path) -> None:
+    batch = read_cdm(write_csv(tmp_path, cdm(measurement=[measured(m.PHOSPHATE, measurement_date=written, value_as_number=4, unit_source_value="mg/dL")])))
+    (event,) = [each for each in events_of(batch) if each["concept"] == "phosphate"]
+    assert ("time" in event and event["time"].date().isoformat()) == (read or False)
+    assert batch.rejects["category"].to_list() == ([] if read else ["impossible_date"])
+
+
 def test_words_in_the_number_columns_of_a_csv(tmp_path: Path) -> None:
     rows = [
         measured(m.PHOSPHATE, value_as_number="five", unit_source_value="mg/dL"), measured(m.PHOSPHATE, value_as_number="NaN", unit_source_value="mg/dL"),

@@ -105,7 +105,7 @@ class Cdm(ABC):
         whole = {"person_id": "person_id", "year": "year_of_birth", "month": "month_of_birth", "day": "day_of_birth",
                  "gender_concept_id": "gender_concept_id"}  # fmt: skip
         parts = {name: f"CAST({d.whole(there[column]) if column in there else 'NULL'} AS BIGINT)" for name, column in whole.items()}
-        parts["born"] = d.cast(there["birth_datetime"], "DATE") if "birth_datetime" in there else "CAST(NULL AS DATE)"
+        parts["born"] = d.moment(there["birth_datetime"], "DATE") if "birth_datetime" in there else "CAST(NULL AS DATE)"
         text = there["gender_source_value"].sql if "gender_source_value" in there else "NULL"
         parts["gender_text"] = f"CAST({text} AS VARCHAR)"
         listed = ", ".join(f'{sql} AS "{name}"' for name, sql in parts.items())

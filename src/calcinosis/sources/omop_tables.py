@@ -92,6 +92,7 @@ class Column:
 
 
 Columns = Mapping[str, Column]  # by lower-case name
+_TEXT_TYPES: Final = frozenset({"varchar", "string", "text"})
 _WHOLE_TYPES: Final = frozenset({"tinyint", "smallint", "int", "integer", "bigint"})
 
 _TEXTS: Final = ("source_value", "value_text", "unit_text", "status_text")
@@ -114,10 +115,20 @@ class Dialect:
     """How a database casts what it cannot be sure of."""
 
     def __init__(self, *, tries: bool) -> None:
+        self._tries = tries
         self._cast = "TRY_CAST" if tries else "CAST"  # a CSV holds texts, and a text may be no number; a server's columns have types
 
     def cast(self, column: Column, kind: str) -> str:
         return f"{self._cast}({column.sql} AS {kind})"
+
+    def moment(self, column: Column, kind: str = "TIMESTAMP") -> str:
+        """A date or moment; in a text also 20220514, as vocabularies write it. The other orders of eight digits have no such month."""
+        if not self._tries or column.type.lower() not in _TEXT_TYPES:
+            return self.cast(column, kind)
+        text = column.sql
+        dashed = f"substr({text}, 1, 4) || '-' || substr({text}, 5, 2) || '-' || substr({text}, 7, 2)"
+        eight = f"length({text}) = 8 AND {self.cast(column, 'BIGINT')} IS NOT NULL"
+        return f"{self._cast}(CASE WHEN {eight} THEN {dashed} ELSE {text} END AS {kind})"
 
     def whole(self, column: Column) -> str:
         """An id: some exports keep it as a float or write 7.0."""
@@ -167,7 +178,7 @@ _SQL_TYPES: Final = {
 
 
 def _first(columns: Iterable[str], there: Columns, dialect: Dialect) -> str:
-    found = [dialect.cast(there[column], "TIMESTAMP") for column in columns if column in there]
+    found = [dialect.moment(there[column]) for column in columns if column in there]
     return f"coalesce({', '.join(found)})" if found else "NULL"
 
 
