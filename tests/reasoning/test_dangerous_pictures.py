@@ -209,6 +209,12 @@ def test_factors_of_dialysis_do_not_count_with_healthy_kidneys(record: list[Reso
     assert status(ask(*record), "calciphylaxis").rank < Status.POSSIBLE.rank
 
 
+def test_low_protein_c_on_warfarin_is_no_second_factor() -> None:
+    named = {risk.label for risk in ask(DIALYSIS, WARFARIN, lab("Protein C", "L")).calciphylaxis_risk}
+    assert "Vitamin K antagonist" in named and "Protein C or S deficiency" not in named
+    assert "Protein C or S deficiency" in {risk.label for risk in ask(DIALYSIS, lab("Protein C", "L")).calciphylaxis_risk}
+
+
 def test_they_count_in_chronic_kidney_disease() -> None:
     record = [says("chronic kidney disease stage 4"), drug("calcium carbonate"), drug("alfacalcidol"), says("purpura of the thigh")]
     assert status(ask(*record), "calciphylaxis") is Status.POSSIBLE
