@@ -18,8 +18,8 @@ KNOWLEDGE = make_readers().knowledge
 REACHED = {
     ("first", "histology"): (73, 5), ("first", "imaging"): (55, 7), ("first", "note"): (161, 9),
     ("second", "histology"): (20, 0), ("second", "imaging"): (16, 0), ("second", "note"): (65, 3),
-    ("third", "histology"): (41, 4), ("third", "imaging"): (39, 4), ("third", "note"): (225, 27),
-    ("fourth", "histology"): (48, 11), ("fourth", "imaging"): (25, 1), ("fourth", "note"): (249, 44),
+    ("third", "histology"): (41, 4), ("third", "imaging"): (39, 4), ("third", "note"): (224, 27),
+    ("fourth", "histology"): (48, 11), ("fourth", "imaging"): (24, 1), ("fourth", "note"): (249, 44),
 }  # fmt: skip
 
 

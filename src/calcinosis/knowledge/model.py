@@ -112,6 +112,8 @@ class Concept(Closed):
     ``patterns`` are words that must all stand in one clause, in any order (``vessel* calcif*``); ``a|b`` offers a choice.
     ``parents``: whatever shows this concept shows its parents; a negated parent negates this concept.
     ``masks``: the phrases name something else ("peptic ulcer"), so no pattern of a concept with the same root reads their words.
+    ``beside``: in a note the concept is read only near one of these words (a list of ``context_rules.yaml``): "calcified vessels" of a
+    biopsy, not of an angiogram.
     """
 
     key: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -124,6 +126,7 @@ class Concept(Closed):
     contexts: tuple[Context, ...] = ()
     lab: Lab | None = None
     masks: bool = False
+    beside: Literal["biopsy", "skin"] | None = None
     sources: tuple[str, ...] = ()
     note: str | None = None
 

@@ -21,11 +21,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from calcinosis.sources.phrases import Hit, PhraseMatcher
 from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, DOUBT, ENDS, MARKS, OPEN, QUERY, Folded, fold
 
-Direction = Literal["before", "after", "before_or_after", "after_or_before", "list", "around", "touching"]
-DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around", "touching")
+Direction = Literal["before", "after", "before_or_after", "after_or_before", "list", "around", "touching", "near"]
+DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around", "touching", "near")
 Effect = Literal[
     "negated", "spared", "uncertain", "family", "family_list", "companion", "silent", "not_taken", "taken_no_more",
-    "still_suspected", "looked_for", "topic", "prevented", "removed", "planned", "asked_about", "none",
+    "still_suspected", "looked_for", "topic", "prevented", "removed", "planned", "asked_about", "elsewhere", "none",
 ]  # fmt: skip
 AND: Final = frozenset({"and", "plus"})
 OR: Final = frozenset({"or", "nor", "versus", "vs"})
@@ -34,6 +34,8 @@ ASKING: Final = COPULAS | {"has", "have", "had", "does", "do", "did", "could", "
 RELATIVE: Final = frozenset({"which", "that"})
 ASIDES: Final = frozenset({"who", "whom", "whose", "as", "now", "aged"})  # open what is said in passing
 AUXILIARIES: Final = COPULAS | {"has", "have", "had", "been", "be"}
+PERSONS: Final = frozenset({"patient", "he", "she", "who", "his", "her", "they", "i", "we", "pt", "man", "woman", "boy", "girl"})
+NEAR: Final = 6  # words behind the name of a place
 
 
 def _expand(phrases: Sequence[object]) -> tuple[str, ...]:
@@ -63,6 +65,7 @@ class Cues(_Closed):
     list: Phrases = ()
     around: Phrases = ()
     touching: Phrases = ()
+    near: Phrases = ()
 
 
 class RelativeTime(_Closed):
@@ -148,6 +151,14 @@ class ReportHeadings(_Closed):
     others: Phrases
 
 
+class ElsewhereOf(_Closed):
+    """What the name of an inner organ takes from the skin: concepts below these roots, and these concepts; which sites are no skin."""
+
+    roots: tuple[str, ...]
+    concepts: tuple[str, ...]
+    inner_sites: tuple[str, ...]
+
+
 class ContextRules(_Closed):
     """The whole of ``context_rules.yaml``; an unknown key is an error."""
 
@@ -171,6 +182,10 @@ class ContextRules(_Closed):
     pseudo_removed: Phrases
     not_taken: Cues
     planned: Cues
+    beside: dict[str, tuple[str, ...]]
+    elsewhere_of: ElsewhereOf
+    elsewhere: Cues
+    linking: Phrases
     taken_no_more: Cues
     clause_breaks: Phrases
     terminators: Phrases
@@ -219,6 +234,7 @@ def _cues(rules: ContextRules, reporting_affirms: bool) -> Iterator[tuple[str, C
         (rules.still_suspected, "still_suspected"), (rules.looked_for, "looked_for"), (rules.asked_about, "asked_about"),
         (rules.prevented, "prevented"),
         (rules.topic, "topic"), (rules.removed, "removed"), (rules.planned, "planned"),
+        (rules.elsewhere, "elsewhere"),
     )  # fmt: skip
     for cues, effect in effects:
         for direction in DIRECTIONS:
@@ -243,6 +259,7 @@ class ContextReader:
         self._affirming = {fold(word)[0] for word in rules.affirming}
         self._continuers = {fold(word)[0] for word in rules.continuers}
         self._adjectives = {fold(word)[0] for word in rules.adjectives}
+        self._linking = {fold(word)[0] for word in rules.linking}
 
     def limits(self, words: Sequence[Folded]) -> list[Hit[str]]:
         """The words that end clauses and scopes."""
@@ -321,6 +338,7 @@ class ContextReader:
             openers=self._openers,
             concluding=self._concluding,
             affirming=self._affirming,
+            linking=self._linking,
         )
         found: list[Scope] = []
         clause = iter(clauses)
@@ -349,6 +367,7 @@ class _View(NamedTuple):
     openers: set[str]
     concluding: set[str]
     affirming: set[str]
+    linking: set[str]
 
     def scopes_of(self, hit: Hit[Cue], low: int, high: int) -> Iterator[Scope]:
         effect, direction = hit.payload
@@ -358,6 +377,9 @@ class _View(NamedTuple):
             return
         if direction == "touching":  # the last word is enough to reach the whole mention, and no other
             yield Scope(effect, max(low, hit.start - 1), hit.start, hit.start, hit.end)
+            return
+        if direction == "near":
+            yield Scope(effect, self._linked_before(low, hit.start), self._linked_after(hit.end, high), hit.start, hit.end)
             return
         heads = effect == "uncertain" and hit.start == low and hit.end < high and self.words[hit.end][0] == COMMA
         if direction in ("after_or_before", "list") and heads:  # "in the differential, calciphylaxis and vasculitis"
@@ -383,6 +405,25 @@ class _View(NamedTuple):
             yield Scope(effect, start, end, hit.start, hit.end)
         if "after" in directions:
             yield Scope(effect, self._backward(low, hit.start, self._piece_ends(hit.end, high)), hit.start, hit.start, hit.end)
+
+    def _linked_before(self, low: int, end: int) -> int:
+        """ "Necrotic nodules in the upper lobe of the lung": back over words that only link, to the mention and those joined to it."""
+        at = end - 1
+        while at >= low and (self.words[at][0] in self.linking or self.words[at][0][0].isdigit()):
+            at -= 1
+        while at >= low and self._mention_between(at, at + 1):
+            at -= 1
+            if at > low and (self.words[at][0] in AND or self.words[at][0] in OR) and self._mention_between(at - 1, at):
+                at -= 1
+        return at + 1
+
+    def _linked_after(self, start: int, high: int) -> int:
+        """ "The adrenal gland, which appeared necrotic", "lung: two nodules": as far as a few words, and no other statement."""
+        for at in range(start, min(high, start + NEAR)):
+            word = self.words[at][0]
+            if word in AND or word in OR or word in PERSONS or (word in MARKS and word != COLON) or at in self.terminators:
+                return at
+        return min(high, start + NEAR)
 
     def _answers(self, before: int) -> bool:
         return self.words[before][0] in (COLON, DASH, OPEN) or self._mention_between(before, before + 1)

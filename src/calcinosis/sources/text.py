@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from calcinosis.knowledge.model import Concept, Context
-from calcinosis.sources.context import AND, LONGEST_CLAUSE, Alone, ContextReader, Effect, Scope, load_context_rules
+from calcinosis.sources.context import AND, LONGEST_CLAUSE, ContextReader, ContextRules, Effect, Scope, load_context_rules
 from calcinosis.sources.headings import HeadingReader
 from calcinosis.sources.lab_names import LabNameReader, Spelling
 from calcinosis.sources.names_alone import NameAloneReader
@@ -67,6 +67,7 @@ class Reading:
     without_unit: int = 0
 
 
+BESIDE: Final = 40  # words round a mention that needs other words beside it
 _NOT_DONE: Final = frozenset({"planned", "asked_about"})
 _DOUBTS_DISEASE: Final = frozenset({"looked_for", "asked_about"})
 _ENDING: Final = {"drug": "taken_no_more", "finding": "removed"}  # kind of concept -> what ends it
@@ -83,11 +84,14 @@ class _Match(NamedTuple):
 class _Vocabulary:
     """What one context may say."""
 
-    def __init__(self, concepts: Iterable[Concept], context: Context, rules: Alone) -> None:
+    def __init__(self, concepts: Iterable[Concept], context: Context, rules: ContextRules) -> None:
         here = [concept for concept in concepts if context in concept.reads_in]
         self.phrases = PhraseMatcher((phrase, concept.key) for concept in here for phrase in concept.synonyms)
         self.patterns = PatternMatcher((pattern, concept.key) for concept in here for pattern in concept.patterns)
-        self.alone = NameAloneReader(((name, concept.key) for concept in here for name in concept.alone), context, rules)
+        self.alone = NameAloneReader(((name, concept.key) for concept in here for name in concept.alone), context, rules.alone)
+        named = {concept.beside for concept in here if concept.beside} if context == Context.NOTE else set()
+        self.beside = PhraseMatcher((phrase, name) for name in named for phrase in rules.beside[name])
+        self.needs = {concept.key: concept.beside for concept in here if concept.beside in named}
 
 
 class TextReader:
@@ -97,12 +101,15 @@ class TextReader:
         self._concepts = {concept.key: concept for concept in concepts}
         self._lineage = {key: self._ancestors(key) for key in self._concepts}
         rules = load_context_rules()
+        roots = set(rules.elsewhere_of.roots)
+        self._may_lie_elsewhere = {key for key, above in self._lineage.items() if above & roots} | set(rules.elsewhere_of.concepts)
+        self._inner_sites = set(rules.elsewhere_of.inner_sites)
         self._plain_context = ContextReader(rules, reporting_affirms=False)
         self._report_context = ContextReader(rules, reporting_affirms=True)
         self._headings = HeadingReader(rules.headings)
         self._report_parts = ReportParts(rules.report_headings)
         self._lead_time = LeadTimeReader(rules.relative_time)
-        self._vocabularies = {context: _Vocabulary(self._concepts.values(), context, rules.alone) for context in Context}
+        self._vocabularies = {context: _Vocabulary(self._concepts.values(), context, rules) for context in Context}
         labs = [concept for concept in self._concepts.values() if concept.kind == "lab"]
         self._remembered = lru_cache(maxsize=REMEMBERED_TEXTS)(self._read)
         spelling = Spelling(rules.lab_names.spelled_out)
@@ -132,12 +139,13 @@ class TextReader:
         words = tokens.words
         vocabulary = self._vocabularies[context]
         hits = dict.fromkeys([*vocabulary.phrases.hits(words), *vocabulary.alone.hits(words)])
-        phrases = self._longest([_Match(low, high, range(low, high), self._concepts[key], True) for low, high, key in hits])
+        found = [_Match(low, high, range(low, high), self._concepts[key], True) for low, high, key in hits]
+        phrases = self._longest(_with_words_beside(found, vocabulary, words))
         inside = {at: match for match in phrases for at in match.positions}
         reader = self._report_context if context in REPORTING else self._plain_context
         limits = reader.limits(words)
         clauses = reader.clauses(words, limits, inside.__contains__)
-        matches = phrases + self._patterns(vocabulary, reader, words, clauses, phrases)
+        matches = phrases + _with_words_beside(self._patterns(vocabulary, reader, words, clauses, phrases), vocabulary, words)
         lead_time = self._lead_time.read(words, clauses)
         sections = self._headings.scopes(text, tokens, clauses)
         stated = self._stated(text, tokens, reader, clauses, limits, sections) if context in STATING_RESULTS else ((), (), 0)
@@ -146,7 +154,12 @@ class TextReader:
         scopes = reader.scopes(words, clauses, limits, sorted({at for match in matches for at in match.positions}))
         scopes = sorted([*(_kept_inside(scope, inside) for scope in scopes), *sections], key=lambda scope: scope.start)
         begins = [scope.start for scope in scopes]
-        said = [(match, certainty) for match in matches if (certainty := _certainty(match, matches, scopes, begins))]
+        sites_at = sorted(match.start for match in matches if match.concept.kind == "site" and match.concept.key not in self._inner_sites)
+        said = [
+            (match, certainty)
+            for match in matches
+            if (certainty := _certainty(match, matches, scopes, begins)) and not self._lies_elsewhere(match, scopes, begins, sites_at)
+        ]
         if len(matches) > len(phrases):
             said = self._without_parts(said)
         said.sort(key=lambda pair: (pair[0].start, pair[0].end, pair[0].concept.key))
@@ -190,6 +203,17 @@ class TextReader:
             if said
         ]
         return *_once(results, [one for one, said in zip(numbers.values, stands[len(words) :], strict=True) if said]), numbers.without_unit
+
+    def _lies_elsewhere(self, match: _Match, scopes: Sequence[Scope], begins: Sequence[int], sites_at: Sequence[int]) -> bool:
+        """Whether a lump, an ulcer, a necrosis or calcified vessels are those of an inner organ: its name stands nearer than any site."""
+        if match.concept.key not in self._may_lie_elsewhere:
+            return False
+        organs = [scope for scope in _over(match, scopes, begins) if scope.effect == "elsewhere"]
+        if not organs:
+            return False
+        distance = min(max(scope.cue_start - match.end + 1, match.start - scope.cue_end + 1) for scope in organs)
+        near = sites_at[bisect_left(sites_at, match.start - distance) : bisect_left(sites_at, match.end + distance)]
+        return not any(not any(scope.cue_start <= at < scope.cue_end for scope in organs) for at in near)
 
     # --- which of several overlapping matches stand --------------------------------------------------
 
@@ -304,6 +328,24 @@ class TextReader:
         return [(match, certainty) for match, certainty in said if not is_part(match, certainty)]
 
 
+def _with_words_beside(matches: list[_Match], vocabulary: _Vocabulary, words: list[Folded]) -> list[_Match]:
+    """Without those that need other words near them (``Concept.beside``) and have none."""
+    if not any(match.concept.key in vocabulary.needs for match in matches):
+        return matches
+    there: dict[str, list[int]] = defaultdict(list)
+    for hit in vocabulary.beside.hits(words):
+        there[hit.payload].append(hit.start)
+
+    def stands(match: _Match) -> bool:
+        needed = vocabulary.needs.get(match.concept.key)
+        if needed is None:
+            return True
+        places = there.get(needed, [])
+        return bisect_left(places, match.start - BESIDE) < bisect_left(places, match.end + BESIDE)
+
+    return [match for match in matches if stands(match)]
+
+
 def _together(study: Reading, clinical: Reading) -> Reading:
     """What a report says in all."""
     return Reading(
@@ -327,7 +369,7 @@ def _once(results: Sequence[SaidResult], values: Sequence[SaidNumber]) -> tuple[
 def _kept_inside(scope: Scope, phrases: Mapping[int, _Match]) -> Scope:
     """A cue that belongs to a phrase says nothing beyond it: "absent pulses, ulcers" denies no ulcers."""
     phrase = phrases.get(scope.cue_start)
-    if phrase is None or scope.cue_end > phrase.end:
+    if phrase is None or scope.cue_end > phrase.end or (scope.effect == "elsewhere" and phrase.concept.kind == "site"):
         return scope
     return scope._replace(start=max(scope.start, phrase.start), end=min(scope.end, phrase.end))
 
