@@ -313,7 +313,7 @@ def test_necrosis_of_organs_is_none_of_the_skin_nor_of_a_biopsy(text: str) -> No
     assert not shown & {"skin_necrosis", "skin_lesion", "histology_ischaemic_necrosis"}
 
 
-@pytest.mark.parametrize(("text", "key"), [("avascular necrosis of the hip; skin necrosis of the thigh", "skin_necrosis"), ("fat necrosis", "histology_ischaemic_necrosis"),
+@pytest.mark.parametrize(("text", "key"), [("avascular necrosis of the hip; skin necrosis of the thigh", "skin_necrosis"), ("biopsy: fat necrosis", "histology_ischaemic_necrosis"),
                                            ("digital pulp necrosis", "skin_necrosis"), ("radiation necrosis of the skin", "radiation_ulcer")])  # fmt: skip
 def test_necrosis_of_the_skin_is_read_beside_it(text: str, key: str) -> None:
     assert read(text)[key] == "affirmed"

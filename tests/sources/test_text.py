@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calcinosis.knowledge.model import Concept, Context
-from calcinosis.sources.context import ContextRules, _cues, load_context_rules
+from calcinosis.sources.context import _cues
+from calcinosis.sources.context_rules import ContextRules, load_context_rules
 from calcinosis.sources.text import Mention, Reading, TextReader
 from calcinosis.sources.words import fold, tokenise
 

@@ -10,23 +10,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from importlib.resources import files
-from itertools import product
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict
-
+from calcinosis.sources.context_rules import DIRECTIONS, ContextRules, Cues, Direction, Effect
 from calcinosis.sources.phrases import Hit, PhraseMatcher
 from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, DOUBT, ENDS, MARKS, OPEN, QUERY, Folded, fold
 
-Direction = Literal["before", "after", "before_or_after", "after_or_before", "list", "around", "touching", "near"]
-DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around", "touching", "near")
-Effect = Literal[
-    "negated", "spared", "uncertain", "family", "family_list", "companion", "silent", "not_taken", "taken_no_more",
-    "still_suspected", "looked_for", "topic", "prevented", "removed", "planned", "asked_about", "elsewhere", "none",
-]  # fmt: skip
 AND: Final = frozenset({"and", "plus"})
 OR: Final = frozenset({"or", "nor", "versus", "vs"})
 COPULAS: Final = frozenset({"is", "are", "was", "were"})
@@ -38,176 +27,8 @@ PERSONS: Final = frozenset({"patient", "he", "she", "who", "his", "her", "they",
 NEAR: Final = 6  # words behind the name of a place
 
 
-def _expand(phrases: Sequence[object]) -> tuple[str, ...]:
-    """``a|b c`` -> ``a c``, ``b c``."""
-    words_of = [phrase for phrase in phrases if isinstance(phrase, str)]
-    if len(words_of) != len(phrases):
-        raise ValueError("a cue is text; YAML reads a bare yes, no, on or off as true or false, so put it in quotes")
-    return tuple(" ".join(words) for phrase in words_of for words in product(*(word.split("|") for word in phrase.split(" "))))
-
-
-Phrases = Annotated[tuple[str, ...], BeforeValidator(_expand)]
-
-
-class _Closed(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 LIST: Final = 40  # words within which a list must come to its "or"
 LONGEST_CLAUSE: Final = 200  # words; more is a table or a list without full stops, and is read in parts
-
-
-class Cues(_Closed):
-    before: Phrases = ()
-    after: Phrases = ()
-    before_or_after: Phrases = ()
-    after_or_before: Phrases = ()
-    list: Phrases = ()
-    around: Phrases = ()
-    touching: Phrases = ()
-    near: Phrases = ()
-
-
-class RelativeTime(_Closed):
-    """Words that place an exposure before or after the lesion."""
-
-    before: tuple[str, ...]
-    earlier: tuple[str, ...]
-    after: tuple[str, ...]
-    later: tuple[str, ...]
-    lesion: tuple[str, ...]
-    between: tuple[str, ...]
-    pointing_back: tuple[str, ...]
-    numbers: dict[str, float]
-    days_per_unit: dict[str, float]
-
-
-class LabNames(_Closed):
-    """What may be left off the name of a laboratory quantity, and what may not."""
-
-    leading: tuple[str, ...]
-    trailing: tuple[str, ...]
-    other_quantity: tuple[str, ...]
-    other_specimen: tuple[str, ...]
-    spelled_out: dict[str, str]
-    trailing_of_antibodies: tuple[str, ...]
-
-
-class Alone(_Closed):
-    """What may stand around a short name that is read only where nothing else stands."""
-
-    leading: tuple[str, ...]
-    trailing: tuple[str, ...]
-    trailing_of_drugs: tuple[str, ...]
-
-
-class SaidResults(_Closed):
-    """How a text states a result, and what may stand around it."""
-
-    words: dict[str, Phrases]
-    between: tuple[str, ...]
-    before: tuple[str, ...]
-    behind: tuple[str, ...]
-    units: tuple[str, ...]
-    past: tuple[str, ...]
-    short_names: tuple[str, ...]
-    in_one_word: dict[str, dict[str, tuple[str, ...]]]  # concept -> flag -> words
-    denials: tuple[str, ...]
-
-
-class SaidNumbers(_Closed):
-    """What may stand between a laboratory name and its number, and what makes the number no result."""
-
-    between: tuple[str, ...]
-    before: tuple[str, ...]
-    names: dict[str, tuple[str, ...]]  # concept -> names that are one only with a number
-    comparators: dict[str, Phrases]  # one of ``events.COMPARATORS`` -> words
-    not_measured: tuple[str, ...]
-    change: tuple[str, ...]
-    somebody_else: tuple[str, ...]
-    other_specimen: tuple[str, ...]
-    of_blood: tuple[str, ...]
-
-
-class Headings(_Closed):
-    """Headings that change what the lines below them say, by what they make of them; and those that end such a section."""
-
-    family: Phrases
-    not_taken: Phrases
-    uncertain: Phrases
-    taken_no_more: Phrases
-    negated: Phrases
-    planned: Phrases
-    topic: Phrases
-    others: Phrases
-    nothing: Phrases  # lines after which a list holds nothing more
-    of_the_patient: tuple[str, ...]  # a line that opens so is no item of a list
-
-
-class ReportHeadings(_Closed):
-    """Headings of reports: what the request told (in one of these words, without marks), and what the study showed."""
-
-    clinical: Phrases
-    others: Phrases
-
-
-class ElsewhereOf(_Closed):
-    """What the name of an inner organ takes from the skin: concepts below these roots, and these concepts; which sites are no skin."""
-
-    roots: tuple[str, ...]
-    concepts: tuple[str, ...]
-    inner_sites: tuple[str, ...]
-
-
-class ContextRules(_Closed):
-    """The whole of ``context_rules.yaml``; an unknown key is an error."""
-
-    negation: Cues
-    pseudo_negation: Phrases
-    spared: Cues
-    uncertainty: Cues
-    reporting: Cues
-    still_suspected: Cues
-    looked_for: Cues
-    asked_about: Cues
-    hypothetical: Cues
-    family: Cues
-    companion: Cues
-    pseudo_family: Phrases
-    historical: Phrases
-    silent: Cues
-    topic: Cues
-    prevented: Cues
-    removed: Cues
-    pseudo_removed: Phrases
-    not_taken: Cues
-    planned: Cues
-    beside: dict[str, tuple[str, ...]]
-    elsewhere_of: ElsewhereOf
-    elsewhere: Cues
-    linking: Phrases
-    taken_no_more: Cues
-    clause_breaks: Phrases
-    terminators: Phrases
-    family_terminators: Phrases
-    companion_terminators: Phrases
-    openers: Phrases
-    concluding: tuple[str, ...]
-    continuers: Phrases
-    adjectives: Phrases
-    affirming: Phrases
-    relative_time: RelativeTime
-    lab_names: LabNames
-    said_results: SaidResults
-    said_numbers: SaidNumbers
-    alone: Alone
-    headings: Headings
-    report_headings: ReportHeadings
-
-
-@cache
-def load_context_rules() -> ContextRules:
-    return ContextRules.model_validate(yaml.safe_load(files(__package__).joinpath("context_rules.yaml").read_text(encoding="utf-8")))
 
 
 class Cue(NamedTuple):

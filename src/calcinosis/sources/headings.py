@@ -10,7 +10,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from calcinosis.sources.context import Effect, Headings, Scope
+from calcinosis.sources.context import Scope
+from calcinosis.sources.context_rules import Effect, Headings
 from calcinosis.sources.words import MARKS, Folded, Tokens, fold, tokenise
 
 _BULLET: Final = re.compile(r"[ \t]*(?:[-*•·–>+]|\(?\d{1,2}[.)]|\(?[a-z][.)])[ \t]+|[ \t]+", re.IGNORECASE)

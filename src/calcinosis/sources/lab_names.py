@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from calcinosis.knowledge.model import Concept
-from calcinosis.sources.context import LabNames
+from calcinosis.sources.context_rules import LabNames
 from calcinosis.sources.phrases import PhraseMatcher
 from calcinosis.sources.words import CLOSE, MARKS, OPEN, Folded, fold, tokenise
 

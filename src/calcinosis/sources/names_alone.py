@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from calcinosis.knowledge.model import Context
-from calcinosis.sources.context import AND, Alone
+from calcinosis.sources.context import AND
+from calcinosis.sources.context_rules import Alone
 from calcinosis.sources.phrases import Hit
 from calcinosis.sources.words import COMMA, ENDS, QUERY, Folded, fold, tokenise
 

@@ -7,7 +7,7 @@ import re
 from itertools import pairwise
 from typing import Final
 
-from calcinosis.sources.context import ReportHeadings
+from calcinosis.sources.context_rules import ReportHeadings
 
 _SIGN: Final = re.compile(r"[^\n]")
 _BELOW: Final = re.compile(r"\s*\S[\s\S]*?(?=\n[ \t]*\n)")  # from a heading to the empty line below its text

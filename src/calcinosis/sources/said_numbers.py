@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from calcinosis.knowledge.model import Concept
-from calcinosis.sources.context import AND, OR, SaidNumbers, SaidResults
+from calcinosis.sources.context import AND, OR
+from calcinosis.sources.context_rules import SaidNumbers, SaidResults
 from calcinosis.sources.lab_names import Spelling
 from calcinosis.sources.phrases import Hit, PhraseMatcher
 from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, MARKS, OPEN, Folded, Tokens, fold

@@ -13,7 +13,8 @@ from itertools import takewhile
 from typing import Final, NamedTuple
 
 from calcinosis.knowledge.model import Concept
-from calcinosis.sources.context import AND, OR, SaidResults
+from calcinosis.sources.context import AND, OR
+from calcinosis.sources.context_rules import SaidResults
 from calcinosis.sources.lab_names import Spelling
 from calcinosis.sources.phrases import Hit, PhraseMatcher
 from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, MARKS, OPEN, Folded, fold, tokenise

@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from calcinosis.knowledge.model import Concept, Context
-from calcinosis.sources.context import AND, LONGEST_CLAUSE, ContextReader, ContextRules, Effect, Scope, load_context_rules
+from calcinosis.sources.context import AND, LONGEST_CLAUSE, ContextReader, Scope
+from calcinosis.sources.context_rules import ContextRules, Effect, load_context_rules
 from calcinosis.sources.headings import HeadingReader
 from calcinosis.sources.lab_names import LabNameReader, Spelling
 from calcinosis.sources.names_alone import NameAloneReader

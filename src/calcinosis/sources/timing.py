@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from calcinosis.sources.context import RelativeTime
+from calcinosis.sources.context_rules import RelativeTime
 from calcinosis.sources.phrases import PhraseMatcher
 from calcinosis.sources.words import COMMA, Folded, fold
 
