@@ -182,8 +182,14 @@ class _Uses:
 
     @property
     def stance(self) -> Ints:
+        """Of the uses in this disease or in none; of all where there is none: a use in another disease says nothing of this one."""
         stances = [STANCES.index(use.use.stance) for _, use in self.uses]
-        stance: Ints = np.min([np.where(applies, one, len(STANCES)) for one, applies in zip(stances, self.apply, strict=True)], axis=0)
+        here = [applies & studied for applies, studied in zip(self.apply, self.studied, strict=True)]
+        of_all, of_mine = (
+            np.min([np.where(applies, one, len(STANCES)) for one, applies in zip(stances, masks, strict=True)], axis=0)
+            for masks in (self.apply, here)
+        )
+        stance: Ints = np.where(of_mine < len(STANCES), of_mine, of_all)
         return stance
 
     @property

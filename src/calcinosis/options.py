@@ -159,10 +159,11 @@ class OptionWriter:
         if not uses:
             return None
         evidence = evidence_of(self._plan.knowledge, treatment.key, type_)
-        stance = min((use.use.stance for use in uses), key=STANCES.index)
         favours = {c.label: c for use in uses for c in use.favours if self._truth(c, row) == _YES}.values()
         speaks_for = [Reason(label=c.label, facts=self._facts_of(c, row), citations=self._words.citations(c.sources)) for c in favours]
         studied = [not use.use.diseases or bool(diseases & set(use.use.diseases)) for use in uses]
+        mine = [use for use, here in zip(uses, studied, strict=True) if here] or uses  # a use in another disease says nothing of this one
+        stance = min((use.use.stance for use in mine), key=STANCES.index)
         safety, not_checked, cleared = self._safety(each, row)
         return OptionOut(
             **unchanging(self._plan.knowledge, treatment, type_, self._words),

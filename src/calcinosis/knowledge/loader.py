@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from calcinosis.knowledge.drug_allergies import DrugAllergy, derive
 from calcinosis.knowledge.entry_form import FormGroup
 from calcinosis.knowledge.model import (
     Alarm,
@@ -44,6 +45,7 @@ _LAYOUT: dict[str, tuple[type[BaseModel], str | None]] = {
     "alarms": (Alarm, "alarms"),
     "workup": (Test, "tests"),
     "treatments": (Treatment, None),
+    "drug_allergy.yaml": (DrugAllergy, None),
     "current_drugs.yaml": (CurrentDrugReview, "reviews"),
     "forms.yaml": (ClinicalForm, "forms"),
     "form.yaml": (FormGroup, "groups"),
@@ -180,6 +182,13 @@ def _load(content: Path) -> Knowledge:
     studies = _studies(content, origins, problems)
     if _version(content) != version:  # everything built from the knowledge is kept by its version
         problems.append(Problem(Origin("VERSION", 1), "changed", "the content was changed while it was read; load it again"))
+    for said in tables["drug_allergy.yaml"].values():
+        derived = derive(said, tables["treatments"], tables["concepts"], codes)
+        tables["concepts"] |= derived.concepts
+        tables["treatments"] |= derived.treatments
+        codes = (*codes, *derived.codes)
+        origins |= {("Concept", key): origins["Treatment", owner] for key, owner in derived.owners.items()}
+        origins |= {("Code", f"{code.concept_key} {code.system} {code.code}"): origins["DrugAllergy", said.key] for code in derived.codes}
     if problems:
         raise KnowledgeError(problems)
     return Knowledge(

@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from calcinosis.knowledge.drug_allergies import DrugAllergy
 from calcinosis.knowledge.entry_form import FormGroup
 from calcinosis.knowledge.loader import Knowledge, load_knowledge
 from calcinosis.knowledge.model import Alarm, CalcificationType, ClinicalForm, Concept, Disease, Finding, Mimic, Setting, Source, Test
@@ -135,7 +136,7 @@ def content_schema() -> dict[str, Any]:
         "sources": Source, "concepts": Concept, "findings": Finding, "alarms": Alarm, "tests": Test, "forms": ClinicalForm,
         "groups": FormGroup, "settings": Setting, "reviews": CurrentDrugReview,
     }  # fmt: skip
-    singles: tuple[type[BaseModel], ...] = (CalcificationType, Disease, Mimic, Treatment, Simulation)
+    singles: tuple[type[BaseModel], ...] = (CalcificationType, Disease, Mimic, Treatment, Simulation, DrugAllergy)
     _, document = models_json_schema([(model, "validation") for model in (*lists.values(), *singles)], ref_template="#/$defs/{model}")
     shapes = {
         f"{name.capitalize()}File": _file_shape(name, {"type": "array", "items": {"$ref": f"#/$defs/{model.__name__}"}})

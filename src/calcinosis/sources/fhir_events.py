@@ -145,6 +145,8 @@ class FhirMapper:
         if coded is None:
             return _no_code(fields, "code", meaning)
         effect = _VERIFICATION.get(fields.code("verificationStatus") or "")
+        if fields.code("clinicalStatus") in ("inactive", "resolved"):  # no longer at risk, as somebody judged
+            effect = effect or "uncertain"
         meaning.drafts = _qualified(self.read.coded(coded, Context.ALLERGY, meaning).drafts, effect)
         return None
 
