@@ -381,7 +381,7 @@ def serve(
     try:
         from calcinosis.service.server import run
     except ModuleNotFoundError as error:
-        raise _fail(f"the service needs {error.name}: pip install 'calcinosis[service]'") from None
+        raise _fail(f"the service needs {error.name}: pip install -e '.[service]' in the folder of the project") from None
     try:
         run(settings, {name: value for name, value in given.items() if value is not None})
     except (KnowledgeError, OSError, ValueError) as error:

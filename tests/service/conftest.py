@@ -21,5 +21,5 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         workers=0, requests_per_second=100_000, burst=100_000, audit_log=tmp_path_factory.mktemp("audit") / "audit.jsonl",
         app_url="https://cds.example.org/", smart_launch_url="https://cds.example.org/launch", max_body_bytes=2_000_000,
     )  # fmt: skip
-    with TestClient(make_app(settings)) as client:
+    with TestClient(make_app(settings), base_url="http://127.0.0.1") as client:
         yield client

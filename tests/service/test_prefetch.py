@@ -42,7 +42,7 @@ def served() -> Iterator[tuple[TestClient, str, Server]]:
     server = Server(case("b090"))
     with stub(server) as url:
         settings = Settings(workers=0, fhir_servers=[url + "/fhir"], fhir_seconds=2, fhir_pages=3, burst=10_000, fhir_bytes=300_000)
-        with TestClient(make_app(settings)) as client:
+        with TestClient(make_app(settings), base_url="http://127.0.0.1") as client:
             yield client, url + "/fhir", server
 
 

@@ -56,7 +56,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, jwks: tuple[str, dict[str,
         workers=0, host="0.0.0.0", public_url=BASE, cds_clients=clients, metrics_token="for-prometheus", burst=10_000,
         oidc_issuer=PROVIDER, oidc_audience="calcinosis", oidc_jwks_url=jwks[0].replace("/jwks", "/idp-keys"), audit_log=folder / "audit",
     )  # fmt: skip
-    with TestClient(make_app(settings)) as client:
+    with TestClient(make_app(settings), base_url="http://127.0.0.1") as client:
         yield client
 
 
@@ -271,7 +271,7 @@ def test_each_client_has_its_own_rate() -> None:
 
 
 def test_beyond_the_rate_is_429(tmp_path: Path) -> None:
-    with TestClient(make_app(Settings(workers=0, requests_per_second=1, burst=3, audit_log=tmp_path / "a"))) as client:
+    with TestClient(make_app(Settings(workers=0, requests_per_second=1, burst=3, audit_log=tmp_path / "a")), base_url="http://127.0.0.1") as client:
         statuses = [client.get("/cds-services").status_code for _ in range(5)]
         assert statuses == [200, 200, 200, 429, 429]
         assert client.get("/health/live").status_code == 200

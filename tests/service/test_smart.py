@@ -103,8 +103,8 @@ def test_the_authorization_request_asks_for_what_the_searches_need_and_no_more(a
     assert scopes[3:] == [
         f"patient/{kind}.rs"
         for kind in (
-            "AllergyIntolerance", "Condition", "Device", "DiagnosticReport", "Medication", "MedicationRequest", "MedicationStatement",
-            "Observation", "Patient", "Procedure",
+            "AllergyIntolerance", "Condition", "Device", "DiagnosticReport", "DocumentReference", "Medication", "MedicationAdministration",
+            "MedicationDispense", "MedicationRequest", "MedicationStatement", "Observation", "Patient", "Procedure",
         )
     ]  # fmt: skip
     assert asked["aud"] == ehr.fhir and asked["redirect_uri"] == REDIRECT and asked["code_challenge_method"] == "S256"

@@ -130,7 +130,7 @@ def test_a_server_elsewhere_cannot_send_us_to_this_machine() -> None:
 
 def test_a_server_that_is_away_is_not_asked_again_at_once(tmp_path: Path) -> None:
     settings = Settings(workers=0, smart=[{"issuer": "http://127.0.0.1:9/fhir", "client_id": "c"}], audit_log=tmp_path / "audit")
-    with TestClient(make_app(settings), follow_redirects=False) as app:
+    with TestClient(make_app(settings), follow_redirects=False, base_url="http://127.0.0.1") as app:
         for words in ("does not answer", "cannot be read"):
             page = app.get("/smart/standalone", params={"iss": "http://127.0.0.1:9/fhir"})
             assert page.status_code == 502 and words in page.text
@@ -456,7 +456,7 @@ def test_every_page_of_a_launch_keeps_its_address_and_itself_to_itself(app: Test
 
 def test_frames_are_for_the_listed_ehrs(tmp_path: Path) -> None:
     settings = Settings(workers=0, frame_ancestors=["https://ehr.example.org", "https://*.clinic.example"], audit_log=tmp_path / "audit")
-    with TestClient(make_app(settings)) as app:
+    with TestClient(make_app(settings), base_url="http://127.0.0.1") as app:
         policy = app.get("/health/live").headers["content-security-policy"]
     assert policy.endswith("frame-ancestors https://ehr.example.org https://*.clinic.example")
 
@@ -466,7 +466,7 @@ def test_launches_are_kept_to_their_rate(tmp_path: Path) -> None:
         workers=0, smart=[{"issuer": "https://ehr.example.org/r4", "client_id": "c"}], requests_per_second=0.001, burst=3,
         audit_log=tmp_path / "audit",
     )  # fmt: skip
-    with TestClient(make_app(settings)) as app:
+    with TestClient(make_app(settings), base_url="http://127.0.0.1") as app:
         assert [app.get("/smart/callback").status_code for _ in range(4)] == [400, 400, 400, 429]
 
 

@@ -22,6 +22,7 @@ from calcinosis.knowledge import Knowledge
 from calcinosis.option_rows import OPTION_SCHEMA
 from calcinosis.options import REVIEW_SCHEMA
 from calcinosis.reasoning.explain import REASON_SCHEMA
+from calcinosis.spreadsheet import no_formula
 
 
 def result_tables(knowledge: Knowledge) -> dict[str, tuple[str, Schema]]:
@@ -152,4 +153,5 @@ def write_unmapped(frames: Iterable[pl.DataFrame], path: Path) -> None:
     """Add up what several batches could not map, the most frequent first."""
     table = pl.concat([pl.DataFrame(schema=UNMAPPED_SCHEMA), *frames])
     keys = [name for name in UNMAPPED_SCHEMA if name != "n"]
-    table.group_by(keys).agg(pl.col("n").sum()).sort("n", *keys, descending=[True, *[False] * len(keys)]).write_csv(path)
+    table = table.group_by(keys).agg(pl.col("n").sum()).sort("n", *keys, descending=[True, *[False] * len(keys)])
+    table.with_columns(no_formula(name) for name in keys).write_csv(path)

@@ -20,6 +20,7 @@ from calcinosis.knowledge import Knowledge
 from calcinosis.numbers import Ints
 from calcinosis.report.people import SHOWN, STANDING, URGENCIES, Labels, as_shown, likely_unlabelled, most_urgent_first
 from calcinosis.report.population import Population, count_population
+from calcinosis.spreadsheet import no_formula
 
 FILES: Final = (
     "assessments.parquet", "reasons.parquet", "treatment_reviews.parquet", "treatment_options.parquet", "events.parquet", "rejects.parquet",
@@ -28,7 +29,6 @@ FILES: Final = (
 UNDETERMINED: Final = "undetermined"
 AT_RISK: Final = ("any", "no_lesion")
 _CSV_ROWS: Final = 50_000  # at a time
-_FORMULA: Final = r"^[=+\-@\t\r]"  # how a spreadsheet recognises one
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class CohortFolder:
         schema = self._people.collect_schema()
         flat = [
             pl.col(name).list.join("; ") if isinstance(dtype, pl.List)
-            else pl.when(pl.col(name).str.contains(_FORMULA)).then("'" + pl.col(name)).otherwise(name).alias(name) if dtype == pl.String
+            else no_formula(name) if dtype == pl.String
             else pl.col(name)
             for name, dtype in schema.items()
         ]  # fmt: skip

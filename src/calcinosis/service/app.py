@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 
 from calcinosis.knowledge import load_knowledge
@@ -22,6 +21,7 @@ from calcinosis.service.metrics import Metrics
 from calcinosis.service.pages.form_record import EntryForm
 from calcinosis.service.pages.shell import error_page
 from calcinosis.service.problems import Problem, handle_problems
+from calcinosis.service.reach import CdsCors, KnownHosts
 from calcinosis.service.settings import Settings
 from calcinosis.service.shield import Shield
 from calcinosis.service.smart_client import SmartClient
@@ -74,10 +74,9 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     handle_problems(app, error_page)
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware, allow_origins=list(settings.cors_origins), allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type"],
-        )  # fmt: skip
+        app.add_middleware(CdsCors, origins=settings.cors_origins)
+    if (hosts := settings.known_hosts) is not None:
+        app.add_middleware(KnownHosts, hosts=hosts)
     app.add_middleware(Shield, audit=audit, metrics=metrics, page=error_page, frame_ancestors=settings.frame_ancestors)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

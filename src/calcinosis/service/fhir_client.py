@@ -16,6 +16,7 @@ import httpx2 as httpx
 import orjson
 
 from calcinosis.service.audit import where
+from calcinosis.service.no_cookies import no_cookies
 from calcinosis.service.settings import Settings, is_safe_url
 
 _log = logging.getLogger("calcinosis.service")
@@ -33,6 +34,7 @@ class FhirClient:
         self._http = httpx.AsyncClient(
             timeout=httpx.Timeout(settings.fhir_seconds), follow_redirects=False, trust_env=False,
             limits=httpx.Limits(max_connections=40), headers={"Accept": "application/fhir+json"},
+            cookies=no_cookies(),
         )  # fmt: skip
 
     def allows(self, server: str) -> bool:

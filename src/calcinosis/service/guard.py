@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from calcinosis.service.jwt import CdsVerifier, OidcVerifier, Rejected
 from calcinosis.service.limits import RateLimit
+from calcinosis.service.no_cookies import no_cookies
 from calcinosis.service.problems import ProblemError
 from calcinosis.service.settings import Settings
 
@@ -19,7 +20,7 @@ Surface = Literal["cds", "api", "metrics"]
 class Guard:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._http = httpx.AsyncClient(timeout=httpx.Timeout(5.0), follow_redirects=False, trust_env=False)
+        self._http = httpx.AsyncClient(timeout=httpx.Timeout(5.0), follow_redirects=False, trust_env=False, cookies=no_cookies())
         self._cds = CdsVerifier(settings, self._http) if settings.cds_clients else None
         self._oidc = OidcVerifier(settings, self._http) if settings.oidc_issuer else None
         self._rate = RateLimit(settings.requests_per_second, settings.burst)

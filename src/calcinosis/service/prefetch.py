@@ -22,28 +22,45 @@ TEMPLATES: Final = {
     "conditions": "Condition?patient={{context.patientId}}",
     "laboratory": "Observation?patient={{context.patientId}}&category=laboratory",
     "body": f"Observation?patient={{{{context.patientId}}}}&code={_BODY}",
+    "vitals": "Observation?patient={{context.patientId}}&category=vital-signs",
     "examination": "Observation?patient={{context.patientId}}&category=exam",
     "imaging": f"DiagnosticReport?patient={{{{context.patientId}}}}&category={_LOINC}|LP29684-5",
     "pathology": f"DiagnosticReport?patient={{{{context.patientId}}}}&category={_LOINC}|LP7839-6",
     "procedures": "Procedure?patient={{context.patientId}}",
     "medicationRequests": "MedicationRequest?patient={{context.patientId}}&intent=order&_include=MedicationRequest:medication",
     "medicationStatements": "MedicationStatement?patient={{context.patientId}}",
+    "administrations": "MedicationAdministration?patient={{context.patientId}}",
+    "dispenses": "MedicationDispense?patient={{context.patientId}}",
+    "documents": "DocumentReference?patient={{context.patientId}}",
     "allergies": "AllergyIntolerance?patient={{context.patientId}}",
     "devices": "Device?patient={{context.patientId}}",
 }
 _WORDS: Final = {
     "patient": "the patient's birth date and sex", "conditions": "diagnoses", "laboratory": "laboratory results",
-    "body": "height and weight", "examination": "findings on examination", "imaging": "imaging reports",
+    "body": "height and weight", "vitals": "temperature and blood pressure",
+    "examination": "findings on examination", "imaging": "imaging reports",
     "pathology": "pathology reports", "procedures": "procedures", "medicationRequests": "prescriptions",
-    "medicationStatements": "drugs taken", "allergies": "allergies", "devices": "devices",
+    "medicationStatements": "drugs taken", "administrations": "drugs given",
+    "dispenses": "drugs dispensed", "documents": "letters and notes", "allergies": "allergies", "devices": "devices",
 }  # fmt: skip
 _EITHER: Final = (("medicationRequests", "medicationStatements"),)  # one of them is enough
-_OPTIONAL: Final = frozenset({"body", "examination", "devices"})  # few servers have them; their lack is not worth a line on each card
+# few servers have them; their lack is not worth a line on each card
+_OPTIONAL: Final = frozenset({"body", "examination", "devices", "administrations", "dispenses", "documents"})
 
 
 def provided(prefetch: Mapping[str, Any]) -> frozenset[str]:
-    """Keys that brought an answer, an empty one too. ``null`` and an ``OperationOutcome`` are no answer."""
-    return frozenset(key for key, value in prefetch.items() if _kind(value) not in (None, "OperationOutcome"))
+    """Keys that brought a whole answer, an empty one too. ``null``, an ``OperationOutcome`` and a list that goes on elsewhere are none."""
+    return frozenset(key for key, value in prefetch.items() if _kind(value) not in (None, "OperationOutcome") and not _cut_short(value))
+
+
+def _cut_short(bundle: Mapping[str, Any]) -> bool:
+    """Whether a search answer has a next page, or reports an error beside its matches."""
+    links, listed = bundle.get("link"), bundle.get("entry")
+    goes_on = any(isinstance(link, dict) and link.get("relation") == "next" for link in (links if isinstance(links, list) else ()))
+    outcomes = [entry.get("resource") for entry in (listed if isinstance(listed, list) else ()) if isinstance(entry, dict)]
+    told = [each.get("issue") for each in outcomes if isinstance(each, dict) and _kind(each) == "OperationOutcome"]
+    issues = [issue for one in told if isinstance(one, list) for issue in one if isinstance(issue, dict)]
+    return goes_on or any(issue.get("severity") in ("error", "fatal") for issue in issues)
 
 
 def absent(brought: frozenset[str]) -> tuple[str, ...]:

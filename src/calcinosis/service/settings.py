@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     app_url: str | None = Field(default=None, description="page that a card links to")
     smart_launch_url: str | None = Field(default=None, description="SMART launch URL that a card links to; default: ours if smart is set")
     frame_ancestors: tuple[str, ...] = Field(default=(), description="origins of EHRs that may show the pages in a frame")
-    cors_origins: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = Field(default=(), description="origins whose scripts may call /cds-services; no other address")
 
     # who
     cds_clients: tuple[CdsClient, ...] = ()
@@ -133,6 +133,8 @@ class Settings(BaseSettings):
         issuers = [server.issuer for server in self.smart]
         if len(set(issuers)) < len(issuers):
             raise ValueError("smart: an issuer stands there twice")
+        if bad := [origin for origin in self.cors_origins if "*" in origin or not is_origin(origin)]:
+            raise ValueError(f"cors_origins: {bad[0]!r} is not one origin such as https://sandbox.cds-hooks.org")
         if bad := [origin for origin in self.frame_ancestors if not is_origin(origin)]:
             raise ValueError(f"frame_ancestors: {bad[0]!r} is not an origin such as https://ehr.example.org")
         return self
@@ -149,7 +151,16 @@ class Settings(BaseSettings):
 
     @property
     def authenticates(self) -> bool:
-        return self.require_authentication or not is_loopback(self.host) or bool(self.cds_clients or self.oidc_issuer)
+        """Always, unless only this machine can reach the service: not if another machine may by way of a proxy (``public_url``)."""
+        reached = not is_loopback(self.host) or not is_loopback(urlsplit(self.base_url).hostname or "")
+        return self.require_authentication or reached or bool(self.cds_clients or self.oidc_issuer)
+
+    @property
+    def known_hosts(self) -> frozenset[str] | None:
+        """Names under which an open service answers, so that no page elsewhere reaches it by a name that leads here; None: any."""
+        if self.authenticates:
+            return None
+        return frozenset({"localhost", "127.0.0.1", "::1", self.host.strip("[]"), urlsplit(self.base_url).hostname or ""})
 
 
 def is_loopback(host: str) -> bool:

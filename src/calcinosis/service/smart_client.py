@@ -23,6 +23,7 @@ from joserfc import jwt
 
 from calcinosis.service.audit import where
 from calcinosis.service.jwt import Claims, KeySource, Rejected, verify_id_token
+from calcinosis.service.no_cookies import no_cookies
 from calcinosis.service.settings import Settings, SmartServer, is_loopback, is_safe_url
 from calcinosis.service.smart_keys import algorithm, read_private_key
 from calcinosis.service.smart_scopes import wanted
@@ -74,7 +75,9 @@ class SmartClient:
         self.redirect_uri = f"{settings.base_url}/smart/callback"
         self._servers = {server.issuer: server for server in settings.smart}
         self._clock = clock
-        self._http = httpx.AsyncClient(timeout=httpx.Timeout(settings.fhir_seconds), follow_redirects=False, trust_env=False)
+        self._http = httpx.AsyncClient(
+            timeout=httpx.Timeout(settings.fhir_seconds), follow_redirects=False, trust_env=False, cookies=no_cookies()
+        )
         self._known: dict[str, tuple[float, Configuration | None]] = {}
         self._locks = {issuer: asyncio.Lock() for issuer in self._servers}
         self._key_sources: dict[str, KeySource] = {}

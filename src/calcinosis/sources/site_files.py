@@ -6,6 +6,8 @@ import csv
 import io
 from pathlib import Path
 
+from calcinosis.spreadsheet import as_sent
+
 
 def utf8_text(path: Path) -> str:
     """The text of a file, line ends as they stand.
@@ -43,4 +45,4 @@ def csv_table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
         unclosed = "unexpected end of data" in str(error)
         raise ValueError(f"{path}:{begins}: {'a quote is opened and not closed' if unclosed else error}") from None
     names = rows[0][1] if rows else []
-    return names, [(line, dict(zip(names, cells, strict=False))) for line, cells in rows[1:]]
+    return names, [(line, dict(zip(names, map(as_sent, cells), strict=False))) for line, cells in rows[1:]]

@@ -44,7 +44,7 @@ def settings(tmp_path: Path, **more: Any) -> Settings:
 @pytest.fixture(scope="module")
 def served(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     own = settings(tmp_path_factory.mktemp("served"), cohorts={"registry": folder, "gone": folder / "no-such"})
-    with TestClient(make_app(own), headers=HTML) as client:
+    with TestClient(make_app(own), headers=HTML, base_url="http://127.0.0.1") as client:
         yield client
 
 
@@ -91,7 +91,7 @@ def test_a_folder_that_is_gone_or_broken_is_503_in_words(served: TestClient, fol
     shutil.copytree(folder, tmp_path / "half")
     (tmp_path / "half" / "assessments.parquet").write_bytes(b"PAR1 half written")
     (tmp_path / "half" / "reasons.parquet").write_bytes(b"")
-    with TestClient(make_app(settings(tmp_path, cohorts={"half": tmp_path / "half"})), headers=HTML) as client:
+    with TestClient(make_app(settings(tmp_path, cohorts={"half": tmp_path / "half"})), headers=HTML, base_url="http://127.0.0.1") as client:
         for path in ("", "/patients", "/patients.csv", "/patients/" + DOOR.patient("b090").rpartition("/")[2]):
             answer = client.get("/cohort/half" + path)
             assert answer.status_code == 503, path
@@ -260,7 +260,7 @@ def test_another_version_of_the_knowledge_is_said_aloud(folder: Path, tmp_path: 
     shutil.copytree(folder, copy)
     people = pl.read_parquet(copy / "assessments.parquet").with_columns(knowledge_version=pl.lit("1999.1"))
     people.write_parquet(copy / "assessments.parquet")
-    with TestClient(make_app(settings(tmp_path, cohorts={"registry": copy})), headers=HTML) as client:
+    with TestClient(make_app(settings(tmp_path, cohorts={"registry": copy})), headers=HTML, base_url="http://127.0.0.1") as client:
         assert "screened with knowledge 1999.1" in words(client.get(DOOR.patient("course-1")).text)
 
 
@@ -277,7 +277,7 @@ def test_nothing_is_kept_by_a_browser_or_compressed(served: TestClient) -> None:
 
 def test_the_audit_log_says_who_when_and_which_page_and_nothing_of_what_it_held(folder: Path, tmp_path: Path) -> None:
     own = settings(tmp_path, cohorts={"registry": folder})
-    with TestClient(make_app(own), headers=HTML) as client:
+    with TestClient(make_app(own), headers=HTML, base_url="http://127.0.0.1") as client:
         for path in (DOOR.home, DOOR.list(patient="course", alarm="any"), DOOR.csv(alarm="any"), DOOR.patient("course-1"), DOOR.patient("nobody")):
             client.get(path)
     text = (tmp_path / "audit.jsonl").read_text()
@@ -293,7 +293,7 @@ def test_the_audit_log_says_who_when_and_which_page_and_nothing_of_what_it_held(
 
 def test_where_authentication_is_needed_these_pages_need_it_too(folder: Path, tmp_path: Path) -> None:
     own = settings(tmp_path, cohorts={"registry": folder}, require_authentication=True)
-    with TestClient(make_app(own), headers=HTML) as client:
+    with TestClient(make_app(own), headers=HTML, base_url="http://127.0.0.1") as client:
         for path in ("/cohort", DOOR.home, DOOR.list(), DOOR.csv(), DOOR.patient("course-1")):
             answer = client.get(path)
             assert answer.status_code == 401 and "course-1" not in answer.text
@@ -308,7 +308,7 @@ def test_the_log_names_the_place_of_an_error_and_no_patient(
     summary = orjson.loads((copy / "summary.json").read_bytes())
     del summary["records_read"]
     (copy / "summary.json").write_bytes(orjson.dumps(summary))
-    with TestClient(make_app(settings(tmp_path, cohorts={"registry": copy})), headers=HTML) as client:
+    with TestClient(make_app(settings(tmp_path, cohorts={"registry": copy})), headers=HTML, base_url="http://127.0.0.1") as client:
         assert client.get(DOOR.home).status_code == 503
         assert client.get(DOOR.patient("course-1")).status_code == 200, "what does not need the summary is shown"
     said = "\n".join(record.getMessage() for record in caplog.records if record.name == "calcinosis.service")

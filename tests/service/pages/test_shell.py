@@ -115,7 +115,7 @@ def test_what_breaks_says_so_without_a_traceback(tmp_path: Path) -> None:
     async def breaks() -> None:
         raise RuntimeError("a secret")
 
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, raise_server_exceptions=False, base_url="http://127.0.0.1") as client:
         seen = client.get("/breaks", headers=BROWSER)
         assert seen.status_code == 500 and "Nothing that you entered was stored" in seen.text and "secret" not in seen.text
         assert "content-security-policy" in seen.headers
@@ -136,7 +136,7 @@ def behind_a_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[T
             workers=0, require_authentication=True, oidc_issuer="https://id.example.org", oidc_audience="calcinosis",
             oidc_jwks_url=url + "/keys", audit_log=tmp_path_factory.mktemp("audit") / "audit.jsonl",
         )  # fmt: skip
-        with TestClient(make_app(settings)) as client:
+        with TestClient(make_app(settings), base_url="http://127.0.0.1") as client:
             yield client, key
 
 
@@ -160,7 +160,7 @@ def test_the_page_of_a_refusal_has_its_look(behind_a_proxy: tuple[TestClient, An
 
 
 def test_a_search_is_audited_without_its_words(tmp_path: Path) -> None:
-    with TestClient(make_app(Settings(workers=0, audit_log=tmp_path / "a"))) as client:
+    with TestClient(make_app(Settings(workers=0, audit_log=tmp_path / "a")), base_url="http://127.0.0.1") as client:
         client.get("/knowledge", params={"q": "zebrafish"})
         client.get("/knowledge/sources/nothing-like-it")
         client.get(address("style.css"))

@@ -32,6 +32,7 @@ router = page_router()
 _UNIT_WORDS = {
     "{INR}": "INR", "mL/min/{1.73_m2}": "mL/min/1.73 m²", "umol/L": "µmol/L", "ug/L": "µg/L", "10*9/L": "×10⁹/L", "10*3/uL": "×10³/µL",
 }  # fmt: skip
+IS_ANSWER: Final = {"Calcinosis-Answer": "1"}  # so that the script takes no page of a proxy for an answer
 _OF_THE_FILE: Final = (400, 413, 422)
 
 
@@ -154,7 +155,7 @@ def part(request: Request, sent: Submitted, answer: Answer) -> HTMLResponse:
     """The answer alone. A record that came as a file goes back once, for the page to hold."""
     back = answer.held if sent.record is not None else ""
     text = environment().get_template("_answered.html.j2").render(answer=answer, problems=_named(request, answer), held_back=back)
-    return HTMLResponse(text, status_code=answer.status)
+    return HTMLResponse(text, status_code=answer.status, headers=IS_ANSWER)
 
 
 def refused(request: Request, status: int, why: str) -> HTMLResponse:

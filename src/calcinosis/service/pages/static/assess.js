@@ -44,6 +44,25 @@
     document.getElementById("holds").hidden = false;
   }
 
+  // what stands below is of what was entered before: said where it is seen, and shown
+  function outdated(why) {
+    live.textContent = why;
+    let note = document.getElementById("outdated");
+    if (!note) {
+      note = document.createElement("p");
+      note.id = "outdated";
+      note.className = "error";
+      answered.before(note);
+    }
+    note.textContent = `${why} Below stands the answer to what was entered before; load this page again to go on.`;
+    answered.classList.add("outdated");
+  }
+
+  function current() {
+    document.getElementById("outdated")?.remove();
+    answered.classList.remove("outdated");
+  }
+
   async function ask() {
     if (asking) asking.abort();
     asking = new AbortController();
@@ -53,10 +72,11 @@
       const response = await fetch(where, { method: "POST", body: new FormData(form), headers: { Accept: "text/html" }, signal: mine.signal });
       const text = await response.text();
       if (mine.signal.aborted) return;
-      if (!response.headers.get("content-type")?.startsWith("text/html") || (response.status >= 400 && !text.includes("data-field"))) {
-        live.textContent = "The answer could not be updated. Use the button.";
+      if (!response.headers.get("calcinosis-answer") || (response.status >= 400 && !text.includes("data-field"))) {
+        outdated(response.ok || response.status === 401 ? "You may be signed out: the answer could not be updated." : "The answer could not be updated.");
         return;
       }
+      current();
       const before = turned();
       answered.innerHTML = text;  // from this service, escaped there; the policy of the page runs no script in it
       hold();
@@ -67,7 +87,7 @@
       mark();
       say();
     } catch (error) {
-      if (error.name !== "AbortError") live.textContent = "The service does not answer.";
+      if (error.name !== "AbortError") outdated("The service does not answer.");
     } finally {
       if (mine === asking) answered.removeAttribute("aria-busy");
     }
