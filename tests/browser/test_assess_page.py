@@ -202,3 +202,18 @@ def test_the_empty_page_looks_right_everywhere(visits: Visits) -> None:
 
 def test_the_first_load_is_small(visits: Visits) -> None:
     assert 5_000 < bytes_of_first_load(visits, "/assess") <= 200_000
+
+
+@pytest.mark.parametrize(("media_type", "body"), [("text/plain", "busy"), ("text/html", "<h1>Sign in here</h1>")])
+def test_an_answer_that_could_not_be_updated_is_seen_to_be_outdated(visits: Visits, media_type: str, body: str) -> None:
+    page = visits.open("/assess")
+    enter_calciphylaxis(page)
+    expect(page.locator("#answered .headline")).to_contain_text("Calciphylaxis")
+    page.route("**/assess/answer", lambda route: route.fulfill(content_type=media_type, body=body))
+    say(page, "Skin necrosis", "no")
+    expect(page.locator("#outdated")).to_be_visible()
+    expect(page.locator("#outdated")).to_contain_text("what was entered before")
+    expect(page.locator("#answered")).to_contain_text("Calciphylaxis")
+    page.unroute("**/assess/answer")
+    say(page, "Skin necrosis", "yes")
+    expect(page.locator("#outdated")).to_have_count(0)

@@ -81,6 +81,7 @@ class ContextReader:
         self._continuers = {fold(word)[0] for word in rules.continuers}
         self._adjectives = {fold(word)[0] for word in rules.adjectives}
         self._linking = {fold(word)[0] for word in rules.linking}
+        self._no_places = {fold(word)[0] for word in rules.elsewhere_of.no_places}
 
     def limits(self, words: Sequence[Folded]) -> list[Hit[str]]:
         """The words that end clauses and scopes."""
@@ -160,6 +161,7 @@ class ContextReader:
             concluding=self._concluding,
             affirming=self._affirming,
             linking=self._linking,
+            no_places=self._no_places,
         )
         found: list[Scope] = []
         clause = iter(clauses)
@@ -189,6 +191,7 @@ class _View(NamedTuple):
     concluding: set[str]
     affirming: set[str]
     linking: set[str]
+    no_places: set[str]
 
     def scopes_of(self, hit: Hit[Cue], low: int, high: int) -> Iterator[Scope]:
         effect, direction = hit.payload
@@ -200,6 +203,8 @@ class _View(NamedTuple):
             yield Scope(effect, max(low, hit.start - 1), hit.start, hit.start, hit.end)
             return
         if direction == "near":
+            if hit.end < high and self.words[hit.end][0] in self.no_places:
+                return
             yield Scope(effect, self._linked_before(low, hit.start), self._linked_after(hit.end, high), hit.start, hit.end)
             return
         heads = effect == "uncertain" and hit.start == low and hit.end < high and self.words[hit.end][0] == COMMA
@@ -242,7 +247,8 @@ class _View(NamedTuple):
         """ "The adrenal gland, which appeared necrotic", "lung: two nodules": as far as a few words, and no other statement."""
         for at in range(start, min(high, start + NEAR)):
             word = self.words[at][0]
-            if word in AND or word in OR or word in PERSONS or (word in MARKS and word != COLON) or at in self.terminators:
+            new = word in AND or word in OR or word in PERSONS or word == "with" or at in self.terminators
+            if new or (word in MARKS and word != COLON):
                 return at
         return min(high, start + NEAR)
 

@@ -129,10 +129,12 @@ class ReportHeadings(_Closed):
 
 
 class ElsewhereOf(_Closed):
-    """What the name of an inner organ takes from the skin: concepts below these roots, and these concepts; which sites are no skin."""
+    """What the name of an inner organ takes from the skin: concepts below these roots, and these concepts; what makes the name no
+    place; which sites are no skin."""
 
     roots: tuple[str, ...]
     concepts: tuple[str, ...]
+    no_places: tuple[str, ...]
     inner_sites: tuple[str, ...]
 
 
