@@ -17,6 +17,7 @@ import orjson
 
 from calcinosis.service.audit import where
 from calcinosis.service.no_cookies import no_cookies
+from calcinosis.service.searchset import entries_of, next_page, says_failed
 from calcinosis.service.settings import Settings, is_safe_url
 
 _log = logging.getLogger("calcinosis.service")
@@ -66,9 +67,9 @@ class FhirClient:
         document, size = await self._get(base + query, token, room)
         if document is None or document.get("resourceType") != "Bundle":
             return None if document is None or document.get("resourceType") == "OperationOutcome" else document
-        entries = list(_entries(document))
+        entries = list(entries_of(document))
         for _ in range(self._settings.fhir_pages - 1):
-            following = _next(document)
+            following = next_page(document)
             if following is None:
                 break
             address = urljoin(base, following)
@@ -78,11 +79,11 @@ class FhirClient:
             document, size = await self._get(address, token, room)
             if document is None:
                 raise TooMuch  # half a list is not a list
-            entries += _entries(document)
+            entries += entries_of(document)
         else:
-            if _next(document) is not None:
+            if next_page(document) is not None:
                 raise TooMuch
-        if any(_says_failed(entry) for entry in entries):
+        if any(says_failed(entry) for entry in entries):
             raise TooMuch  # the server itself says that something is missing
         return {"resourceType": "Bundle", "type": "searchset", "entry": entries}
 
@@ -100,30 +101,6 @@ class FhirClient:
 
     async def close(self) -> None:
         await self._http.aclose()
-
-
-def _entries(document: Json) -> list[Any]:
-    listed = document.get("entry")
-    return listed if isinstance(listed, list) else []
-
-
-def _says_failed(entry: Any) -> bool:
-    """An outcome beside the matches that reports an error; warnings and remarks are common and say little."""
-    resource = entry.get("resource") if isinstance(entry, dict) else None
-    if not isinstance(resource, dict) or resource.get("resourceType") != "OperationOutcome":
-        return False
-    listed = resource.get("issue")
-    issues = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-    return any(each.get("severity") in ("error", "fatal") for each in issues)
-
-
-def _next(document: Json) -> str | None:
-    links = document.get("link")
-    for link in links if isinstance(links, list) else ():
-        if isinstance(link, dict) and link.get("relation") == "next" and isinstance(link.get("url"), str):
-            url: str = link["url"]
-            return url
-    return None
 
 
 def _same_server(base: str, address: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from calcinosis.events import PATIENT_SCHEMA, Batch
+from calcinosis.service.searchset import entries_of, next_page, says_failed
 
 Json = dict[str, Any]
 
@@ -55,12 +56,7 @@ def provided(prefetch: Mapping[str, Any]) -> frozenset[str]:
 
 def _cut_short(bundle: Mapping[str, Any]) -> bool:
     """Whether a search answer has a next page, or reports an error beside its matches."""
-    links, listed = bundle.get("link"), bundle.get("entry")
-    goes_on = any(isinstance(link, dict) and link.get("relation") == "next" for link in (links if isinstance(links, list) else ()))
-    outcomes = [entry.get("resource") for entry in (listed if isinstance(listed, list) else ()) if isinstance(entry, dict)]
-    told = [each.get("issue") for each in outcomes if isinstance(each, dict) and _kind(each) == "OperationOutcome"]
-    issues = [issue for one in told if isinstance(one, list) for issue in one if isinstance(issue, dict)]
-    return goes_on or any(issue.get("severity") in ("error", "fatal") for issue in issues)
+    return next_page(bundle) is not None or any(says_failed(entry) for entry in entries_of(bundle))
 
 
 def absent(brought: frozenset[str]) -> tuple[str, ...]:
