@@ -54,7 +54,7 @@ def _cues(rules: ContextRules, reporting_affirms: bool) -> Iterator[tuple[str, C
         (rules.not_taken, "not_taken"), (rules.taken_no_more, "taken_no_more"),
         (rules.still_suspected, "still_suspected"), (rules.looked_for, "looked_for"), (rules.asked_about, "asked_about"),
         (rules.prevented, "prevented"),
-        (rules.topic, "topic"), (rules.removed, "removed"), (rules.planned, "planned"),
+        (rules.topic, "topic"), (rules.removed, "removed"), (rules.taken_out, "taken_out"), (rules.planned, "planned"),
         (rules.elsewhere, "elsewhere"),
     )  # fmt: skip
     for cues, effect in effects:

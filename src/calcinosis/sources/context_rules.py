@@ -15,7 +15,7 @@ Direction = Literal["before", "after", "before_or_after", "after_or_before", "li
 DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around", "touching", "near")
 Effect = Literal[
     "negated", "spared", "uncertain", "family", "family_list", "companion", "silent", "not_taken", "taken_no_more",
-    "still_suspected", "looked_for", "topic", "prevented", "removed", "planned", "asked_about", "elsewhere", "none",
+    "still_suspected", "looked_for", "topic", "prevented", "removed", "taken_out", "planned", "asked_about", "elsewhere", "none",
 ]  # fmt: skip
 
 
@@ -159,6 +159,7 @@ class ContextRules(_Closed):
     prevented: Cues
     removed: Cues
     pseudo_removed: Phrases
+    taken_out: Cues
     not_taken: Cues
     planned: Cues
     beside: dict[str, tuple[str, ...]]

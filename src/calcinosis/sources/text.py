@@ -35,7 +35,7 @@ REPORTING: Final = frozenset({Context.IMAGING, Context.HISTOLOGY})
 STATING_RESULTS: Final = frozenset({Context.NOTE, Context.OBSERVATION, Context.CONDITION})
 # a longer name of one of these kinds is another thing of that kind: "calcium gluconate" is not "calcium"
 EXCLUSIVE_KINDS: Final = frozenset({"disease", "lab", "drug", "procedure", "device", "allergy", "site"})
-DONE_OR_GIVEN: Final = ("drug", "procedure", "exposure")  # what may be planned, offered or refused
+DONE_OR_GIVEN: Final = ("drug", "procedure", "device", "exposure")  # what may be planned, offered or refused
 TIGHT: Final = 4  # words between those of a pattern, beyond which it no longer replaces a phrase it contains
 
 
@@ -391,7 +391,7 @@ def _certainty(match: _Match, matches: Sequence[_Match], scopes: Sequence[Scope]
         return None
     if kind in DONE_OR_GIVEN and not effects.isdisjoint(_NOT_DONE):
         return None
-    if "prevented" in effects and kind in ("disease", "finding"):
+    if ("prevented" in effects and kind in ("disease", "finding")) or ("taken_out" in effects and kind == "device"):
         return None
     if "family" in effects:
         return "family"
