@@ -422,17 +422,20 @@ class Case:
         return made
 
     def deciding(self, concept: str, now: bool, sized: bool = False) -> Measurement | None:
-        """The measurement nearest to the index date, or to now. ``sized``: of those with a value, at most a week further off."""
-        anchor = self.now if now else self.index
-        candidates = []
-        for each in self.measured.get(concept, []):
-            away = 0 if each.time is None or anchor is None else abs(whole_days(each.time - anchor))
-            if away <= self.knowledge.setting("lab_window_days"):
-                candidates.append((away, each.order, each))
+        """The measurement nearest to the index date, failing that to now; or to now. ``sized``: with a value, at most a week further off."""
+        candidates = self.candidates(concept, self.now if now else self.index) or self.candidates(concept, self.now)
         if sized:
             nearest_of_all = min((away for away, _, _ in candidates), default=0)
             candidates = [c for c in candidates if c[2].value is not None and c[0] <= nearest_of_all + 7]
         return min(candidates, key=lambda c: c[:2])[2] if candidates else None
+
+    def candidates(self, concept: str, anchor: datetime | None) -> list[tuple[int, Any, Measurement]]:
+        found = []
+        for each in self.measured.get(concept, []):
+            away = 0 if each.time is None or anchor is None else abs(whole_days(each.time - anchor))
+            if away <= self.knowledge.setting("lab_window_days"):
+                found.append((away, each.order, each))
+        return found
 
     def lab_is(self, leaf: LabIs, now: bool) -> Truth:
         def means(flag: str | None) -> Truth:

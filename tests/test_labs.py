@@ -320,8 +320,22 @@ def test_lab_ten_years_before_does_not_describe_today() -> None:
 
 def test_the_window_is_ninety_days_either_side() -> None:
     high = {"lab": "phosphate", "is": "high"}
+    later = event("skin_lesion", day(400))  # the record goes on, so that no measurement is one of today
     for offset, expected in ((-90, True), (90, True), (-91, None), (91, None)):
-        assert answer(high, [event("calcification", INDEX), lab("phosphate", 3.0, "mmol/L", day(offset))]) is expected
+        assert answer(high, [event("calcification", INDEX), lab("phosphate", 3.0, "mmol/L", day(offset)), later]) is expected
+
+
+def test_where_none_was_measured_at_the_lesion_the_latest_value_describes_it() -> None:
+    """A clinic sees calcinosis for years; the results of today are better than none."""
+    high = {"lab": "phosphate", "is": "high"}
+    today = [lab("phosphate", 3.0, "mmol/L", day(3000)), event("skin_lesion", day(3010))]
+    assert answer(high, [event("calcification", INDEX), *today]) is True
+    assert answer(high, [event("calcification", INDEX), lab("phosphate", 1.0, "mmol/L", day(5)), *today]) is False
+
+
+def test_a_result_of_years_ago_describes_neither_the_lesion_nor_today() -> None:
+    high = {"lab": "phosphate", "is": "high"}
+    assert answer(high, [lab("phosphate", 3.0, "mmol/L", day(-2000)), event("calcification", INDEX), event("skin_lesion", day(3010))]) is None
 
 
 def test_the_measurement_nearest_the_index_date_decides() -> None:

@@ -1,7 +1,8 @@
 """Measurements as facts: per patient and analyte the one measurement that decides, and what was ever seen.
 
 * Derived: albumin-adjusted calcium, calcium × phosphate product, eGFR (CKD-EPI 2021; bedside Schwartz 2009 below 18 y).
-* Deciding measurement: nearest to the index date within ``lab_window_days``; the latest one counts for alarms.
+* Deciding measurement: nearest to the index date within ``lab_window_days``, failing that the latest one within that time before the
+  as-of date; the latest one counts for alarms.
 """
 
 from __future__ import annotations
@@ -69,10 +70,20 @@ class Deciding:
     flag_from: Ints
     time: Micros
 
+    def take(self, kept: Mask) -> Deciding:
+        return Deciding(*(getattr(self, column.name)[kept] for column in fields(self)))
+
     def with_others(self, chosen: Mask, others: Deciding) -> Deciding:
         """With other measurements for some of the facts."""
         at = np.flatnonzero(chosen)
         return Deciding(*(_placed(getattr(self, column.name), at, getattr(others, column.name)) for column in fields(self)))
+
+
+def _chosen(among: Mask, kept: Mask) -> Mask:
+    """``among``, without those of its places that are not ``kept``."""
+    chosen = among.copy()
+    chosen[among] = kept
+    return chosen
 
 
 def _placed(values: npt.NDArray[Any], at: Ints, others: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -198,7 +209,9 @@ def _deciding(measured: Measured, events: pl.DataFrame, people: People, knowledg
     earlier, index = (people.index_time != people.as_of)[rows], now
     if earlier.any():
         from_index = np.abs(_days_apart(measured.time, people.index_time[measured.rows]))
-        index = now.with_others(earlier, groups.only(earlier).deciding(from_index, window))
+        at_index = groups.only(earlier).deciding(from_index, window)
+        held = at_index.place >= 0  # else today's describes a lesion that is still there better than nothing
+        index = now.with_others(_chosen(earlier, held), at_index.take(held))
     first_time = np.minimum.reduceat(np.where(time == NO_TIME, LAST_TIME, time), starts)
     return LabFacts(
         rows=rows,
