@@ -73,6 +73,7 @@ class ContextReader:
         kinds = {
             "clause_break": rules.clause_breaks, "terminator": rules.terminators,
             "family_terminator": rules.family_terminators, "companion_terminator": rules.companion_terminators,
+            "next_drug": rules.next_drug,
         }  # fmt: skip
         self._limits = PhraseMatcher((phrase, kind) for kind, phrases in kinds.items() for phrase in phrases)
         self._openers = {fold(word)[0] for word in rules.openers}
@@ -157,6 +158,7 @@ class ContextReader:
             terminators={hit.start for hit in limits if hit.payload == "terminator"},
             family_terminators={hit.start for hit in limits if hit.payload == "family_terminator"},
             companion_terminators={hit.start for hit in limits if hit.payload == "companion_terminator"},
+            next_drug={hit.start for hit in limits if hit.payload == "next_drug"},
             openers=self._openers,
             concluding=self._concluding,
             affirming=self._affirming,
@@ -187,6 +189,7 @@ class _View(NamedTuple):
     terminators: set[int]
     family_terminators: set[int]
     companion_terminators: set[int]
+    next_drug: set[int]
     openers: set[str]
     concluding: set[str]
     affirming: set[str]
@@ -275,7 +278,10 @@ class _View(NamedTuple):
 
     def _forward(self, start: int, high: int, effect: Effect, is_list: bool) -> tuple[int, int]:
         stops = self.family_terminators if effect in ("family", "companion") else self.terminators
-        stops = stops | self.companion_terminators if effect == "companion" else stops
+        if effect == "companion":
+            stops = stops | self.companion_terminators
+        elif effect == "taken_no_more":
+            stops = stops | self.next_drug
         start = self._past_aside(start, high) if effect == "family" else start
         depth, comma = 0, None
         for at in range(start, high):

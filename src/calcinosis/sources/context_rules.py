@@ -171,6 +171,7 @@ class ContextRules(_Closed):
     terminators: Phrases
     family_terminators: Phrases
     companion_terminators: Phrases
+    next_drug: Phrases
     openers: Phrases
     concluding: tuple[str, ...]
     continuers: Phrases
