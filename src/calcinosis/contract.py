@@ -198,7 +198,7 @@ class UncheckedOut(Record):
 
 class UseOut(Record):
     role: str
-    stance: str = Field(description="standard, option, no_data, or against (the evidence speaks against it)")
+    stance: str = Field(description="standard, option, trial_only (not licensed), no_data (none here), or against (evidence against it)")
     studied_here: bool | None = Field(description="studied in this patient's disease; null when the use is not tied to a disease")
     statement: Statement
 

@@ -189,7 +189,8 @@ class _Uses:
             np.min([np.where(applies, one, len(STANCES)) for one, applies in zip(stances, masks, strict=True)], axis=0)
             for masks in (self.apply, here)
         )
-        stance: Ints = np.where(of_mine < len(STANCES), of_mine, of_all)
+        elsewhere = np.where(of_all == STANCES.index("against"), of_all, STANCES.index("no_data"))
+        stance: Ints = np.where(of_mine < len(STANCES), of_mine, elsewhere)
         return stance
 
     @property

@@ -39,7 +39,7 @@ from calcinosis.reasoning.explain import REASON_SCHEMA, FactTable, facts_behind,
 from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment
 from calcinosis.truth import FALSE, TRUE, UNKNOWN
 
-STANCES: Final = ("standard", "option", "no_data", "against")
+STANCES: Final = ("standard", "option", "trial_only", "no_data", "against")
 VERDICTS: Final = ("contraindicated", "caution", "monitor", "note")
 URGENCIES: Final = ("immediate", "same_day", "urgent", "routine")
 EFFECTS: Final = ("benefit", "mixed", "not_seen", "no_benefit", "harm")
@@ -164,6 +164,8 @@ class OptionWriter:
         studied = [not use.use.diseases or bool(diseases & set(use.use.diseases)) for use in uses]
         mine = [use for use, here in zip(uses, studied, strict=True) if here] or uses  # a use in another disease says nothing of this one
         stance = min((use.use.stance for use in mine), key=STANCES.index)
+        if not any(studied) and stance != "against":
+            stance = "no_data"  # of this disease, whatever it is worth where it was studied
         safety, not_checked, cleared = self._safety(each, row)
         return OptionOut(
             **unchanging(self._plan.knowledge, treatment, type_, self._words),

@@ -106,8 +106,8 @@ def test_only_what_could_decide_is_called_missing() -> None:
 
 def test_evidence_against_is_listed_and_comes_last() -> None:
     listed = options(world(*(treatment(stance, uses=[use(stance)]) for stance in reversed(STANCES))))
-    assert list(listed) == ["standard", "option", "no_data", "against"]
-    assert [option.place for option in listed.values()] == [1, 2, 3, 4]
+    assert list(listed) == ["standard", "option", "trial_only", "no_data", "against"]
+    assert [option.place for option in listed.values()] == [1, 2, 3, 4, 5]
 
 
 def test_equals_share_a_place_and_the_next_place_follows() -> None:

@@ -49,9 +49,9 @@ class Use(Closed):
     role: Literal[
         "deposit", "inflammation", "disease_control", "local", "trigger_removal", "supportive", "mineral_metabolism", "prevention"
     ]  # fmt: skip
-    stance: Literal["option", "standard", "against", "no_data"] = Field(
-        description="standard: part of care that sources agree on; against: the evidence speaks against it; "
-        "no_data: named, without data that could judge it"
+    stance: Literal["option", "standard", "trial_only", "against", "no_data"] = Field(
+        description="standard: part of care that sources agree on; trial_only: not licensed, to be had in trials alone; "
+        "against: the evidence speaks against it; no_data: named, without data that could judge it"
     )
     statement: Statement = Field(description="what it is for and how good the evidence is, in one or two sentences")
     when: Criterion | None = Field(None, description="offered only when this is not false; absent: whenever the type stands")

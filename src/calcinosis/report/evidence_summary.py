@@ -16,10 +16,11 @@ from calcinosis.knowledge.studies import Study
 from calcinosis.knowledge.treatments import Treatment, Use
 from calcinosis.knowledge.wording import citation, cited
 
-STANCE_WORD: Final = {"standard": "standard", "option": "option", "no_data": "no data", "against": "against"}
+STANCE_WORD: Final = {"standard": "standard", "option": "option", "trial_only": "trials only", "no_data": "no data", "against": "against"}
 STANCE_MEANS: Final = {
     "standard": "part of care that the sources agree on",
     "option": "studied or named, not established",
+    "trial_only": "in trials only, not licensed",
     "no_data": "named, without data to judge it",
     "against": "the evidence speaks against it",
 }

@@ -23,7 +23,7 @@ from calcinosis.report.evidence_summary import Line
 from calcinosis.report.terminal_parts import grid, item, title
 
 WIDE = 110  # columns from which the pooled proportion has a column of its own
-_STANCE_STYLE = {"standard": "bold green", "option": "cyan", "no_data": "dim", "against": "bold red"}
+_STANCE_STYLE = {"standard": "bold green", "option": "cyan", "trial_only": "magenta", "no_data": "dim", "against": "bold red"}
 _COMPARED = "Against a control group (below 1: fewer under the treatment)"
 _DIRECTIONS = ("benefit", "mixed", "no_benefit", "harm")
 _VERDICTS = ("contraindicated", "caution", "monitor", "note")

@@ -15,7 +15,8 @@ from calcinosis.report.wording import clean, join
 STANCE_WORD: Final = {
     "standard": "standard of care",
     "option": "option",
-    "no_data": "named, without data to judge it",
+    "trial_only": "in trials only, not licensed",
+    "no_data": "named, without data to judge it here",
     "against": "evidence against it",
 }
 VERDICT_WORD: Final = {"contraindicated": "contraindicated", "caution": "caution", "monitor": "needs monitoring", "note": "note"}
