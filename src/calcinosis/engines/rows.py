@@ -128,7 +128,7 @@ def assessment_schema(knowledge: Knowledge) -> Schema:
 
 
 def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, pl.Series]:
-    """One row per patient (``assessment_schema``), and the ids of those there is something to say about."""
+    """One row per patient (``assessment_schema``), and the ids of those there is something to say about (:func:`_something_to_say`)."""
     evaluation, facts = evaluated.evaluation, evaluated.facts
     plan, columns = evaluation.plan, evaluation.columns
     knowledge = plan.knowledge
@@ -173,16 +173,26 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         .join(_warnings(batch, facts.rejects), on="subject_id", how="left", maintain_order="left")
         .with_columns(pl.col("n_warnings").fill_null(0))
     )
-    standing_at_all = np.any([evaluation.rank(key) >= Status.POSSIBLE.rank for key in plan.hypotheses], axis=0)
-    interesting = (
-        standing_at_all
-        | evaluation.true("mineral_shown")
-        | evaluation.true("calciphylaxis_at_risk")
-        | np.any(list(alarms.values()), axis=0)
-        | np.any([np.zeros(n, dtype=np.bool_), *(mask for key, mask in missing.items() if knowledge.tests[key].without_lesion)], axis=0)
-    )
     rows = rows.select(list(assessment_schema(knowledge)))
-    return rows, rows["subject_id"].filter(pl.Series(interesting))
+    return rows, rows["subject_id"].filter(pl.Series(_something_to_say(evaluation, alarms, missing)))
+
+
+def _something_to_say(
+    evaluation: Evaluation, alarms: dict[str, npt.NDArray[np.bool_]], missing: dict[str, npt.NDArray[np.bool_]]
+) -> npt.NDArray[np.bool_]:
+    """The patients in whom a type or mimic is at least possible, calcium is shown, an alarm fires, the risk of calciphylaxis is high, or a
+    test is missing that is asked for also without a lesion. For all others there is nothing to explain but what nobody recorded.
+    """
+    tests = evaluation.plan.knowledge.tests
+    grounds = [
+        *(evaluation.rank(key) >= Status.POSSIBLE.rank for key in evaluation.plan.hypotheses),
+        evaluation.true("mineral_shown"),
+        evaluation.true("calciphylaxis_at_risk"),
+        *alarms.values(),
+        *(lacking for key, lacking in missing.items() if tests[key].without_lesion),
+    ]
+    told: npt.NDArray[np.bool_] = np.any(grounds, axis=0)
+    return told
 
 
 def _mask(rows: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.bool_]:
