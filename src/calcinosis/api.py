@@ -82,7 +82,7 @@ def assess(
     Args:
         patient: a file (FHIR Bundle, resource, NDJSON or phenopacket), a parsed Bundle or phenopacket, or a list of FHIR resources.
         as_of: look at nothing recorded later. Default: the patient's last entry.
-        closed_world: kinds of concepts ("disease", "drug", "procedure") whose silence means absence. Default: none.
+        closed_world: kinds of concepts whose silence means absence, of ``CLOSABLE``. Default: none.
 
     Raises:
         ValueError: the record holds no patient, or more than one (use :func:`read_batches` and ``assess_batch`` for several).

@@ -86,7 +86,7 @@ def evaluate_batch(
     """Events in, statuses out; the one path for one patient and for millions.
 
     Args:
-        closed_world: kinds of concepts whose silence means absence (``disease``, ``drug``, ``procedure``); labs are never closed.
+        closed_world: kinds of concepts whose silence means absence, of :data:`calcinosis.api.CLOSABLE`; labs are never closed.
     """
     plan = make_plan(knowledge)
     facts = build_facts(batch, knowledge, as_of)
