@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from calcinosis.derived import FLAG_DECIDES
 from calcinosis.findings import Leaf, is_plain
@@ -194,26 +193,3 @@ def _results(
         values[each.leaves, end - count : end] = each.values[:, None]
     matrix = LeafMatrix(subjects=evaluation.subjects[rows], names=plan.questions.names, values=values)
     return rows, [each for each, count in zip(tried, counts.tolist(), strict=True) for _ in range(count)], evaluate(matrix, plan)
-
-
-def what_tests_would_change(evaluation: Evaluation, missing: dict[str, npt.NDArray[np.intp]]) -> pl.DataFrame:
-    """Evaluate every outcome of every missing test.
-
-    Returns:
-        subject_id, test, outcome (index), leading (key or null), and ``rank:<type>`` after the result.
-    """
-    plan = evaluation.plan
-    results = _results(evaluation, missing)
-    if results is None:
-        return pl.DataFrame(schema={"subject_id": pl.String, "test": pl.String, "outcome": pl.Int32, "leading": pl.String})
-    rows, each, after = results
-    leaders = pl.Series([*plan.hypotheses, None], dtype=pl.String)
-    return pl.DataFrame(
-        {
-            "subject_id": evaluation.subjects["subject_id"].gather(rows),
-            "test": [scenario.test.key for scenario in each],
-            "outcome": pl.Series([scenario.index for scenario in each], dtype=pl.Int32),
-            "leading": leaders.gather(after.leading.astype(np.int64) % len(leaders)),
-            **{f"rank:{key}": after.rank(key) for key in plan.knowledge.types},
-        }
-    )
