@@ -82,11 +82,10 @@ def read_meds(
     index: ConceptIndex,
     text: TextReader,
     *,
-    memory_limit: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Batch]:
     """The batches of :func:`meds_parts`, made one by one."""
-    return made(meds_parts(path, index, text, memory_limit=memory_limit, on_progress=on_progress))
+    return made(meds_parts(path, index, text, on_progress=on_progress))
 
 
 def meds_parts(
@@ -94,7 +93,6 @@ def meds_parts(
     index: ConceptIndex,
     text: TextReader,
     *,
-    memory_limit: str | None = None,  # noqa: ARG001  (a part is bounded by its events; nothing is kept beside it)
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Coming]:
     """Read a dataset, whole subjects at a time. Each batch carries the account of its own rows.
