@@ -315,8 +315,7 @@ class Test(Closed):
     key: str
     label: str
     outcomes: tuple[Outcome, ...] = Field(min_length=1)
-    when: Criterion | None = Field(None, description="ask only when this is true (or unknown, if ``ask_when_unknown``)")
-    ask_when_unknown: bool = True
+    when: Criterion | None = Field(None, description="ask only when this is true or unknown")
     without_lesion: bool = Field(False, description="asked for also where no lesion is on record, as soon as ``when`` is true")
     sources: tuple[str, ...] = Field(min_length=1)
     note: str | None = None

@@ -126,9 +126,7 @@ def _asked_tests(plan: Plan) -> _Asked:
             known=np.array([row[name] for test in tests for name in known[test.key]], dtype=np.intp),
             starts=np.cumsum([0, *(len(known[test.key]) for test in tests)])[:-1],
             when=np.array([row[when[test.key]] if test.key in when else 0 for test in tests], dtype=np.intp),
-            least=np.array(
-                [FALSE if test.key not in when else UNKNOWN if test.ask_when_unknown else TRUE for test in tests], dtype=np.int8
-            ),
+            least=np.array([UNKNOWN if test.key in when else FALSE for test in tests], dtype=np.int8),
             without_lesion=np.array([test.without_lesion and test.key in when for test in tests], dtype=np.bool_),
         )
     return _asked[version]
