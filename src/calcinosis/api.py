@@ -269,7 +269,7 @@ def screen(
             )
         if not cohort.summary.records_used + cohort.summary.records_ignored and (Path(out) / "summary.json").exists():
             raise ValueError(f"nothing could be read; the earlier results in {out} stay (the reasons are written to a new --out)")
-        _reported(cohort)
+        _write_report(cohort)
     return Cohort(Path(out), cohort.summary)
 
 
@@ -283,15 +283,13 @@ def _check_engine_options(engine: str, workers: int, memory_limit: str | None, m
         raise ValueError("a memory limit is for the local engine; Spark's own settings rule its memory")
 
 
-def _reported(cohort: Cohort) -> Cohort:
-    """Write the report of the population."""
+def _write_report(cohort: Cohort) -> None:
     from calcinosis.report.population import render_population_html
 
     start = time.perf_counter()
     (cohort.folder / "report.html").write_text(render_population_html(cohort.folder), encoding="utf-8")
     cohort.summary.seconds["report"] = round(time.perf_counter() - start, 3)
     write_summary(cohort.summary, cohort.folder)
-    return cohort
 
 
 def _screen_on_spark(
