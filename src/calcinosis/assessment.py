@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from calcinosis.contract import (
     DISCLAIMER,
@@ -36,6 +36,7 @@ from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
 from calcinosis.leaves import ask
 from calcinosis.options import OptionWriter, Told, chosen_types, reviews_by_patient
+from calcinosis.per_version import once_per_version
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
 from calcinosis.reasoning.explain import BECAUSE, reason_texts, reasons_of
 from calcinosis.reasoning.plan import Plan, make_plan
@@ -231,15 +232,11 @@ class Writer:
         self._unknown: dict[tuple[str, str], UnknownFact] = {}
         self._place_of_test = {key: place for place, key in enumerate(self.knowledge.tests)}
 
-    _writers: ClassVar[dict[str, Writer]] = {}
-
-    @classmethod
-    def of(cls, plan: Plan) -> Writer:
+    @staticmethod
+    @once_per_version
+    def of(plan: Plan) -> Writer:
         """The writer of a plan; what it wrote for one patient it has at hand for the next."""
-        version = plan.knowledge.version
-        if version not in cls._writers:
-            cls._writers[version] = cls(plan)
-        return cls._writers[version]
+        return Writer(plan)
 
     # --- small parts
 
