@@ -34,6 +34,7 @@ from calcinosis.events import Batch, as_recorded, stacked
 from calcinosis.facts import Facts, build_facts
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
+from calcinosis.knowledge.gravity import ALARM_URGENCIES
 from calcinosis.leaves import ask
 from calcinosis.options import OptionWriter, Told, chosen_types, reviews_by_patient
 from calcinosis.per_version import once_per_version
@@ -370,7 +371,6 @@ class Writer:
         ]
 
     def _alarms(self, by_owner: dict[tuple[str, str], list[dict[str, Any]]]) -> list[AlarmOut]:
-        order = ("immediate", "same_day", "urgent")
         fired = [(self.knowledge.alarms[owner], rows[0]) for (kind, owner), rows in by_owner.items() if kind == "alarm"]
         return [
             AlarmOut(
@@ -378,7 +378,7 @@ class Writer:
                 actions=[self.statement(action) for action in alarm.actions],
                 facts=row["facts"], citations=self.citations(alarm.sources),
             )
-            for alarm, row in sorted(fired, key=lambda pair: order.index(pair[0].urgency))
+            for alarm, row in sorted(fired, key=lambda pair: ALARM_URGENCIES.index(pair[0].urgency))
         ]  # fmt: skip
 
     def _risks(self, kind: str, owner: str, by_owner: dict[tuple[str, str], list[dict[str, Any]]]) -> list[RiskOut]:

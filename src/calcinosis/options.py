@@ -33,6 +33,7 @@ from calcinosis.evidence.cells import Evidence, evidence_for
 from calcinosis.facts import Facts
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
+from calcinosis.knowledge.gravity import REVIEW_URGENCIES, VERDICTS
 from calcinosis.knowledge.treatments import SafetyRule, Treatment
 from calcinosis.per_version import once_per_version
 from calcinosis.reasoning.evaluate import Evaluation
@@ -41,8 +42,6 @@ from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment
 from calcinosis.truth import FALSE, TRUE, UNKNOWN
 
 STANCES: Final = ("standard", "option", "no_data", "against")
-VERDICTS: Final = ("contraindicated", "caution", "monitor", "note")
-URGENCIES: Final = ("immediate", "same_day", "urgent", "routine")
 EFFECTS: Final = ("benefit", "mixed", "not_seen", "no_benefit", "harm")
 GOES_ON: Final = frozenset({"drug"})  # kinds of treatment; a procedure is done, it does not go on
 KINDS: Final = ("review", "unsafe", "not_checked")
@@ -63,7 +62,7 @@ REVIEW_SCHEMA: Final[Schema] = {
     "facts": REASON_SCHEMA["facts"],
 }
 _SAID: Final = ("key", "treatment", "verdict", "urgency", "label", "text", "sources")
-_ORDERS: Final = (("kind", KINDS), ("urgency", URGENCIES), ("verdict", VERDICTS))
+_ORDERS: Final = (("kind", KINDS), ("urgency", REVIEW_URGENCIES), ("verdict", VERDICTS))
 
 
 class Words(Protocol):

@@ -16,6 +16,7 @@ from calcinosis.engines.course import COURSE_SCHEMA, course_rows
 from calcinosis.events import PATIENT_SCHEMA, Batch, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
+from calcinosis.knowledge.gravity import ALARM_URGENCIES
 from calcinosis.option_rows import OPTION_SCHEMA, option_rows
 from calcinosis.options import REVIEW_SCHEMA, review_rows
 from calcinosis.reasoning.evaluate import Evaluation
@@ -24,7 +25,6 @@ from calcinosis.reasoning.workup import missing_tests
 from calcinosis.truth import TRUE, Truth
 
 COUNTS: Final[Schema] = {"calciphylaxis_major": pl.UInt8, "calciphylaxis_minor": pl.UInt8, "n_warnings": pl.UInt32}
-_URGENCIES = ("immediate", "same_day", "urgent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +141,9 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
     leading = leaders.gather(evaluation.leading.astype(np.int64) % len(leaders)).alias("leading")
     ranks = np.vstack([*(evaluation.rank(key) for key in plan.hypotheses), np.full(n, -1, dtype=np.int8)])
     leading_rank = ranks[evaluation.leading % len(ranks), np.arange(n)]
-    urgency = np.full(n, len(_URGENCIES), dtype=np.int8)
+    urgency = np.full(n, len(ALARM_URGENCIES), dtype=np.int8)
     for key, rings in alarms.items():
-        urgency[rings] = np.minimum(urgency[rings], _URGENCIES.index(knowledge.alarms[key].urgency))
+        urgency[rings] = np.minimum(urgency[rings], ALARM_URGENCIES.index(knowledge.alarms[key].urgency))
     is_mimic = leading.is_in(list(knowledge.mimics))
     missing = {key: _mask(lacking, n) for key, lacking in missing_tests(evaluation).items()}
     rows = evaluation.subjects.select("subject_id", "sex", "age_years").with_columns(
@@ -161,7 +161,7 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         *(_lists({c.owner: columns[c.column] == TRUE for c in plan.other if c.kind == "disease" and c.role == role}, n).alias(name)
           for role, name in (("established", "diseases"), ("suspected", "diseases_suspected"))),
         _lists(alarms, n).alias("alarms"),
-        pl.Series([*_URGENCIES, None]).gather(urgency).alias("alarm_urgency"),
+        pl.Series([*ALARM_URGENCIES, None]).gather(urgency).alias("alarm_urgency"),
         *(pl.Series(f"calciphylaxis_{weight}", sum((risks[key] for key in risks if weights[key] == weight), np.zeros(n, dtype=np.uint8)))
           for weight in ("major", "minor")),
         _boolean(columns["finding:calciphylaxis_at_risk"]).alias("calciphylaxis_at_risk"),

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from calcinosis.knowledge.criteria import Closed, Criterion, Status
+from calcinosis.knowledge.gravity import AlarmUrgency
 
 
 class Context(StrEnum):
@@ -293,7 +294,7 @@ class Alarm(Closed):
     key: str
     id: str
     label: str
-    urgency: Literal["immediate", "same_day", "urgent"]
+    urgency: AlarmUrgency
     when: Criterion
     actions: tuple[Action, ...] = Field(min_length=1)
     sources: tuple[str, ...] = Field(min_length=1)
