@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 from calcinosis.knowledge import Knowledge
@@ -57,6 +58,14 @@ def test_imports_run_one_way() -> None:
     command = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(config_filename='.importlinter', no_cache=True))"
     run = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert not run.returncode, run.stdout + run.stderr
+
+
+def test_the_order_of_imports_is_told_as_it_is_checked() -> None:
+    rules = ConfigParser(comment_prefixes=(";",))
+    rules.read(ROOT / ".importlinter", encoding="utf-8")
+    checked = [set(re.findall(r"\w+", layer)) for layer in rules["importlinter:contract:layers"]["layers"].split("\n") if layer.strip()]
+    [told] = re.findall(r"\*\*Imports run one way\*\*: `(.+?)`", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert [set(re.findall(r"\w+", layer)) for layer in told.split("→")] == checked
 
 
 def test_no_file_is_longer_than_one_sitting() -> None:

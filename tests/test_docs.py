@@ -21,6 +21,7 @@ from calcinosis.facts import CONCEPT_FACT_SCHEMA
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.show import reference_pages
 from calcinosis.labs import LAB_FACT_SCHEMA
+from calcinosis.option_rows import OPTION_SCHEMA
 from calcinosis.options import REVIEW_SCHEMA
 from calcinosis.reasoning.explain import REASON_SCHEMA
 
@@ -111,7 +112,7 @@ def test_every_column_is_documented(knowledge: Knowledge) -> None:
     tables: dict[str, Any] = {
         "Events": EVENT_SCHEMA, "Patients": PATIENT_SCHEMA, "Rejects": REJECT_SCHEMA, "Unmapped": UNMAPPED_SCHEMA,
         "Facts": CONCEPT_FACT_SCHEMA, "Laboratory facts": LAB_FACT_SCHEMA, "Reasons": REASON_SCHEMA, "Treatment reviews": REVIEW_SCHEMA,
-        "Course": COURSE_SCHEMA, "Assessments": assessment_schema(knowledge),
+        "Treatment options": OPTION_SCHEMA, "Course": COURSE_SCHEMA, "Assessments": assessment_schema(knowledge),
     }  # fmt: skip
     parts = re.split(r"^## ", page("data_contracts.md"), flags=re.MULTILINE)
     sections = {part.splitlines()[0].strip(): part for part in parts}

@@ -13,9 +13,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from calcinosis.api import assess, screen
+from calcinosis.api import assess, make_readers, read_batches, screen
+from calcinosis.sources.meds_write import write_meds
 
-CASES = sorted((Path(__file__).parents[1] / "examples" / "published_cases" / "bundles").glob("*.json"))
+EXAMPLES = Path(__file__).parents[1] / "examples"
+CASES = sorted((EXAMPLES / "published_cases" / "bundles").glob("*.json"))
+PHENOPACKETS = EXAMPLES / "phenopackets"
 
 
 def command(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -94,6 +97,23 @@ def test_an_option_of_the_other_engine_is_refused(tmp_path: Path, options: list[
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("source_format", ["meds", "phenopacket"])
+def test_a_memory_limit_for_a_format_that_would_not_heed_it_is_refused(tmp_path: Path, source_format: str) -> None:
+    source = tmp_path / "source"
+    if source_format == "meds":
+        write_meds(read_batches(CASES[:1], make_readers()), source, make_readers().knowledge.concepts, name="one")
+    else:
+        source = PHENOPACKETS
+    done = command("screen", source, "--out", tmp_path / "out", "--quiet", "--limit-memory", "2GB")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "calcinosis: a memory limit is for the tables that FHIR and OMOP are read with; MEDS and phenopackets are read without\n"
+    )
+    assert not (tmp_path / "out").exists()
+    beside = screen([source, CASES[0]], tmp_path / "out", memory_limit="2GB")
+    assert beside.summary.patients_assessed > 1, "beside FHIR, which heeds it, the limit is taken"
 
 
 @pytest.fixture

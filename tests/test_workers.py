@@ -39,7 +39,7 @@ def populations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(autouse=True)
 def many_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     for source in ("fhir", "omop", "meds"):
-        monkeypatch.setattr(f"calcinosis.sources.{source}._EVENTS_PER_BATCH", 8_000)
+        monkeypatch.setattr(f"calcinosis.sources.{source}.EVENTS_PER_BATCH", 8_000)
     monkeypatch.setattr("calcinosis.engines.local._WORTH_WORKERS", 2)
     monkeypatch.setattr("calcinosis.engines.local._EXPLAINED_TOGETHER", 1_000)
 
@@ -145,7 +145,7 @@ import multiprocessing, os, signal
 import calcinosis.engines.local as local, calcinosis.sources.omop as omop
 from calcinosis.api import screen
 
-omop._EVENTS_PER_BATCH, local._WORTH_WORKERS = 8_000, 2
+omop.EVENTS_PER_BATCH, local._WORTH_WORKERS = 8_000, 2
 
 
 def die(_):
@@ -173,7 +173,7 @@ import calcinosis.engines.local as local, calcinosis.sources.omop as omop
 from calcinosis.api import screen
 
 print("once", flush=True)
-omop._EVENTS_PER_BATCH, local._WORTH_WORKERS = 8_000, 2
+omop.EVENTS_PER_BATCH, local._WORTH_WORKERS = 8_000, 2
 seen = set()
 screen({str(populations["omop"])!r}, {str(tmp_path / "out")!r}, workers=2,
        on_patients=lambda _: seen.update(child.pid for child in multiprocessing.active_children()))

@@ -24,7 +24,8 @@ from calcinosis.assessment import assess_batch, evaluate_batch
 from calcinosis.contract import TestOut as MissingTest
 from calcinosis.events import EVENT_SCHEMA, FLAGS, Batch
 from calcinosis.knowledge import Knowledge
-from calcinosis.reasoning.workup import missing_tests, what_tests_would_change
+from calcinosis.knowledge.criteria import Status
+from calcinosis.reasoning.workup import changes_by_patient
 
 LESION = event("calcinosis_cutis", INDEX)
 PHOSPHATE = workup_of("phosphate", {"labs": {"phosphate": "high"}}, {"labs": {"phosphate": "normal"}})
@@ -77,13 +78,11 @@ def test_a_test_that_changes_nothing_says_so_and_comes_last() -> None:
     assert [test.would_change for test in tests.values()] == [True, False]
 
 
-def test_a_condition_rules_a_test_out_or_leaves_it_when_unknown() -> None:
-    gated = PHOSPHATE | {"when": {"has": "ckd"}}
-    for unknown in (True, False):
-        knowledge = small(tests=[gated | {"ask_when_unknown": unknown}])
-        assert bool(asked(knowledge, [LESION])) is unknown
-        assert asked(knowledge, [LESION, event("esrd")])
-        assert not asked(knowledge, [LESION, event("ckd", certainty="negated")])
+def test_only_a_condition_known_to_be_false_rules_a_test_out() -> None:
+    knowledge = small(tests=[PHOSPHATE | {"when": {"has": "ckd"}}])
+    assert asked(knowledge, [LESION])
+    assert asked(knowledge, [LESION, event("esrd")])
+    assert not asked(knowledge, [LESION, event("ckd", certainty="negated")])
 
 
 def test_a_finding_present_shows_its_parents_and_absent_denies_its_children() -> None:
@@ -93,11 +92,11 @@ def test_a_finding_present_shows_its_parents_and_absent_denies_its_children() ->
         findings={"parent": {"has": "skin_lesion"}, "child": {"has": "digital_ulcer"}, "placed": {"has": "skin_ulcer", "at": "arm"}},
     )
     evaluation = evaluated(batch_of([LESION]), knowledge)
-    present, absent = what_tests_would_change(evaluation, missing_tests(evaluation)).sort("outcome").to_dicts()
-    assert present["rank:calciphylaxis"] == 3  # possible
-    assert absent["rank:calciphylaxis"] == 2  # not assessed: no rule speaks
-    assert present["leading"] == "calciphylaxis"
-    assert absent["leading"] is None
+    present, absent = changes_by_patient(evaluation)[0]
+    assert present.ranks["calciphylaxis"] == Status.POSSIBLE.rank
+    assert absent.ranks["calciphylaxis"] == Status.NOT_ASSESSED.rank  # no rule speaks
+    assert present.leading == "calciphylaxis"
+    assert absent.leading is None
 
 
 @pytest.mark.parametrize("flag", ["high", "low", "normal", "positive", "negative"])
@@ -114,16 +113,16 @@ def test_a_counterfactual_flag_means_what_the_measured_flag_means(flag: str, eve
         tests=[workup_of("t", {"labs": {"phosphate": flag}})],
     )
     evaluation = evaluated(batch_of([LESION]), knowledge)
-    (supposed,) = what_tests_would_change(evaluation, missing_tests(evaluation)).to_dicts()
+    (supposed,) = changes_by_patient(evaluation)[0]
     measured = evaluated(batch_of([LESION, lab("phosphate", flag=flag)]), knowledge)
     for n, each in enumerate(asks):
-        assert supposed[f"rank:t{n}"] == measured.rank(f"t{n}")[0], f"{flag} asked for {each}"
+        assert supposed.ranks[f"t{n}"] == measured.rank(f"t{n}")[0], f"{flag} asked for {each}"
 
 
 def test_supposing_changes_nothing_in_the_evaluation() -> None:
     evaluation = evaluated(batch_of([LESION]), small())
     before = {name: column.copy() for name, column in evaluation.columns.items()}
-    what_tests_would_change(evaluation, missing_tests(evaluation))
+    changes_by_patient(evaluation)
     assert all((before[name] == column).all() for name, column in evaluation.columns.items())
 
 
@@ -156,15 +155,14 @@ def test_a_normal_calcium_is_never_said_to_make_calciphylaxis_less_likely(knowle
 def test_what_a_result_would_change_is_what_it_changes(knowledge: Knowledge, published_cases: Batch) -> None:
     """Every outcome of every missing test of every published case, once supposed and once written into the record."""
     evaluation = evaluate_batch(published_cases, knowledge).evaluation
-    supposed = (
-        what_tests_would_change(evaluation, missing_tests(evaluation)).with_row_index("copy").with_columns(pl.col("copy").cast(pl.String))
-    )
+    names = evaluation.subjects["subject_id"].to_list()
+    supposed = [(names[row], change) for row, changes in changes_by_patient(evaluation).items() for change in changes]
     added = []
-    for copy, test, outcome in supposed.select("copy", "test", "outcome").iter_rows():
-        result = knowledge.tests[test].outcomes[outcome]
-        added += [lab(key, None, None, None, flag=flag, who=copy) for key, flag in result.labs.items()]
-        added += [event(key, None, "affirmed" if present else "negated", who=copy) for key, present in result.concepts.items()]
-    copies = supposed.select("copy", "subject_id")
+    for copy, (_, change) in enumerate(supposed):
+        result = knowledge.tests[change.test].outcomes[change.outcome]
+        added += [lab(key, None, None, None, flag=flag, who=str(copy)) for key, flag in result.labs.items()]
+        added += [event(key, None, "affirmed" if present else "negated", who=str(copy)) for key, present in result.concepts.items()]
+    copies = pl.DataFrame({"copy": [str(copy) for copy in range(len(supposed))], "subject_id": [who for who, _ in supposed]})
     events = copies.join(published_cases.events, on="subject_id").drop("subject_id").rename({"copy": "subject_id"})
     people = copies.join(published_cases.patients, on="subject_id", maintain_order="left").drop("subject_id").rename({"copy": "subject_id"})
     records = Batch(
@@ -172,12 +170,12 @@ def test_what_a_result_would_change_is_what_it_changes(knowledge: Knowledge, pub
         events=pl.concat([events.select(list(EVENT_SCHEMA)), pl.DataFrame(added, schema=EVENT_SCHEMA)]),
     )
     written = evaluate_batch(records, knowledge).evaluation
-    assert supposed.height > 1000
+    assert len(supposed) > 1000
     differing = {
-        (row["subject_id"], row["test"], row["outcome"], key)
-        for place, row in enumerate(supposed.to_dicts())
+        (who, change.test, change.outcome, key)
+        for place, (who, change) in enumerate(supposed)
         for key in knowledge.types
-        if row[f"rank:{key}"] != written.rank(key)[place]
+        if change.ranks[key] != written.rank(key)[place]
     }
     assert not differing
-    assert supposed["leading"].to_list() == leading_of(written)
+    assert [change.leading for _, change in supposed] == leading_of(written)

@@ -36,6 +36,7 @@ CLOSABLE = ("disease", "drug", "procedure", "finding", "exposure", "device", "al
 FORMATS = ("auto", "fhir", "phenopacket", "omop", "meds")
 ENGINES = ("local", "spark")
 _SIZE = re.compile(r"(?=.*[1-9])(\d+(?:\.\d+)?)\s*([KMGT]i?)?B", re.IGNORECASE)
+_LIMITED = frozenset({"fhir", "omop"})  # formats that are read with tables of our own, which a memory limit bounds
 _LEAST_MEMORY = 128  # MB; with less, DuckDB cannot hold the buffers that it reads with
 _PROBE_BYTES = 16_000_000  # a larger JSON file is never a phenopacket
 _PROBES = 20  # files of a folder that are asked what they are
@@ -82,7 +83,7 @@ def assess(
     Args:
         patient: a file (FHIR Bundle, resource, NDJSON or phenopacket), a parsed Bundle or phenopacket, or a list of FHIR resources.
         as_of: look at nothing recorded later. Default: the patient's last entry.
-        closed_world: kinds of concepts ("disease", "drug", "procedure") whose silence means absence. Default: none.
+        closed_world: kinds of concepts whose silence means absence, of ``CLOSABLE``. Default: none.
 
     Raises:
         ValueError: the record holds no patient, or more than one (use :func:`read_batches` and ``assess_batch`` for several).
@@ -124,7 +125,12 @@ def read_batches(
         paths: files and folders; of an OMOP CDM also the address of its database (``postgresql://...``).
         source_format: "auto" knows an OMOP CDM by its tables and MEDS by its columns, and tells phenopackets from FHIR file by file;
             a folder of JSON is judged by its first file.
+        memory_limit: as of :func:`screen`.
         on_progress: called with bytes read and bytes in total.
+
+    Raises:
+        ValueError, FileNotFoundError: with the first batch; an unknown format, a memory limit that no source would heed, a source that is
+            not there.
     """
     return made(_read_parts(paths, readers, source_format, memory_limit, on_progress))
 
@@ -161,23 +167,23 @@ def _read_parts(
         if "://" not in str(source) and not Path(source).exists():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
     reading = readers.index, readers.text
-    watched: dict[str, Any] = {"memory_limit": memory_limit, "on_progress": on_progress}
-    fhir: list[Path] = []
-    phenopackets: list[Path] = []
-    for source in paths:
-        path, tables = Path(source), _table_format(source, source_format)
-        if tables:
-            yield from _left_aside(path, tables)
-            yield from omop_parts(source, *reading, **watched) if tables == "omop" else meds_parts(path, *reading, **watched)
-            continue
-        is_pheno = source_format == "phenopacket" or (source_format == "auto" and _holds_phenopackets(path))
-        (phenopackets if is_pheno else fhir).append(path)
+    formats = [_format_of(source, source_format) for source in paths]
+    if memory_limit is not None and formats and _LIMITED.isdisjoint(formats):
+        raise ValueError("a memory limit is for the tables that FHIR and OMOP are read with; MEDS and phenopackets are read without")
+    for source, its_format in zip(paths, formats, strict=True):
+        if its_format == "omop":
+            yield from _left_aside(Path(source), its_format)
+            yield from omop_parts(source, *reading, memory_limit=memory_limit, on_progress=on_progress)
+        elif its_format == "meds":
+            yield from _left_aside(Path(source), its_format)
+            yield from meds_parts(Path(source), *reading, on_progress=on_progress)
+    phenopackets, fhir = ([Path(each) for each, its in zip(paths, formats, strict=True) if its == kind] for kind in ("phenopacket", "fhir"))
     for path in phenopackets:
         yield from _left_aside(path, "phenopacket")
     if phenopackets:
         yield from read_phenopackets(phenopackets, *reading)
     if fhir:
-        yield from fhir_parts(fhir, *reading, **watched)
+        yield from fhir_parts(fhir, *reading, memory_limit=memory_limit, on_progress=on_progress)
 
 
 def _left_aside(path: Path, read_as: ReadAs) -> Iterator[Batch]:
@@ -224,7 +230,8 @@ def screen(
     Args:
         source: a folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets; an OMOP CDM (folder, DuckDB file or
             address of a PostgreSQL database).
-        memory_limit: for the tables of the FHIR reader, e.g. "2GB"; default: 600 MB and more for many cores.
+        memory_limit: for the tables that FHIR and OMOP are read with, e.g. "2GB"; default: 600 MB and more for many cores (FHIR), 1 GB
+            (OMOP). MEDS and phenopackets are read without such tables.
         workers: processes that assess a large source, each with 0.5 to 1.2 GB. They start as new Pythons, which do not run the calling
             script. The answers are the same.
         engine: "local" (this machine, memory bounded) or "spark" (the session that is running, or a new one; docs/spark.md). Spark
@@ -232,8 +239,8 @@ def screen(
         master: of a new Spark session, e.g. "local[4]" or "spark://host:7077".
 
     Raises:
-        ValueError: an unknown engine or format, an option that the engine would not heed, Spark could not finish, or nothing could be read
-            and ``out`` holds earlier results, which stay.
+        ValueError: an unknown engine or format, an option that the engine or the format would not heed, Spark could not finish, or nothing
+            could be read and ``out`` holds earlier results, which stay.
 
     Returns:
         The folder, the summary and accessors to the tables.
@@ -262,7 +269,7 @@ def screen(
             )
         if not cohort.summary.records_used + cohort.summary.records_ignored and (Path(out) / "summary.json").exists():
             raise ValueError(f"nothing could be read; the earlier results in {out} stay (the reasons are written to a new --out)")
-        _reported(cohort)
+        _write_report(cohort)
     return Cohort(Path(out), cohort.summary)
 
 
@@ -276,15 +283,13 @@ def _check_engine_options(engine: str, workers: int, memory_limit: str | None, m
         raise ValueError("a memory limit is for the local engine; Spark's own settings rule its memory")
 
 
-def _reported(cohort: Cohort) -> Cohort:
-    """Write the report of the population."""
+def _write_report(cohort: Cohort) -> None:
     from calcinosis.report.population import render_population_html
 
     start = time.perf_counter()
     (cohort.folder / "report.html").write_text(render_population_html(cohort.folder), encoding="utf-8")
     cohort.summary.seconds["report"] = round(time.perf_counter() - start, 3)
     write_summary(cohort.summary, cohort.folder)
-    return cohort
 
 
 def _screen_on_spark(
@@ -298,28 +303,31 @@ def _screen_on_spark(
 
     if source_format not in FORMATS:
         raise ValueError(f"unknown format {source_format!r}; the formats are {', '.join(FORMATS)}")
-    if source_format == "phenopacket" or (source_format == "auto" and any(_holds_phenopackets(Path(each)) for each in sources)):
+    formats = [_format_of(each, source_format) for each in sources]
+    if "phenopacket" in formats:
         raise ValueError("the Spark engine does not read phenopackets; use the local engine")
-    kinds = [_table_format(each, source_format) for each in sources]
-    if len(sources) > 1 and any(kinds):
+    if len(sources) > 1 and set(formats) != {"fhir"}:
         raise ValueError("the Spark engine screens one OMOP CDM or MEDS dataset at a time")
     reader = ManyPatients(readers.index, readers.text)
     with spark_session(master) as spark:
         staging = str((out / STAGING / "fhir").absolute())
         rows: SparkFhir | SparkMeds | SparkOmop
-        match kinds[0]:
+        match its_format := formats[0]:
             case "omop":
                 rows = SparkOmop(spark, sources[0], readers.index, readers.text, ROWS_PER_BUCKET)
             case "meds":
                 rows = SparkMeds(spark, sources[0], readers.index, readers.text, ROWS_PER_BUCKET)
             case _:
                 rows = SparkFhir(spark, sources, reader, staging, ROWS_PER_BUCKET)
-        aside = left_aside(Path(sources[0]), kinds[0]) if kinds[0] else None
+        aside = None if its_format == "fhir" else left_aside(Path(sources[0]), its_format)
         return screen_rows(spark, rows, out, readers.knowledge, source=", ".join(sources), aside=aside, **asked)
 
 
-def _table_format(source: str | Path, source_format: str) -> Literal["omop", "meds"] | None:
-    """The format of what is kept in tables."""
+def _format_of(source: str | Path, source_format: str) -> Literal["fhir", "phenopacket", "omop", "meds"]:
+    """The format asked for; with "auto", the one that the source shows."""
     if source_format != "auto":
-        return "omop" if source_format == "omop" else "meds" if source_format == "meds" else None
-    return "omop" if is_omop(source) else "meds" if is_meds(Path(source)) else None
+        return cast('Literal["fhir", "phenopacket", "omop", "meds"]', source_format)
+    if is_omop(source):
+        return "omop"
+    path = Path(source)
+    return "meds" if is_meds(path) else "phenopacket" if _holds_phenopackets(path) else "fhir"

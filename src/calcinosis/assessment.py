@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from calcinosis.contract import (
     DISCLAIMER,
@@ -34,8 +34,10 @@ from calcinosis.events import Batch, as_recorded, stacked
 from calcinosis.facts import Facts, build_facts
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
+from calcinosis.knowledge.gravity import ALARM_URGENCIES
 from calcinosis.leaves import ask
 from calcinosis.options import OptionWriter, Told, chosen_types, reviews_by_patient
+from calcinosis.per_version import once_per_version
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
 from calcinosis.reasoning.explain import BECAUSE, reason_texts, reasons_of
 from calcinosis.reasoning.plan import Plan, make_plan
@@ -86,7 +88,7 @@ def evaluate_batch(
     """Events in, statuses out; the one path for one patient and for millions.
 
     Args:
-        closed_world: kinds of concepts whose silence means absence (``disease``, ``drug``, ``procedure``); labs are never closed.
+        closed_world: kinds of concepts whose silence means absence, of :data:`calcinosis.api.CLOSABLE`; labs are never closed.
     """
     plan = make_plan(knowledge)
     facts = build_facts(batch, knowledge, as_of)
@@ -231,15 +233,11 @@ class Writer:
         self._unknown: dict[tuple[str, str], UnknownFact] = {}
         self._place_of_test = {key: place for place, key in enumerate(self.knowledge.tests)}
 
-    _writers: ClassVar[dict[str, Writer]] = {}
-
-    @classmethod
-    def of(cls, plan: Plan) -> Writer:
+    @staticmethod
+    @once_per_version
+    def of(plan: Plan) -> Writer:
         """The writer of a plan; what it wrote for one patient it has at hand for the next."""
-        version = plan.knowledge.version
-        if version not in cls._writers:
-            cls._writers[version] = cls(plan)
-        return cls._writers[version]
+        return Writer(plan)
 
     # --- small parts
 
@@ -373,7 +371,6 @@ class Writer:
         ]
 
     def _alarms(self, by_owner: dict[tuple[str, str], list[dict[str, Any]]]) -> list[AlarmOut]:
-        order = ("immediate", "same_day", "urgent")
         fired = [(self.knowledge.alarms[owner], rows[0]) for (kind, owner), rows in by_owner.items() if kind == "alarm"]
         return [
             AlarmOut(
@@ -381,7 +378,7 @@ class Writer:
                 actions=[self.statement(action) for action in alarm.actions],
                 facts=row["facts"], citations=self.citations(alarm.sources),
             )
-            for alarm, row in sorted(fired, key=lambda pair: order.index(pair[0].urgency))
+            for alarm, row in sorted(fired, key=lambda pair: ALARM_URGENCIES.index(pair[0].urgency))
         ]  # fmt: skip
 
     def _risks(self, kind: str, owner: str, by_owner: dict[tuple[str, str], list[dict[str, Any]]]) -> list[RiskOut]:

@@ -372,7 +372,7 @@ def serve(
     code_map: CodeMap = None,
     rxterms: RxTerms = None,
 ) -> None:
-    """Serve CDS Hooks and the REST API. Beyond loopback only with authentication."""
+    """Serve CDS Hooks, web pages, SMART launch and the REST API. Beyond loopback only with authentication."""
     from calcinosis.knowledge import KnowledgeError
 
     given = {

@@ -42,6 +42,7 @@ from calcinosis.numbers import (
     texts_at,
     values_at,
 )
+from calcinosis.per_version import once_per_version
 from calcinosis.truth import FALSE, TRUE, UNKNOWN, Truth
 
 CONCEPT_FACT_SCHEMA: Final[Schema] = {
@@ -220,17 +221,8 @@ class _Tree:
     is_sign: Mask  # a sign of the patient, and no calcification; the last entry stands for no concept
 
 
-_trees: dict[str, _Tree] = {}
-
-
+@once_per_version
 def _tree(knowledge: Knowledge) -> _Tree:
-    """Built once per knowledge version."""
-    if knowledge.version not in _trees:
-        _trees[knowledge.version] = _build_tree(knowledge)
-    return _trees[knowledge.version]
-
-
-def _build_tree(knowledge: Knowledge) -> _Tree:
     numbers = concept_numbers(knowledge)
     pairs = np.array(
         [(numbers[key], numbers[above]) for key, ancestors in knowledge.ancestors.items() for above in ancestors], dtype=np.intp

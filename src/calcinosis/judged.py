@@ -35,6 +35,7 @@ from calcinosis.numbers import (
     texts_at,
     told_apart,
 )
+from calcinosis.per_version import once_per_version
 from calcinosis.units import TEMPERATURES, UnknownUnit, canonical_conversion, canonical_factor
 
 JUDGED_SCHEMA: Final[Schema] = {
@@ -167,15 +168,11 @@ def _conversions(events: LabEvents, knowledge: Knowledge) -> tuple[Floats, Float
     )
 
 
-_amounts_of: dict[str, Mask] = {}
-
-
+@once_per_version
 def _amounts(knowledge: Knowledge) -> Mask:
     """By number of concept: an amount, which is never below zero. What has no unit may be a score, and a temperature has another zero."""
-    if knowledge.version not in _amounts_of:
-        labs = [knowledge.concepts[name].lab for name in concept_numbers(knowledge).names]
-        _amounts_of[knowledge.version] = np.array([bool(lab and lab.unit and lab.unit not in TEMPERATURES) for lab in labs], dtype=np.bool_)
-    return _amounts_of[knowledge.version]
+    labs = [knowledge.concepts[name].lab for name in concept_numbers(knowledge).names]
+    return np.array([bool(lab and lab.unit and lab.unit not in TEMPERATURES) for lab in labs], dtype=np.bool_)
 
 
 def _canonical(events: LabEvents, factor: Floats, shift: Floats) -> Measured:
@@ -215,29 +212,24 @@ class _Intervals:
     by_age: Mask  # by number of concept: what holds depends on the age
 
 
-_interval_tables: dict[str, _Intervals] = {}
 _UNLIMITED: Final = ReferenceInterval.model_fields["age_below_years"].default  # years
 _NO_INTERVAL: Final = (-np.inf, np.inf, -np.inf, np.inf)
 
 
+@once_per_version
 def _intervals(knowledge: Knowledge) -> _Intervals:
-    """One table per knowledge version."""
-    if knowledge.version not in _interval_tables:
-        numbers = concept_numbers(knowledge)
-        rows: list[tuple[float, ...]] = []
-        by_age = np.zeros(len(numbers), dtype=np.bool_)
-        for number, key in enumerate(numbers.names):
-            lab = knowledge.concepts[key].lab
-            if lab is not None and lab.intervals:
-                held = _held(lab)
-                rows += [(number, *each) for each in held]
-                by_age[number] = len({each[0] for each in held}) > 1
-        table = np.array(rows, dtype=np.float64).reshape(-1, 8)
-        links = Links.to_sorted(table[:, 0].astype(np.intp), len(numbers))
-        _interval_tables[knowledge.version] = _Intervals(
-            links, table[:, 1], table[:, 2], table[:, 3].astype(np.intp), np.ascontiguousarray(table[:, 4:].T), by_age
-        )
-    return _interval_tables[knowledge.version]
+    numbers = concept_numbers(knowledge)
+    rows: list[tuple[float, ...]] = []
+    by_age = np.zeros(len(numbers), dtype=np.bool_)
+    for number, key in enumerate(numbers.names):
+        lab = knowledge.concepts[key].lab
+        if lab is not None and lab.intervals:
+            held = _held(lab)
+            rows += [(number, *each) for each in held]
+            by_age[number] = len({each[0] for each in held}) > 1
+    table = np.array(rows, dtype=np.float64).reshape(-1, 8)
+    links = Links.to_sorted(table[:, 0].astype(np.intp), len(numbers))
+    return _Intervals(links, table[:, 1], table[:, 2], table[:, 3].astype(np.intp), np.ascontiguousarray(table[:, 4:].T), by_age)
 
 
 def _held(lab: Lab) -> list[tuple[float, ...]]:

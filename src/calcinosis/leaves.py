@@ -42,7 +42,7 @@ def ask(facts: Facts, questions: Questions, closed_world: frozenset[str] = froze
     """Answer every question for every patient.
 
     Args:
-        closed_world: kinds of concepts ("disease", "drug", "procedure" ...) for which silence means absence. Labs are never closed.
+        closed_world: kinds of concepts for which silence means absence, of :data:`calcinosis.api.CLOSABLE`. Labs are never closed.
     """
     subjects = facts.subjects
     values = np.full((len(questions.leaves), subjects.height), UNKNOWN, dtype=np.int8)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 from calcinosis.knowledge import Knowledge
+from calcinosis.per_version import once_per_version
 
 Ints = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
@@ -48,14 +49,10 @@ class Numbers:
         return look_up(self.places, names, -1)
 
 
-_concepts: dict[str, Numbers] = {}
-
-
+@once_per_version
 def concept_numbers(knowledge: Knowledge) -> Numbers:
-    """Every concept, counted once per knowledge version."""
-    if knowledge.version not in _concepts:
-        _concepts[knowledge.version] = Numbers(knowledge.concepts)
-    return _concepts[knowledge.version]
+    """Every concept, counted."""
+    return Numbers(knowledge.concepts)
 
 
 def look_up(table: dict[str, int], names: Names, otherwise: int) -> Ints:

@@ -16,8 +16,9 @@ import polars as pl
 from calcinosis.events import Schema
 from calcinosis.facts import Facts
 from calcinosis.knowledge.criteria import Status
+from calcinosis.knowledge.gravity import VERDICTS
 from calcinosis.numbers import Ints, Mask
-from calcinosis.options import EFFECTS, NO_LEVEL, STANCES, VERDICTS, effect_of, evidence_of
+from calcinosis.options import EFFECTS, NO_LEVEL, STANCES, effect_of, evidence_of
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.explain import REASON_SCHEMA, facts_behind
 from calcinosis.reasoning.plan import PlannedCriterion, PlannedTreatment, PlannedUse

@@ -33,15 +33,15 @@ from calcinosis.evidence.cells import Evidence, evidence_for
 from calcinosis.facts import Facts
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
+from calcinosis.knowledge.gravity import REVIEW_URGENCIES, VERDICTS
 from calcinosis.knowledge.treatments import SafetyRule, Treatment
+from calcinosis.per_version import once_per_version
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.explain import REASON_SCHEMA, FactTable, facts_behind, facts_by_number_behind
 from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment
 from calcinosis.truth import FALSE, TRUE, UNKNOWN
 
 STANCES: Final = ("standard", "option", "trial_only", "no_data", "against")
-VERDICTS: Final = ("contraindicated", "caution", "monitor", "note")
-URGENCIES: Final = ("immediate", "same_day", "urgent", "routine")
 EFFECTS: Final = ("benefit", "mixed", "not_seen", "no_benefit", "harm")
 GOES_ON: Final = frozenset({"drug"})  # kinds of treatment; a procedure is done, it does not go on
 KINDS: Final = ("review", "unsafe", "not_checked")
@@ -62,7 +62,7 @@ REVIEW_SCHEMA: Final[Schema] = {
     "facts": REASON_SCHEMA["facts"],
 }
 _SAID: Final = ("key", "treatment", "verdict", "urgency", "label", "text", "sources")
-_ORDERS: Final = (("kind", KINDS), ("urgency", URGENCIES), ("verdict", VERDICTS))
+_ORDERS: Final = (("kind", KINDS), ("urgency", REVIEW_URGENCIES), ("verdict", VERDICTS))
 
 
 class Words(Protocol):
@@ -360,28 +360,24 @@ def _place(word: str | None, order: Sequence[str]) -> int:
     return order.index(word) if word in order else len(order)
 
 
-_sayings: dict[str, dict[int, dict[str, Any]]] = {}
-
-
+@once_per_version
 def _what_reviews_say(plan: Plan) -> dict[int, dict[str, Any]]:
-    """id of the criterion -> what the entry says, whoever the patient is; built once per knowledge version."""
-    if plan.knowledge.version not in _sayings:
-        said: dict[int, dict[str, Any]] = {
-            each.taken.id: {
-                "key": each.review.key, "treatment": None, "verdict": None, "urgency": each.review.urgency,
-                "label": each.review.label, "text": each.review.text, "sources": list(each.review.sources),
-            }
-            for each in plan.reviews
-        }  # fmt: skip
-        for planned in plan.treatments:
-            for rule, criterion in planned.safety:
-                said[criterion.id] = {
-                    "key": rule.key, "treatment": planned.treatment.key, "verdict": rule.verdict, "urgency": None,
-                    "label": f"{planned.treatment.label}: {rule.label}", "text": " ".join(filter(None, (rule.why, rule.advice))),
-                    "sources": list(rule.sources),
-                }  # fmt: skip
-        _sayings[plan.knowledge.version] = said
-    return _sayings[plan.knowledge.version]
+    """id of the criterion -> what the entry says, whoever the patient is."""
+    said: dict[int, dict[str, Any]] = {
+        each.taken.id: {
+            "key": each.review.key, "treatment": None, "verdict": None, "urgency": each.review.urgency,
+            "label": each.review.label, "text": each.review.text, "sources": list(each.review.sources),
+        }
+        for each in plan.reviews
+    }  # fmt: skip
+    for planned in plan.treatments:
+        for rule, criterion in planned.safety:
+            said[criterion.id] = {
+                "key": rule.key, "treatment": planned.treatment.key, "verdict": rule.verdict, "urgency": None,
+                "label": f"{planned.treatment.label}: {rule.label}", "text": " ".join(filter(None, (rule.why, rule.advice))),
+                "sources": list(rule.sources),
+            }  # fmt: skip
+    return said
 
 
 _labels: dict[str, dict[int, tuple[tuple[int, str], ...]]] = {}
@@ -396,14 +392,10 @@ def _labels_of_questions(plan: Plan, words: Words) -> dict[int, tuple[tuple[int,
     return _labels[plan.knowledge.version]
 
 
-_criteria: dict[str, list[int]] = {}
-
-
+@once_per_version
 def _places_of_criteria(plan: Plan) -> list[int]:
-    """Row of the matrix of each criterion; built once per knowledge version."""
-    if plan.knowledge.version not in _criteria:
-        _criteria[plan.knowledge.version] = [plan.program.names[f"criterion:{id_}"] for id_ in range(plan.criteria.height)]
-    return _criteria[plan.knowledge.version]
+    """Row of the matrix of each criterion."""
+    return [plan.program.names[f"criterion:{id_}"] for id_ in range(plan.criteria.height)]
 
 
 def _names(rule: SafetyRule) -> tuple[str, str, str, str]:

@@ -14,7 +14,7 @@ from calcinosis.events import Batch
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
 from calcinosis.reasoning.explain import explain
-from calcinosis.reasoning.workup import missing_tests, what_tests_would_change
+from calcinosis.reasoning.workup import changes_by_patient
 
 
 def test_explaining_leaves_every_value_as_it_was(knowledge: Knowledge, published_cases: Batch) -> None:
@@ -23,7 +23,7 @@ def test_explaining_leaves_every_value_as_it_was(knowledge: Knowledge, published
     before = deepcopy(evaluation.columns), evaluation.leading.copy()
     tables = [frame.clone() for frame in (facts.subjects, facts.concepts, facts.labs, facts.mentions)]
     explain(evaluation, facts)
-    what_tests_would_change(evaluation, missing_tests(evaluation))
+    changes_by_patient(evaluation)
     in_words(evaluated)
     assessment_rows(evaluated, published_cases)
     assert np.array_equal(before[0].matrix, evaluation.columns.matrix)
@@ -75,7 +75,7 @@ def test_the_rows_of_a_screen_agree_with_the_assessments(knowledge: Knowledge, p
         assert (row["index_time"], row["index_basis"]) == (answer.index_date, answer.index_basis), who
         assert sorted(row["missing_tests"]) == sorted(test.test for test in answer.workup), who
         assert {(who, each.kind, each.key) for each in answer.review} <= reviewed, who
-        if row["leading"] or row["mineral_shown"] or answer.alarms:  # those there is something to say about
+        if standing or row["leading"] or row["mineral_shown"] or row["calciphylaxis_at_risk"] or answer.alarms:  # something to say
             assert who in with_reasons
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from calcinosis.api import screen
+from calcinosis.knowledge import load_knowledge
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -41,13 +44,29 @@ def test_nobody_is_said_to_have_calcification(screened: tuple[str, Path]) -> Non
 
 def test_a_lab_never_measured_is_unknown_not_normal(screened: tuple[str, Path]) -> None:
     name, out = screened
-    summary = json.loads((out / "summary.json").read_text())
-    page = (out / "report.html").read_text(encoding="utf-8")
+    coverage = json.loads((out / "summary.json").read_text())["lab_coverage"]
+    concepts = load_knowledge().concepts
     if name == "fhir-smart-bulk-13":  # this copy holds no Observation at all
-        assert summary["lab_coverage"] == {}
+        assert coverage == {}
         reasons = pl.read_parquet(out / "reasons.parquet")
-        said = reasons.filter(pl.col("role") != "missing")["label"]
-        assert not said.str.contains("measured and normal").any()
+        assert not reasons.filter(pl.col("role") != "missing")["label"].str.contains("measured and normal").any()
+        shown = reasons["facts"].drop_nulls().explode().struct.field("concept").drop_nulls()
+        assert [concept for concept in shown if concept and concepts[concept].lab] == []
+        lacking = reasons.filter(pl.col("role") == "missing")["unknown"].explode().struct.unnest()
+        because = set(lacking.filter(pl.col("concept").is_in([key for key, each in concepts.items() if each.lab]))["because"])
+        assert because == {"never measured"}
     else:
-        assert summary["lab_coverage"]["calcium_total"]["patients_with"] > 0
-    assert "never measured" in page.lower() or "unknown" in page.lower()
+        assert coverage["calcium_total"]["patients_with"] > 0
+    measured = {concepts[key].label: counts["patients_with"] for key, counts in coverage.items()}
+    patients = pl.read_parquet(out / "assessments.parquet").height
+    told = lab_counts((out / "report.html").read_text(encoding="utf-8"))
+    assert told == {label: (measured.get(label, 0), patients - measured.get(label, 0)) for label in told}
+
+
+def lab_counts(page: str) -> dict[str, tuple[int, int]]:
+    """First-line quantity -> patients who have it, and patients in whom it was never measured, as the report says."""
+    table = page[page.index('id="labs"') :].partition("</table>")[0]
+    assert "Never measured: unknown, not normal" in table
+    rows = re.findall(r'<th scope="row">([^<]+)</th><td class="number">(\d+) .*?</td><td class="number">(\d+) ', table)
+    assert rows
+    return {html.unescape(label): (int(some), int(none)) for label, some, none in rows}

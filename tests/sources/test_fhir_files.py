@@ -126,7 +126,7 @@ def test_the_first_of_two_resources_with_one_id_counts(tmp_path: Path) -> None:
 
 
 def test_every_patient_is_complete_in_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("calcinosis.sources.fhir._EVENTS_PER_BATCH", 10)
+    monkeypatch.setattr("calcinosis.sources.fhir.EVENTS_PER_BATCH", 10)
     people = [patient(str(number)) for number in range(30)]
     resources = [
         made("Condition", f"{number}-{copy}", code=CALCINOSIS, subject={"reference": f"Patient/{number}"})

@@ -51,7 +51,7 @@ def test_letters_stay_with_their_rows(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["DocumentReference", "DiagnosticReport", "Observation"])
 def test_each_patient_has_his_own_letter(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("calcinosis.sources.fhir._BYTES_PER_EVENT", 1)
-    monkeypatch.setattr("calcinosis.sources.fhir._EVENTS_PER_BATCH", 3_000)
+    monkeypatch.setattr("calcinosis.sources.fhir.EVENTS_PER_BATCH", 3_000)
     path = write_lines(tmp_path / "a.ndjson", list(letters(kind)))
     parts = list(fhir_parts([path], INDEX, READER))
     assert sum(isinstance(part, Part) for part in parts) >= 3
@@ -65,7 +65,7 @@ def test_each_patient_has_his_own_letter(kind: str, tmp_path: Path, monkeypatch:
 
 def test_processes_read_letters_as_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("calcinosis.sources.fhir._BYTES_PER_EVENT", 1)
-    monkeypatch.setattr("calcinosis.sources.fhir._EVENTS_PER_BATCH", 3_000)
+    monkeypatch.setattr("calcinosis.sources.fhir.EVENTS_PER_BATCH", 3_000)
     monkeypatch.setattr("calcinosis.engines.local._WORTH_WORKERS", 2)
     folder = tmp_path / "source"
     folder.mkdir()

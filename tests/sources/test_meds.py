@@ -209,7 +209,7 @@ def test_a_shard_that_cannot_be_read_is_named_and_the_rest_goes_on(tmp_path: Pat
 def test_parts_of_a_shard_say_the_same_as_the_whole(tmp_path: Path, readers: Readers, monkeypatch: pytest.MonkeyPatch) -> None:
     path = dataset(tmp_path / "d", [row("LOINC/2777-1", float(n), subject=subject) for subject in (5, 3, 9) for n in range(4)])
     at_once = read(path, readers)
-    monkeypatch.setattr(reading, "_EVENTS_PER_BATCH", 3)
+    monkeypatch.setattr(reading, "EVENTS_PER_BATCH", 3)
     batches = list(read_meds(path, readers.index, readers.text))
     assert len(batches) > 2
     assert_frame_equal(whole(batches).events, at_once.events)

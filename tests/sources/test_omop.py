@@ -654,7 +654,7 @@ def test_the_size_of_batches_changes_nothing(tmp_path: Path, monkeypatch: pytest
     rows = [condition(m.SSC, person_id=n % 7) for n in range(40)] + [condition(m.SSC, person_id=n, condition_occurrence_id=3) for n in range(5)]
     store = write_parquet(tmp_path, cdm(people=20, condition_occurrence=rows, note=[note("Calcinosis.", person_id=n) for n in range(1, 9)]))
     wanted = comparable_cdm(read_cdm(store))
-    monkeypatch.setattr(omop, "_EVENTS_PER_BATCH", size)
+    monkeypatch.setattr(omop, "EVENTS_PER_BATCH", size)
     batches = list(read_omop(store, INDEX, READER))
     assert len(batches) > 1 or size == 1000
     subjects = [name for batch in batches for name in batch.patients["subject_id"]]

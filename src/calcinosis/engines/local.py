@@ -131,8 +131,7 @@ def screen_batches(
 ) -> Cohort:
     """Assess what a source hands over and write the tables and ``summary.json`` (docs/data_contracts.md).
 
-    Reasons, reviews and events are written for patients in whom a type or mimic is at least possible, calcium is shown, an alarm fires
-    or the risk of calciphylaxis is high; for all others there is nothing to explain but what nobody recorded.
+    Reasons, reviews, options and events are written for the patients there is something to say about (:mod:`calcinosis.engines.rows`).
 
     Args:
         workers: processes for a large source (:mod:`calcinosis.engines.workers`); the answers and their order are the same.

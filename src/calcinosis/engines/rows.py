@@ -16,6 +16,7 @@ from calcinosis.engines.course import COURSE_SCHEMA, course_rows
 from calcinosis.events import PATIENT_SCHEMA, Batch, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
+from calcinosis.knowledge.gravity import ALARM_URGENCIES
 from calcinosis.option_rows import OPTION_SCHEMA, option_rows
 from calcinosis.options import REVIEW_SCHEMA, review_rows
 from calcinosis.reasoning.evaluate import Evaluation
@@ -24,7 +25,6 @@ from calcinosis.reasoning.workup import missing_tests
 from calcinosis.truth import TRUE, Truth
 
 COUNTS: Final[Schema] = {"calciphylaxis_major": pl.UInt8, "calciphylaxis_minor": pl.UInt8, "n_warnings": pl.UInt32}
-_URGENCIES = ("immediate", "same_day", "urgent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def assessment_schema(knowledge: Knowledge) -> Schema:
 
 
 def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, pl.Series]:
-    """One row per patient (``assessment_schema``), and the ids of those there is something to say about."""
+    """One row per patient (``assessment_schema``), and the ids of those there is something to say about (:func:`_something_to_say`)."""
     evaluation, facts = evaluated.evaluation, evaluated.facts
     plan, columns = evaluation.plan, evaluation.columns
     knowledge = plan.knowledge
@@ -141,9 +141,9 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
     leading = leaders.gather(evaluation.leading.astype(np.int64) % len(leaders)).alias("leading")
     ranks = np.vstack([*(evaluation.rank(key) for key in plan.hypotheses), np.full(n, -1, dtype=np.int8)])
     leading_rank = ranks[evaluation.leading % len(ranks), np.arange(n)]
-    urgency = np.full(n, len(_URGENCIES), dtype=np.int8)
+    urgency = np.full(n, len(ALARM_URGENCIES), dtype=np.int8)
     for key, rings in alarms.items():
-        urgency[rings] = np.minimum(urgency[rings], _URGENCIES.index(knowledge.alarms[key].urgency))
+        urgency[rings] = np.minimum(urgency[rings], ALARM_URGENCIES.index(knowledge.alarms[key].urgency))
     is_mimic = leading.is_in(list(knowledge.mimics))
     missing = {key: _mask(lacking, n) for key, lacking in missing_tests(evaluation).items()}
     rows = evaluation.subjects.select("subject_id", "sex", "age_years").with_columns(
@@ -161,7 +161,7 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         *(_lists({c.owner: columns[c.column] == TRUE for c in plan.other if c.kind == "disease" and c.role == role}, n).alias(name)
           for role, name in (("established", "diseases"), ("suspected", "diseases_suspected"))),
         _lists(alarms, n).alias("alarms"),
-        pl.Series([*_URGENCIES, None]).gather(urgency).alias("alarm_urgency"),
+        pl.Series([*ALARM_URGENCIES, None]).gather(urgency).alias("alarm_urgency"),
         *(pl.Series(f"calciphylaxis_{weight}", sum((risks[key] for key in risks if weights[key] == weight), np.zeros(n, dtype=np.uint8)))
           for weight in ("major", "minor")),
         _boolean(columns["finding:calciphylaxis_at_risk"]).alias("calciphylaxis_at_risk"),
@@ -173,16 +173,26 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         .join(_warnings(batch, facts.rejects), on="subject_id", how="left", maintain_order="left")
         .with_columns(pl.col("n_warnings").fill_null(0))
     )
-    standing_at_all = np.any([evaluation.rank(key) >= Status.POSSIBLE.rank for key in plan.hypotheses], axis=0)
-    interesting = (
-        standing_at_all
-        | evaluation.true("mineral_shown")
-        | evaluation.true("calciphylaxis_at_risk")
-        | np.any(list(alarms.values()), axis=0)
-        | np.any([np.zeros(n, dtype=np.bool_), *(mask for key, mask in missing.items() if knowledge.tests[key].without_lesion)], axis=0)
-    )
     rows = rows.select(list(assessment_schema(knowledge)))
-    return rows, rows["subject_id"].filter(pl.Series(interesting))
+    return rows, rows["subject_id"].filter(pl.Series(_something_to_say(evaluation, alarms, missing)))
+
+
+def _something_to_say(
+    evaluation: Evaluation, alarms: dict[str, npt.NDArray[np.bool_]], missing: dict[str, npt.NDArray[np.bool_]]
+) -> npt.NDArray[np.bool_]:
+    """The patients in whom a type or mimic is at least possible, calcium is shown, an alarm fires, the risk of calciphylaxis is high, or a
+    test is missing that is asked for also without a lesion. For all others there is nothing to explain but what nobody recorded.
+    """
+    tests = evaluation.plan.knowledge.tests
+    grounds = [
+        *(evaluation.rank(key) >= Status.POSSIBLE.rank for key in evaluation.plan.hypotheses),
+        evaluation.true("mineral_shown"),
+        evaluation.true("calciphylaxis_at_risk"),
+        *alarms.values(),
+        *(lacking for key, lacking in missing.items() if tests[key].without_lesion),
+    ]
+    told: npt.NDArray[np.bool_] = np.any(grounds, axis=0)
+    return told
 
 
 def _mask(rows: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.bool_]:

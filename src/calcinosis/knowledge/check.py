@@ -11,8 +11,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from calcinosis.knowledge.criteria import (
     AgeIs,
     Closed,
@@ -32,6 +30,7 @@ from calcinosis.knowledge.criteria import (
 from calcinosis.knowledge.loader import CONTENT, Knowledge, KnowledgeError, Origin, Problem, load_knowledge
 from calcinosis.knowledge.model import Concept, Disease, Finding, Hypothesis, Outcome, Statement
 from calcinosis.knowledge.simulation_check import check_simulation
+from calcinosis.knowledge.wording import walk
 from calcinosis.units import UnknownUnit, canonical_factor, conversion_factor
 
 SHIPPABLE_LICENCES = frozenset(
@@ -67,21 +66,10 @@ def _records(knowledge: Knowledge) -> Iterator[tuple[Closed, Origin]]:
             yield record, knowledge.origins[type(record).__name__, key]
 
 
-def _walk(value: Any) -> Iterator[BaseModel]:
-    """Every model inside a record, itself included."""
-    if isinstance(value, BaseModel):
-        yield value
-        for name in type(value).model_fields:
-            yield from _walk(getattr(value, name))
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _walk(item)
-
-
 def _sources(knowledge: Knowledge) -> Iterator[Problem]:
     used: set[str] = set()
     for record, origin in _records(knowledge):
-        for part in _walk(record):
+        for part in walk(record):
             keys: tuple[str, ...] = getattr(part, "sources", ()) or ()
             used.update(keys)
             for key in keys:
@@ -115,11 +103,11 @@ def _references(knowledge: Knowledge) -> Iterator[Problem]:
             told_by = (record.lab.low_titre.concept,) if record.lab.low_titre else ()
             for lab in (*record.lab.stands_for, *told_by):
                 yield from _known_lab(knowledge, lab, origin)
-        if isinstance(record, BaseModel) and hasattr(record, "more_specific_than"):
+        if isinstance(record, Disease):
             for disease in record.more_specific_than:
                 if disease not in knowledge.diseases:
                     yield Problem(origin, "unknown_disease", f"disease {disease!r} does not exist")
-        for part in _walk(record):
+        for part in walk(record):
             if isinstance(part, Outcome):
                 for lab in part.labs:
                     yield from _known_lab(knowledge, lab, origin)
@@ -215,7 +203,7 @@ def _circles(knowledge: Knowledge) -> Iterator[Problem]:
         below[type(record).__name__, key] = [
             ("Finding", part.finding) if isinstance(part, FindingRef) else (_hypothesis_kind(knowledge, part.hypothesis), part.hypothesis)
             for when in parts
-            for part in _walk(when)
+            for part in walk(when)
             if isinstance(part, FindingRef | HypothesisAtLeast)
         ]
     done: set[tuple[str, str]] = set()
@@ -354,7 +342,7 @@ def _units(knowledge: Knowledge) -> Iterator[Problem]:
 
 def _reach(knowledge: Knowledge) -> Iterator[Problem]:
     """Findings that no rule reads, and concepts that no code, word or child can ever show."""
-    read = {part.finding for record, _ in _records(knowledge) for part in _walk(record) if isinstance(part, FindingRef)}
+    read = {part.finding for record, _ in _records(knowledge) for part in walk(record) if isinstance(part, FindingRef)}
     for key in knowledge.findings:
         if key not in read | FINDINGS_READ_BY_CODE:
             yield Problem(knowledge.origins["Finding", key], "unreachable_finding", f"finding {key!r} is read by no rule")

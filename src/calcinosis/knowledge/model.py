@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from calcinosis.knowledge.criteria import Closed, Criterion, Status
+from calcinosis.knowledge.gravity import AlarmUrgency
 
 
 class Context(StrEnum):
@@ -293,7 +294,7 @@ class Alarm(Closed):
     key: str
     id: str
     label: str
-    urgency: Literal["immediate", "same_day", "urgent"]
+    urgency: AlarmUrgency
     when: Criterion
     actions: tuple[Action, ...] = Field(min_length=1)
     sources: tuple[str, ...] = Field(min_length=1)
@@ -315,8 +316,7 @@ class Test(Closed):
     key: str
     label: str
     outcomes: tuple[Outcome, ...] = Field(min_length=1)
-    when: Criterion | None = Field(None, description="ask only when this is true (or unknown, if ``ask_when_unknown``)")
-    ask_when_unknown: bool = True
+    when: Criterion | None = Field(None, description="ask only when this is true or unknown")
     without_lesion: bool = Field(False, description="asked for also where no lesion is on record, as soon as ``when`` is true")
     sources: tuple[str, ...] = Field(min_length=1)
     note: str | None = None

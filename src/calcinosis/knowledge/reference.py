@@ -227,9 +227,7 @@ class _Reference:
     def test(self, test: Test) -> Iterator[str]:
         yield from (f"Sources: {self.cite(test.sources)}", "")
         if test.when is not None:
-            asked = "true or unknown" if test.ask_when_unknown else "true"
-            if test.without_lesion:
-                asked = "true, also where no lesion is on record"
+            asked = "true, also where no lesion is on record" if test.without_lesion else "true or unknown"
             yield from (f"**Asked for while this is {asked}**", "", *self.criterion(test.when), "")
         yield from ("**Possible results**", "")
         for outcome in test.outcomes:

@@ -1,4 +1,4 @@
-"""The evidence base: one row per study, treatment and group (``content/evidence/studies.csv``)."""
+"""The evidence base: one row per study, treatment and group (``content/evidence/*.csv``)."""
 
 from __future__ import annotations
 

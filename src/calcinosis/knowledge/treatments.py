@@ -10,9 +10,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from calcinosis.knowledge.criteria import Closed, Criterion
+from calcinosis.knowledge.gravity import ReviewUrgency, Verdict
 from calcinosis.knowledge.model import Statement, Weighed
-
-Verdict = Literal["contraindicated", "caution", "monitor", "note"]
 
 
 class SafetyRule(Closed):
@@ -83,7 +82,7 @@ class CurrentDrugReview(Closed):
     label: str
     concepts: tuple[str, ...] = Field(min_length=1, description="any of these drugs being taken")
     when: Criterion
-    urgency: Literal["immediate", "same_day", "urgent", "routine"]
+    urgency: ReviewUrgency
     text: str = Field(description="what to discuss or check; never an order")
     sources: tuple[str, ...] = Field(min_length=1)
     covers: tuple[str, ...] = Field((), description="safety rules (treatment/rule) that say the same, not told a second time beside it")

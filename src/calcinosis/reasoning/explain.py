@@ -20,6 +20,7 @@ from calcinosis.facts import Facts, Recorded
 from calcinosis.knowledge.criteria import Status
 from calcinosis.labs import LabFacts
 from calcinosis.numbers import Ints, Mask, concept_numbers, datetimes, distinct, firsts, look_up, none_below_0, values_at
+from calcinosis.per_version import once_per_version
 from calcinosis.questions import Table
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.plan import Plan
@@ -139,14 +140,11 @@ class ReasonTexts:
 
 
 _TEXT: Final = [name for name in REASON_SCHEMA if name not in ("subject_id", "facts", "unknown")]
-_texts: dict[str, ReasonTexts] = {}
 
 
+@once_per_version
 def reason_texts(plan: Plan) -> ReasonTexts:
-    version = plan.knowledge.version
-    if version not in _texts:
-        _texts[version] = ReasonTexts(plan)
-    return _texts[version]
+    return ReasonTexts(plan)
 
 
 def reasons_of(evaluation: Evaluation, table: FactTable, *, with_missing: bool = True) -> Reasons:

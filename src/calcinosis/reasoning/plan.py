@@ -34,6 +34,7 @@ from calcinosis.knowledge.criteria import (
 )
 from calcinosis.knowledge.model import Hypothesis
 from calcinosis.knowledge.treatments import CurrentDrugReview, SafetyRule, Treatment, Use
+from calcinosis.per_version import once_per_version
 from calcinosis.questions import Questions, all_leaves
 from calcinosis.reasoning.program import Compiler, Program
 
@@ -98,21 +99,17 @@ class Plan:
     leaf_subjects: pl.DataFrame  # leaf, source_kind ("concept", "lab", "lab_now", "patient"), concept
 
     @property
+    def version(self) -> str:
+        return self.knowledge.version
+
+    @property
     def hypotheses(self) -> tuple[str, ...]:
         return tuple(self.rules)
 
 
-_plans: dict[str, Plan] = {}
-
-
+@once_per_version
 def make_plan(knowledge: Knowledge) -> Plan:
-    """Compile the knowledge base (cached per version)."""
-    if knowledge.version not in _plans:
-        _plans[knowledge.version] = _compile(knowledge)
-    return _plans[knowledge.version]
-
-
-def _compile(knowledge: Knowledge) -> Plan:
+    """Compile the knowledge base."""
     nodes = _order(knowledge)  # first: it refuses circles, which nothing below would survive
     rules: dict[str, tuple[PlannedCriterion, ...]] = {}
     shown: dict[str, tuple[PlannedCriterion, ...]] = {}

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from calcinosis.derived import FLAG_DECIDES
 from calcinosis.findings import Leaf, is_plain
 from calcinosis.knowledge.criteria import Has, LabIs, LabValue
 from calcinosis.knowledge.model import Outcome, Test
 from calcinosis.leaves import LeafMatrix
+from calcinosis.per_version import once_per_version
 from calcinosis.questions import FLAG_MEANS
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
 from calcinosis.reasoning.plan import Plan
@@ -32,21 +32,13 @@ class _Scenario:
     values: npt.NDArray[np.int8]  # and how
 
 
-_scenarios: dict[str, tuple[_Scenario, ...]] = {}
-
-
+@once_per_version
 def scenarios(plan: Plan) -> tuple[_Scenario, ...]:
-    version = plan.knowledge.version
-    if version not in _scenarios:
-        about: dict[str, list[int]] = {}
-        for j, (leaf, _) in enumerate(plan.questions.leaves):
-            about.setdefault(_about(leaf), []).append(j)
-        _scenarios[version] = tuple(
-            _scenario(plan, test, outcome, index, about)
-            for test in plan.knowledge.tests.values()
-            for index, outcome in enumerate(test.outcomes)
-        )
-    return _scenarios[version]
+    about: dict[str, list[int]] = {}
+    for j, (leaf, _) in enumerate(plan.questions.leaves):
+        about.setdefault(_about(leaf), []).append(j)
+    tests = plan.knowledge.tests.values()
+    return tuple(_scenario(plan, test, outcome, index, about) for test in tests for index, outcome in enumerate(test.outcomes))
 
 
 def _about(leaf: Leaf) -> str:
@@ -109,30 +101,22 @@ class _Asked:
     without_lesion: npt.NDArray[np.bool_]  # asked for also where no lesion is on record
 
 
-_asked: dict[str, _Asked] = {}
-
-
+@once_per_version
 def _asked_tests(plan: Plan) -> _Asked:
-    """Built once per knowledge version."""
-    version = plan.knowledge.version
-    if version not in _asked:
-        known: dict[str, dict[str, None]] = {}
-        for each in scenarios(plan):
-            known.setdefault(each.test.key, {}).update(dict.fromkeys(each.known))
-        when = {c.owner: c.column for c in plan.other if c.kind == "test"}
-        tests = [test for test in plan.knowledge.tests.values() if known.get(test.key)]
-        row = plan.program.names
-        _asked[version] = _Asked(
-            tests=tuple(test.key for test in tests),
-            known=np.array([row[name] for test in tests for name in known[test.key]], dtype=np.intp),
-            starts=np.cumsum([0, *(len(known[test.key]) for test in tests)])[:-1],
-            when=np.array([row[when[test.key]] if test.key in when else 0 for test in tests], dtype=np.intp),
-            least=np.array(
-                [FALSE if test.key not in when else UNKNOWN if test.ask_when_unknown else TRUE for test in tests], dtype=np.int8
-            ),
-            without_lesion=np.array([test.without_lesion and test.key in when for test in tests], dtype=np.bool_),
-        )
-    return _asked[version]
+    known: dict[str, dict[str, None]] = {}
+    for each in scenarios(plan):
+        known.setdefault(each.test.key, {}).update(dict.fromkeys(each.known))
+    when = {c.owner: c.column for c in plan.other if c.kind == "test"}
+    tests = [test for test in plan.knowledge.tests.values() if known.get(test.key)]
+    row = plan.program.names
+    return _Asked(
+        tests=tuple(test.key for test in tests),
+        known=np.array([row[name] for test in tests for name in known[test.key]], dtype=np.intp),
+        starts=np.cumsum([0, *(len(known[test.key]) for test in tests)])[:-1],
+        when=np.array([row[when[test.key]] if test.key in when else 0 for test in tests], dtype=np.intp),
+        least=np.array([UNKNOWN if test.key in when else FALSE for test in tests], dtype=np.int8),
+        without_lesion=np.array([test.without_lesion and test.key in when for test in tests], dtype=np.bool_),
+    )
 
 
 def missing_tests(evaluation: Evaluation) -> dict[str, npt.NDArray[np.intp]]:
@@ -194,26 +178,3 @@ def _results(
         values[each.leaves, end - count : end] = each.values[:, None]
     matrix = LeafMatrix(subjects=evaluation.subjects[rows], names=plan.questions.names, values=values)
     return rows, [each for each, count in zip(tried, counts.tolist(), strict=True) for _ in range(count)], evaluate(matrix, plan)
-
-
-def what_tests_would_change(evaluation: Evaluation, missing: dict[str, npt.NDArray[np.intp]]) -> pl.DataFrame:
-    """Evaluate every outcome of every missing test.
-
-    Returns:
-        subject_id, test, outcome (index), leading (key or null), and ``rank:<type>`` after the result.
-    """
-    plan = evaluation.plan
-    results = _results(evaluation, missing)
-    if results is None:
-        return pl.DataFrame(schema={"subject_id": pl.String, "test": pl.String, "outcome": pl.Int32, "leading": pl.String})
-    rows, each, after = results
-    leaders = pl.Series([*plan.hypotheses, None], dtype=pl.String)
-    return pl.DataFrame(
-        {
-            "subject_id": evaluation.subjects["subject_id"].gather(rows),
-            "test": [scenario.test.key for scenario in each],
-            "outcome": pl.Series([scenario.index for scenario in each], dtype=pl.Int32),
-            "leading": leaders.gather(after.leading.astype(np.int64) % len(leaders)),
-            **{f"rank:{key}": after.rank(key) for key in plan.knowledge.types},
-        }
-    )

@@ -17,8 +17,9 @@ import polars as pl
 
 from calcinosis.engines.cohort import Summary
 from calcinosis.knowledge import Knowledge
+from calcinosis.knowledge.gravity import ALARM_URGENCIES
 from calcinosis.numbers import Ints
-from calcinosis.report.people import SHOWN, STANDING, URGENCIES, Labels, as_shown, likely_unlabelled, most_urgent_first
+from calcinosis.report.people import SHOWN, STANDING, Labels, as_shown, likely_unlabelled, most_urgent_first
 from calcinosis.report.population import Population, count_population
 from calcinosis.spreadsheet import no_formula
 
@@ -187,7 +188,7 @@ class CohortFolder:
             worst = pl.col("alarm_urgency")
             conditions.append(
                 worst.is_not_null() if asked.alarm == "any"
-                else worst == asked.alarm if asked.alarm in URGENCIES
+                else worst == asked.alarm if asked.alarm in ALARM_URGENCIES
                 else pl.col("alarms").list.contains(asked.alarm)
             )  # fmt: skip
         if asked.missing:

@@ -7,8 +7,9 @@ from typing import Any
 
 from calcinosis.contract import OptionOut, OrderOut, Reason, UncheckedOut, UseOut
 from calcinosis.knowledge import Knowledge
+from calcinosis.knowledge.gravity import VERDICTS
 from calcinosis.knowledge.treatments import Treatment
-from calcinosis.options import VERDICTS, Words, effect_of, evidence_of, safety_out, unchanging
+from calcinosis.options import Words, effect_of, evidence_of, safety_out, unchanging
 
 
 def options_in_words(rows: Iterable[Mapping[str, Any]], knowledge: Knowledge, words: Words) -> list[OptionOut]:

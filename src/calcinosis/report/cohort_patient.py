@@ -28,11 +28,11 @@ from calcinosis.contract import (
 )
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
+from calcinosis.knowledge.gravity import ALARM_URGENCIES
 from calcinosis.knowledge.wording import citation
 from calcinosis.options import reviews_in_words
 from calcinosis.report.cohort_folder import Stored
 from calcinosis.report.cohort_options import options_in_words
-from calcinosis.report.people import URGENCIES
 
 Rows = list[dict[str, Any]]
 _FOR: Final = ("decides", "supports")
@@ -149,12 +149,12 @@ class _Teller:
             fired.append(
                 AlarmOut(
                     id=alarm.id if alarm else key, key=key, label=alarm.label if alarm else key,
-                    urgency=alarm.urgency if alarm else URGENCIES[-1],
+                    urgency=alarm.urgency if alarm else ALARM_URGENCIES[-1],
                     actions=[self.statement(each) for each in alarm.actions] if alarm else [],
                     facts=self.facts(facts), citations=self.citations(alarm.sources if alarm else sources),
                 )
             )  # fmt: skip
-        return sorted(fired, key=lambda alarm: URGENCIES.index(alarm.urgency))
+        return sorted(fired, key=lambda alarm: ALARM_URGENCIES.index(alarm.urgency))
 
     def _type(self, key: str) -> TypeAssessment:
         rows = self.by_owner.get(("type", key), [])

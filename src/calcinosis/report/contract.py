@@ -23,7 +23,7 @@ The machine-readable form is [`{SCHEMA_FILE}`]({SCHEMA_FILE}) (JSON Schema 2020-
 Records are closed: no key other than those listed here appears, and every listed key is always present.
 Times are UTC without an offset. Unknown is `null`, never an empty string or zero.
 
-This page is rendered from the models in `src/calcinosis/assessment.py`. To renew it:
+This page is rendered from the models in `src/calcinosis/contract.py`. To renew it:
 
 ```console
 python -m calcinosis.report.contract docs

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from markupsafe import Markup
 
 from calcinosis.contract import DISCLAIMER
 from calcinosis.evidence.cells import Compared, compare_everything
 from calcinosis.knowledge import Knowledge
+from calcinosis.knowledge.gravity import VERDICTS
 from calcinosis.knowledge.studies import Study
 from calcinosis.knowledge.treatments import SafetyRule, Treatment, Use
 from calcinosis.report import evidence_summary as words
 from calcinosis.report.evidence_figures import Forest, evidence_map, forest_figure, forests, map_figure
 from calcinosis.report.patient_page import environment
-
-VERDICTS: Final = ("contraindicated", "caution", "monitor", "note")
 
 
 @dataclass(frozen=True, slots=True)

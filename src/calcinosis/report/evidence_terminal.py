@@ -15,6 +15,7 @@ from rich.text import Text
 from calcinosis.contract import DISCLAIMER
 from calcinosis.evidence.cells import Compared, compare_everything
 from calcinosis.knowledge import Knowledge
+from calcinosis.knowledge.gravity import VERDICTS
 from calcinosis.knowledge.model import Statement
 from calcinosis.knowledge.studies import Study
 from calcinosis.knowledge.treatments import SafetyRule, Treatment, Use
@@ -26,7 +27,6 @@ WIDE = 110  # columns from which the pooled proportion has a column of its own
 _STANCE_STYLE = {"standard": "bold green", "option": "cyan", "trial_only": "magenta", "no_data": "dim", "against": "bold red"}
 _COMPARED = "Against a control group (below 1: fewer under the treatment)"
 _DIRECTIONS = ("benefit", "mixed", "no_benefit", "harm")
-_VERDICTS = ("contraindicated", "caution", "monitor", "note")
 _ASCII = str.maketrans("·–—×≥≤≠∞“”’", '---x><#~""\'')
 
 
@@ -227,7 +227,7 @@ class _Page:
         yield item(Text("; ".join(part for part in more if part), style="dim"), sign="", depth=4)
 
     def safety(self) -> Iterator[RenderableType]:
-        rules = sorted(self.treatment.safety, key=lambda rule: _VERDICTS.index(rule.verdict))
+        rules = sorted(self.treatment.safety, key=lambda rule: VERDICTS.index(rule.verdict))
         yield from (item(self.rule(rule)) for rule in rules)
 
     def rule(self, rule: SafetyRule) -> Text:

@@ -9,8 +9,8 @@ import polars as pl
 
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
+from calcinosis.knowledge.gravity import ALARM_URGENCIES
 
-URGENCIES: Final = ("immediate", "same_day", "urgent")
 STANDING: Final = (Status.CONFIRMED, Status.PROBABLE, Status.POSSIBLE)
 SHOWN: Final = (
     "subject_id", "sex", "age_years", "leading", "leading_mimic", "leading_status", "provisional", "diseases", "alarms", "alarm_urgency",
@@ -59,7 +59,7 @@ def likely_unlabelled(types: Sequence[str]) -> pl.Expr:
 
 def most_urgent_first() -> dict[str, Any]:
     """Arguments of ``sort``: worst alarm, then the number of alarms, then the strongest answer, then risk factors, then the id."""
-    order = {urgency: number for number, urgency in enumerate(URGENCIES)}
+    order = {urgency: number for number, urgency in enumerate(ALARM_URGENCIES)}
     strength = {status.value: -status.rank for status in Status}
     keys = (
         pl.col("alarm_urgency").replace_strict(order, default=len(order), return_dtype=pl.Int8),
@@ -75,7 +75,8 @@ def as_shown(row: dict[str, Any], label: Labels) -> dict[str, Any]:
     """A row of ``assessments.parquet`` (``SHOWN``) in words."""
     leading, age = row["leading"], row["age_years"]
     known = label.knowledge.alarms
-    alarms = sorted(row["alarms"] or (), key=lambda key: URGENCIES.index(known[key].urgency) if key in known else len(URGENCIES))
+    last = len(ALARM_URGENCIES)
+    alarms = sorted(row["alarms"] or (), key=lambda key: ALARM_URGENCIES.index(known[key].urgency) if key in known else last)
     return {
         "id": row["subject_id"],
         "person": f"{'age unknown' if age is None else f'{int(age)} years'}, {row['sex'] or 'sex unknown'}",

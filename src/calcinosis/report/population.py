@@ -18,13 +18,14 @@ import polars as pl
 from calcinosis.assessment import DISCLAIMER
 from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.knowledge.criteria import Status
+from calcinosis.knowledge.gravity import ALARM_URGENCIES
 from calcinosis.report.patient_page import environment
-from calcinosis.report.people import SHOWN, STANDING, URGENCIES, Labels, as_shown, likely_unlabelled, most_urgent_first
+from calcinosis.report.people import SHOWN, STANDING, Labels, as_shown, likely_unlabelled, most_urgent_first
 
 MOST: Final = 200  # patients listed per table
 FIRST: Final = 12  # of them visible at once; the others unfold
 TOP: Final = 30  # unmapped codes and texts listed
-_GRAVITIES: Final = (*URGENCIES, "contraindicated", "routine", "caution")  # urgent reviews, then contraindications, then the rest
+_GRAVITIES: Final = (*ALARM_URGENCIES, "contraindicated", "routine", "caution")  # urgent reviews, then contraindications, then the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ def count_population(out_dir: Path, knowledge: Knowledge, summary: Mapping[str, 
         reviewed=_reviewed(out_dir / "treatment_reviews.parquet"),
         mimics=_mimics(people, label),
         alarms=_alarms(people, label),
-        urgencies=_counted(people, pl.col("alarm_urgency"), URGENCIES),
+        urgencies=_counted(people, pl.col("alarm_urgency"), ALARM_URGENCIES),
         urgent=_patients(people.filter(pl.col("alarm_urgency").is_not_null()), label),
         unlabelled=_patients(people.filter(likely_unlabelled(types)), label),
         at_risk=_patients(people.filter(at_risk.fill_null(False) & ~lesion), label),
@@ -244,7 +245,7 @@ def _alarms(people: pl.LazyFrame, label: Labels) -> list[dict[str, Any]]:
         known = label.knowledge.alarms.get(key)
         shown = {"id": known.id, "urgency": known.urgency} if known else {"id": "", "urgency": "urgent"}
         rows.append({"key": key, "label": label.alarm(key), "n": n, **shown})
-    return sorted(rows, key=lambda row: (URGENCIES.index(row["urgency"]), -row["n"]))
+    return sorted(rows, key=lambda row: (ALARM_URGENCIES.index(row["urgency"]), -row["n"]))
 
 
 def _patients(chosen: pl.LazyFrame, label: Labels) -> Table:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from calcinosis.engines.cohort import Cohort
 from calcinosis.knowledge.criteria import Status
+from calcinosis.knowledge.gravity import ALARM_URGENCIES
 
 _STATUSES = (Status.CONFIRMED, Status.PROBABLE, Status.POSSIBLE)
 
@@ -22,7 +23,7 @@ def print_summary(cohort: Cohort, console: Console) -> None:
         pl.col("mineral_shown").fill_null(False).sum().alias("mineral"),
         (pl.col("mineral_shown").fill_null(False) & ~pl.col("labelled")).sum().alias("unlabelled"),
         pl.col("calciphylaxis_at_risk").fill_null(False).sum().alias("at_risk"),
-        *((pl.col("alarm_urgency") == word).sum().alias(word) for word in ("immediate", "same_day", "urgent")),
+        *((pl.col("alarm_urgency") == word).sum().alias(word) for word in ALARM_URGENCIES),
         *((pl.col(f"status_{key}") == status.value).sum().alias(f"{key} {status.value}") for key in types for status in _STATUSES),
         *((pl.col("leading") == key).sum().alias(f"{key} leads") for key in (*types, "mimic")),
     ).collect().to_dicts()[0]  # fmt: skip

@@ -60,8 +60,6 @@ class LabLane:
     interval: str
     top: str  # values at the upper and lower edge of what is drawn
     bottom: str
-    top_y: float
-    bottom_y: float
     points: list[Point]
     lines: list[tuple[Point, Point]]
     bands: list[Band]
@@ -207,8 +205,6 @@ def _lab_lane(label: str, found: Sequence[Event], axis: Axis) -> LabLane:
         interval=_interval(last),
         top=number(high) if sized and not flat else "",
         bottom=number(low) if sized and not flat else "",
-        top_y=MARGIN,
-        bottom_y=HEIGHT - MARGIN,
         points=points,
         lines=list(pairwise(joined)),
         bands=_bands(found, axis, y) if sized else [],

@@ -19,7 +19,7 @@ from typing import Any, Final
 import duckdb
 import polars as pl
 
-from calcinosis.events import Batch, Coming, Part, made
+from calcinosis.events import EVENTS_PER_BATCH, Batch, Coming, Part, made
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir_account import Account, Numbering
 from calcinosis.sources.fhir_columns import LAYOUTS, RESOURCE_TYPES
@@ -50,7 +50,6 @@ __all__ = ["fhir_parts", "read_fhir", "read_resources"]
 _GROUP: Final = 512 * 1024 * 1024  # bytes of NDJSON that one statement reads
 _SPOOL: Final = 64 * 1024 * 1024  # bytes of spooled resources that one statement reads
 _PAGE: Final = 5_000  # distinct sayings interpreted at a time
-_EVENTS_PER_BATCH: Final = 125_000
 _BYTES_PER_EVENT: Final = 4  # reading so much of a letter counts as an event: a part of a hospital's letters takes half a second
 _LETTERS_PER_PART: Final = 16 * 1024 * 1024  # bytes of letters, repeated ones as well
 
@@ -202,7 +201,7 @@ class _Run:
     def parts(self) -> Iterator[Coming]:
         expected = self._interpret()
         size, distinct = self.tables.letters()
-        parts = max(1, -(-(expected + distinct // _BYTES_PER_EVENT) // _EVENTS_PER_BATCH), -(-size // _LETTERS_PER_PART))
+        parts = max(1, -(-(expected + distinct // _BYTES_PER_EVENT) // EVENTS_PER_BATCH), -(-size // _LETTERS_PER_PART))
         self.tables.spread(parts)
         make = _Maker(self._drafts.frame(), self.account.paths, LetterReader(self._mapper, self._told_before) if size else None)
         for part in range(parts - 1):

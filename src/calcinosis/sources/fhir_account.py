@@ -13,6 +13,7 @@ from typing import Any, Final
 import polars as pl
 
 from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch
+from calcinosis.sources.believable import EARLIEST
 from calcinosis.sources.fhir_columns import COMPONENT, NEEDS_NO_SUBJECT, READ_TYPES, RESOURCE_TYPES, quoted
 from calcinosis.sources.fhir_frames import ROWS, TypedRow
 from calcinosis.sources.fhir_meaning import Meaning
@@ -33,7 +34,7 @@ _REASONS: Final = {
     "no_id": "a Patient without id",
     "no_subject": "no reference to a Patient",
 }
-_BAD_DATE: Final = "a date that is no date, before 1850 or in the future; left out"
+_BAD_DATE: Final = f"a date that is no date, before {EARLIEST.year} or in the future; left out"
 
 
 class Numbering(Enum):

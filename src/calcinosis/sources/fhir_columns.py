@@ -75,7 +75,6 @@ COMPONENT: Final = "Component"  # our name for a part of an Observation that has
 FIELDS: Final[dict[str, tuple[str, ...]]] = {**{kind: layout.packed for kind, layout in LAYOUTS.items()}, COMPONENT: ("status", *RESULT)}
 SEPARATOR: Final = "\x1f"  # between packed fields; JSON writes control characters in another way
 READ_TYPES: Final = tuple(LAYOUTS)
-DAYS_AHEAD: Final = 366  # a planned date may lie in the future, not further
 NEEDS_NO_SUBJECT: Final = frozenset({"Medication", "Device"})
 
 # The resource types of R4 (4.0.1) and R4B (4.3.0).

@@ -14,7 +14,7 @@ from calcinosis.events import ENDED
 from calcinosis.knowledge.model import Context
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir_columns import COMPONENT, FIELDS, MAX_BASE64, MAX_RESULT, MEDICATION_TYPES, unpacked
-from calcinosis.sources.fhir_meaning import LONG_TEXT, Concepts, Draft, Interpreter, Meaning, joined, merged, union
+from calcinosis.sources.fhir_meaning import LONG_TEXT, Concepts, Draft, Interpreter, Meaning, joined, merged, placed, union
 from calcinosis.sources.fhir_values import (
     Answer,
     Coded,
@@ -118,7 +118,7 @@ class FhirMapper:
         effect = _VERIFICATION.get(fields.code("verificationStatus") or "")
         said = self.read.coded(coded, Context.CONDITION, meaning)
         sites = union(said.sites, self.read.sites(fields, "bodySite", meaning))
-        meaning.drafts = [*_placed(_qualified(said.drafts, effect), sites), *notes.drafts]
+        meaning.drafts = [*placed(_qualified(said.drafts, effect), sites), *notes.drafts]
         return None
 
     def _procedure(self, fields: Fields, kind: str, meaning: Meaning) -> None:
@@ -128,7 +128,7 @@ class FhirMapper:
             return _no_code(fields, "code", meaning)
         said = self.read.coded(coded, Context.PROCEDURE, meaning)
         sites = union(said.sites, self.read.sites(fields, "bodySite", meaning), notes.sites)
-        drafts = _placed(_qualified(said.drafts, _effect(fields, kind)), sites)
+        drafts = placed(_qualified(said.drafts, _effect(fields, kind)), sites)
         meaning.drafts = [*_timed(drafts, said.days_before_onset, notes.days_before_onset), *notes.drafts]
         return None
 
@@ -175,7 +175,7 @@ class FhirMapper:
             routes += route.words[:1] if route else ()
         beside = joined(notes)
         effect = "negated" if fields.typed(fields.values.get("doNotPerform"), bool, "doNotPerform") else _effect(fields, kind)
-        drafts = _placed(_qualified(said.drafts, effect), union(said.sites, sites, beside.sites))
+        drafts = placed(_qualified(said.drafts, effect), union(said.sites, sites, beside.sites))
         drafts = [replace(draft, text_value=routes[0] if routes else None) for draft in drafts]
         known = {draft.concept for draft in drafts}
         meaning.drafts = [
@@ -273,7 +273,7 @@ class FhirMapper:
                 drafts = self._findings(said.drafts, answer, words, value, flag)
             named = [draft for draft in value.drafts if draft.concept not in {found.concept for found in said.drafts}]
             drafts += _under(" ; ".join(coded.words), named)
-        meaning.drafts = [*_placed(drafts, sites), *notes.drafts]
+        meaning.drafts = [*placed(drafts, sites), *notes.drafts]
         return None
 
     def _value(self, fields: Fields, meaning: Meaning) -> tuple[Answer, str | None, Concepts]:
@@ -397,10 +397,6 @@ def _under(question: str, drafts: list[Draft]) -> list[Draft]:
     if relatives:  # a relative who does not have it says nothing
         return [] if denied else [replace(draft, certainty="family", sites=()) for draft in drafts if draft.certainty != "negated"]
     return _qualified(drafts, "negated" if denied else "uncertain" if _DOUBTED.search(question) else None)
-
-
-def _placed(drafts: Iterable[Draft], sites: tuple[str, ...]) -> list[Draft]:
-    return [replace(draft, sites=union(draft.sites, sites)) if sites else draft for draft in drafts]
 
 
 def _timed(drafts: Iterable[Draft], *days: float | None) -> list[Draft]:

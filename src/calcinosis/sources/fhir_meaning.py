@@ -73,6 +73,11 @@ def union(*groups: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item for group in groups for item in group))
 
 
+def placed(drafts: Iterable[Draft], sites: tuple[str, ...]) -> list[Draft]:
+    """The drafts, these sites added to the sites of each."""
+    return [replace(draft, sites=union(draft.sites, sites)) if sites else draft for draft in drafts]
+
+
 _DIVIDED: Final = re.compile(r"(?:/|\bper)\s*(?:100\s*)?$")  # "neutrophils/100 leukocytes", "protein/creatinine"
 _BRACKETS: Final = re.compile(r"\[[^\]]*\]")
 _FROM_TEXT: Final = ("affirmed", "negated", "uncertain", "family")  # of several mentions of one concept the first of these counts

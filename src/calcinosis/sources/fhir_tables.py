@@ -15,11 +15,11 @@ from typing import Any, Final
 import duckdb
 import polars as pl
 
+from calcinosis.sources.believable import DAYS_AHEAD, EARLIEST
 from calcinosis.sources.fhir_columns import (
     COMPONENT,
     COMPONENT_K,
     DATE_PATTERN,
-    DAYS_AHEAD,
     MEDICATION_TYPES,
     NUMBER_PATTERN,
     READ_TYPES,
@@ -44,10 +44,10 @@ SET enable_progress_bar = false;
 CREATE MACRO moment(x) AS (CASE WHEN regexp_matches(x, {date}) THEN make_timestamp(epoch_us(try_cast(
     CASE length(x) WHEN 4 THEN x || '-01-01' WHEN 7 THEN x || '-01' ELSE x END AS TIMESTAMPTZ))) END);
 CREATE MACRO believable(x) AS (
-    CASE WHEN x BETWEEN TIMESTAMP '1850-01-01' AND timezone('UTC', now()) + INTERVAL {days} DAY THEN x END);
+    CASE WHEN x BETWEEN TIMESTAMP '{earliest}' AND timezone('UTC', now()) + INTERVAL {days} DAY THEN x END);
 CREATE MACRO birth(x) AS (CASE WHEN regexp_matches(x, {date}) THEN try_cast(
     CASE length(x) WHEN 4 THEN x || '-07-01' WHEN 7 THEN x || '-15' ELSE x[:10] END AS DATE) END);
-CREATE MACRO born(x) AS (CASE WHEN x BETWEEN DATE '1850-01-01' AND current_date THEN x END);
+CREATE MACRO born(x) AS (CASE WHEN x BETWEEN DATE '{earliest}' AND current_date THEN x END);
 -- DuckDB's own hash of text lets two small changes cancel out where they stand a multiple of 16 bytes apart (seen in 2.0.1); MD5 does not
 CREATE MACRO hash_of(rt, k) AS (hash(rt, md5(k)));
 CREATE MACRO quantity(x) AS (CASE WHEN regexp_matches(x, {number}) THEN try_cast(x AS DOUBLE) END);
@@ -60,7 +60,7 @@ CREATE TABLE incoming (
 CREATE TABLE flat AS SELECT * EXCLUDE (k), NULL::UBIGINT AS h FROM incoming;
 CREATE TABLE saying (mid BIGINT, h UBIGINT, rt VARCHAR, k VARCHAR);
 CREATE TABLE kept (mid BIGINT);
-""".format(date=quoted(DATE_PATTERN), number=quoted(NUMBER_PATTERN), days=DAYS_AHEAD)
+""".format(date=quoted(DATE_PATTERN), number=quoted(NUMBER_PATTERN), earliest=EARLIEST.date(), days=DAYS_AHEAD)
 
 _KEYS: Final = "{resourceType: 'VARCHAR', id: 'VARCHAR'}"  # (one column alone would be read by a slower path)
 _QUANTITY: Final = """'{"value": "VARCHAR", "comparator": "VARCHAR", "unit": "VARCHAR", "system": "VARCHAR", "code": "VARCHAR"}'"""

@@ -14,10 +14,10 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
-from calcinosis.sources.fhir_columns import DATE_PATTERN, DAYS_AHEAD
+from calcinosis.sources.believable import DAYS_AHEAD, EARLIEST
+from calcinosis.sources.fhir_columns import DATE_PATTERN
 
 _DATE: Final = re.compile(DATE_PATTERN)
-_EARLIEST: Final = datetime(1850, 1, 1)
 UCUM: Final = "http://unitsofmeasure.org"
 _KINDS: Final[dict[type, str]] = {
     dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number", type(None): "null",
@@ -253,7 +253,7 @@ def read_moment(text: str | None) -> datetime | None:
         found = found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
     except (ValueError, OverflowError):
         return None
-    return found if _EARLIEST <= found <= _latest(int(time.time()) // 3600) else None
+    return found if EARLIEST <= found <= _latest(int(time.time()) // 3600) else None
 
 
 @lru_cache(maxsize=1)
@@ -270,7 +270,7 @@ def read_birth_date(text: str | None) -> date | None:
         found = date.fromisoformat({4: f"{text}-07-01", 7: f"{text}-15"}.get(len(text), text[:10]))
     except ValueError:
         return None
-    return found if _EARLIEST.date() <= found <= datetime.now(UTC).date() else None
+    return found if EARLIEST.date() <= found <= datetime.now(UTC).date() else None
 
 
 # --- attachments ---------------------------------------------------------------------------------------

@@ -16,12 +16,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA, REJECT_SCHEMA, Batch, Coming, Part, Schema, made
+from calcinosis.events import EVENT_SCHEMA, EVENTS_PER_BATCH, PATIENT_SCHEMA, REJECT_SCHEMA, Batch, Coming, Part, Schema, made
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.meds_events import FILE, MEDS_ROWS, ROW, MedsMapper, refusals
 from calcinosis.sources.text import TextReader
 
-_EVENTS_PER_BATCH: Final = 125_000
 NEEDED: Final = ("subject_id", "time", "code")
 SPELLINGS: Final = {"ref_range_lower": "range_low", "ref_range_upper": "range_high"}  # MIMIC's names of the interval
 _NO_CODES: Final[Schema] = {"code": pl.String, "description": pl.String, "parent_codes": pl.List(pl.String)}
@@ -82,11 +81,10 @@ def read_meds(
     index: ConceptIndex,
     text: TextReader,
     *,
-    memory_limit: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Batch]:
     """The batches of :func:`meds_parts`, made one by one."""
-    return made(meds_parts(path, index, text, memory_limit=memory_limit, on_progress=on_progress))
+    return made(meds_parts(path, index, text, on_progress=on_progress))
 
 
 def meds_parts(
@@ -94,7 +92,6 @@ def meds_parts(
     index: ConceptIndex,
     text: TextReader,
     *,
-    memory_limit: str | None = None,  # noqa: ARG001  (a part is bounded by its events; nothing is kept beside it)
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Coming]:
     """Read a dataset, whole subjects at a time. Each batch carries the account of its own rows.
@@ -117,7 +114,7 @@ def meds_parts(
     yield run.first_batch()
     maker = run.maker()
     people = pl.concat(found) if found else pl.DataFrame(schema=_SUBJECTS)
-    expected = max(1, int(people["wanted"].sum()) // _EVENTS_PER_BATCH)
+    expected = max(1, int(people["wanted"].sum()) // EVENTS_PER_BATCH)
     divided = people.group_by("subject_id").agg(pl.len()).filter(pl.col("len") > 1)["subject_id"].implode()
     for done, shard in enumerate(shards, start=1):
         mine = people.filter((pl.col(FILE) == str(shard)) & ~pl.col("subject_id").is_in(divided))
@@ -278,10 +275,10 @@ def column_of(name: str, dtype: pl.DataType | type[pl.DataType], present: pl.Sch
 
 
 def _parts(subjects: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Neighbouring subjects, about ``_EVENTS_PER_BATCH`` rows together. All rows of one subject stay in one part."""
+    """Neighbouring subjects, about ``EVENTS_PER_BATCH`` rows together. All rows of one subject stay in one part."""
     if subjects.height:
         before = subjects["wanted"].cum_sum() - subjects["wanted"]
-        first = subjects.with_columns((before // _EVENTS_PER_BATCH).alias("part")).with_columns(pl.col("part").first().over("subject_id"))
+        first = subjects.with_columns((before // EVENTS_PER_BATCH).alias("part")).with_columns(pl.col("part").first().over("subject_id"))
         for _, part in first.group_by("part", maintain_order=True):
             yield part
 

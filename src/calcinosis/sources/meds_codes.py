@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from calcinosis.events import SEX
 from calcinosis.knowledge.model import Context
 from calcinosis.sources.coding import ConceptIndex, system_name
 from calcinosis.sources.fhir_events import study_context
@@ -18,7 +19,6 @@ from calcinosis.sources.fhir_values import Coded
 
 BIRTH: Final = "MEDS_BIRTH"
 NATIVE: Final = "MEDS"  # the system of a whole code, for the site's code map
-SEX: Final = {"f": "female", "female": "female", "m": "male", "male": "male"}
 
 _HEADS: Final = {
     **dict.fromkeys(("lab", "labs", "measurement", "observation", "vital", "vitals"), Context.OBSERVATION),

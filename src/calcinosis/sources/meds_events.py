@@ -14,6 +14,7 @@ import polars as pl
 
 from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA, REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch, Schema
 from calcinosis.knowledge.model import Context
+from calcinosis.sources.believable import EARLIEST
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir_events import FhirMapper
 from calcinosis.sources.fhir_frames import ROWS, Drafts, events_frame
@@ -40,7 +41,6 @@ _RESOURCE: Final = {
 _STUDIES: Final = (Context.IMAGING, Context.HISTOLOGY)
 _SAYING: Final = ("code", "text_value", "has_number", "flag", "range_low", "range_high")
 _REDACTED: Final = r"^[_\s]*$"  # MIMIC writes ___ where a text was removed
-_EARLIEST: Final = pl.datetime(1850, 1, 1, time_unit="us")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class MedsMapper:
         return batch
 
     def _patients(self, rows: pl.DataFrame, subjects: pl.DataFrame) -> pl.DataFrame:
-        births = rows.filter((pl.col("code") == BIRTH) & pl.col("time").is_not_null() & (pl.col("time") >= _EARLIEST))
+        births = rows.filter((pl.col("code") == BIRTH) & pl.col("time").is_not_null() & (pl.col("time") >= EARLIEST))
         born = births.group_by("subject_id").agg(pl.col("time").min().dt.date().alias("birth_date"))
         sexes = {code: self.code(code).sex for code in rows["code"].unique() if self.code(code).sex}
         sex = pl.col("code").replace_strict(sexes, default=None, return_dtype=pl.String).alias("sex")
@@ -259,8 +259,8 @@ def refusals(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _impossible(rows: pl.DataFrame) -> pl.DataFrame:
-    bad = (pl.col("time") < _EARLIEST) | (pl.col("end_time") < _EARLIEST)
-    return _rejects(rows.filter(bad), "warning", pl.lit("impossible_date"), pl.lit("a date before 1850; left out"))
+    bad = (pl.col("time") < EARLIEST) | (pl.col("end_time") < EARLIEST)
+    return _rejects(rows.filter(bad), "warning", pl.lit("impossible_date"), pl.lit(f"a date before {EARLIEST.year}; left out"))
 
 
 def _rejects(rows: pl.DataFrame, level: str, category: pl.Expr, reason: pl.Expr) -> pl.DataFrame:
@@ -271,7 +271,7 @@ def _rejects(rows: pl.DataFrame, level: str, category: pl.Expr, reason: pl.Expr)
 
 
 def _believable(name: str) -> pl.Expr:
-    return pl.when(pl.col(name) >= _EARLIEST).then(name).alias(name)
+    return pl.when(pl.col(name) >= EARLIEST).then(name).alias(name)
 
 
 def _as_written(rows: pl.DataFrame) -> pl.DataFrame:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from calcinosis.events import Batch, Coming, Part, made
+from calcinosis.events import EVENTS_PER_BATCH, Batch, Coming, Part, made
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.omop_coded import Coded, coded
 from calcinosis.sources.omop_database import BUCKETS, KeptCdm, open_cdm, tables_in
@@ -29,7 +29,6 @@ from calcinosis.sources.text import TextReader
 
 __all__ = ["is_omop", "omop_parts", "read_omop"]
 
-_EVENTS_PER_BATCH: Final = 125_000
 _PERSONS_PER_BATCH: Final = 50_000
 _ROWS_PER_NOTE: Final = 100  # a note takes longer than a row of codes by more; but batches of a few persons would be slow as well
 _SERVERS: Final = ("postgresql://", "postgres://")
@@ -185,7 +184,7 @@ def _stretches(rows: Counts, persons: Counts) -> Iterator[tuple[int, int]]:
     """Buckets of persons, from and up to, that make batches of a good size; the last one ends with ``BUCKETS``."""
     first, held = 0, [0, 0]
     for bucket, (n, people) in enumerate(zip(rows.tolist(), persons.tolist(), strict=True)):
-        if bucket > first and (held[0] + n > _EVENTS_PER_BATCH or held[1] + people > _PERSONS_PER_BATCH):
+        if bucket > first and (held[0] + n > EVENTS_PER_BATCH or held[1] + people > _PERSONS_PER_BATCH):
             yield first, bucket
             first, held = bucket, [0, 0]
         held = [held[0] + n, held[1] + people]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch
+from calcinosis.sources.believable import EARLIEST
 from calcinosis.sources.omop_coded import NO_TIME, NOBODY, Coded
 from calcinosis.sources.omop_sayings import OUTCOMES, Sayings
 from calcinosis.sources.omop_tables import Table
@@ -83,7 +84,8 @@ class Account:
         """
         for what, believable in dated.items():
             wrong = ~believable & (getattr(rows, what) != NO_TIME)
-            self._add(table.name, rows.id[wrong], "warning", "impossible_date", f"{what} date: no date between 1850 and a year from now")
+            reason = f"{what} date: no date between {EARLIEST.year} and a year from now"
+            self._add(table.name, rows.id[wrong], "warning", "impossible_date", reason)
         self._add(table.name, rows.id[np.isinf(rows.number)], "warning", "wrong_type", f"{table.number}: not a number")
 
     def add_strangers(self, persons: pl.Series) -> None:

@@ -13,13 +13,14 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from calcinosis.events import PATIENT_SCHEMA, Batch
+from calcinosis.events import PATIENT_SCHEMA, SEX, Batch
+from calcinosis.sources.believable import EARLIEST
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir_events import FhirMapper, study_context
 from calcinosis.sources.fhir_meaning import Meaning
 from calcinosis.sources.omop_account import Account
 from calcinosis.sources.omop_coded import Coded, coded
-from calcinosis.sources.omop_frames import EARLIEST, events_of, joined
+from calcinosis.sources.omop_frames import events_of, joined
 from calcinosis.sources.omop_sayings import Sayings
 from calcinosis.sources.omop_statuses import NAMES, NOT_UNDERSTOOD, status_fields
 from calcinosis.sources.omop_tables import GENDERS, SAID, TABLES, Table
@@ -30,7 +31,6 @@ PERSON: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "person_id": pl.Int64, "year": pl.Int64, "month": pl.Int64, "day": pl.Int64, "born": pl.Date, "gender_concept_id": pl.Int64,
     "gender_text": pl.String,
 }  # fmt: skip
-_GENDER_TEXTS: Final = {"f": "female", "female": "female", "m": "male", "male": "male"}
 _KNOWN: Final = 200_000  # distinct sayings whose meaning is kept
 
 
@@ -148,7 +148,7 @@ class OmopMapper:
     def _people(self, person: pl.DataFrame, subjects: pl.Series, account: Account) -> pl.DataFrame:
         """``PATIENT_SCHEMA`` of the persons, and of those that only other tables name."""
         text = pl.col("gender_text").str.strip_chars().str.to_lowercase()
-        text = text.replace_strict(_GENDER_TEXTS, default=None, return_dtype=pl.String)
+        text = text.replace_strict(SEX, default=None, return_dtype=pl.String)
         listed = account.persons(person)
         others = subjects.filter(~subjects.is_in(listed["person_id"].implode()))
         account.add_strangers(others)
@@ -168,7 +168,7 @@ class OmopMapper:
 
 
 def _birth_dates(person: pl.DataFrame) -> pl.Series:
-    """The day; the 15th of a month, 1 July of a year; nothing before 1850 or in the future."""
+    """The day; the 15th of a month, 1 July of a year; nothing before ``EARLIEST`` or in the future."""
     unknown = -1
     year, month, day = (person[name].fill_null(unknown).to_numpy() for name in ("year", "month", "day"))
     day = np.where(month == unknown, 1, np.where(day == unknown, 15, day))

@@ -12,12 +12,11 @@ import numpy.typing as npt
 import polars as pl
 
 from calcinosis.events import EVENT_SCHEMA
-from calcinosis.sources.fhir_columns import DAYS_AHEAD
+from calcinosis.sources.believable import DAYS_AHEAD, EARLIEST
 from calcinosis.sources.omop_account import Account, records
 from calcinosis.sources.omop_coded import Coded, Ints
 from calcinosis.sources.omop_sayings import Sayings
 
-EARLIEST: Final = datetime(1850, 1, 1)
 _NO_DATE: Final = int(np.iinfo(np.int64).min)  # NaT
 _OF_ROW: Final = ("subject_id", "time", "end_time", "numeric_value", "source")
 _OF_SAYING: Final = tuple(name for name in EVENT_SCHEMA if name not in _OF_ROW)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from calcinosis.events import ENDED
 from calcinosis.knowledge.model import Context
 from calcinosis.sources.coding import ConceptIndex
-from calcinosis.sources.fhir_meaning import Draft, Interpreter, Meaning, merged, union
+from calcinosis.sources.fhir_meaning import Draft, Interpreter, Meaning, merged, placed, union
 from calcinosis.sources.fhir_values import Coded, read_answer
 from calcinosis.sources.phenopacket_model import (
     Biosample,
@@ -101,7 +101,7 @@ class PhenopacketMapper:
         named = {draft.concept for draft in drafts}
         days = said.days_before_onset if said.days_before_onset is not None else beside.days_before_onset
         shown = ", ".join([coded.text or feature.type.id, *(modifier.label for modifier in feature.modifiers if modifier.label)])
-        own = [replace(draft, text_value=shown, days_before_onset=days) for draft in _placed(drafts, union(sites, beside.sites))]
+        own = [replace(draft, text_value=shown, days_before_onset=days) for draft in placed(drafts, union(sites, beside.sites))]
         meaning.drafts += [*own, *(draft for draft in beside.drafts if draft.concept not in named)]
         return span
 
@@ -117,7 +117,7 @@ class PhenopacketMapper:
         if disease.excluded:
             narrowed = stage is not None or disease.primary_site is not None
             drafts = self._denied(_without_results(drafts), coded, meaning, Context.CONDITION, narrowed=narrowed)
-        meaning.drafts = _placed(_labelled(drafts, coded), union(said.sites, self._sites(disease.primary_site, meaning)))
+        meaning.drafts = placed(_labelled(drafts, coded), union(said.sites, self._sites(disease.primary_site, meaning)))
         return span
 
     def _interpretation(self, interpretation: Interpretation, meaning: Meaning) -> Span:
@@ -141,7 +141,7 @@ class PhenopacketMapper:
             return self._treatment(action.treatment, meaning)
         if action.procedure is not None:
             sites = self._procedure(action.procedure, meaning)
-            meaning.drafts = _placed(meaning.drafts, sites)
+            meaning.drafts = placed(meaning.drafts, sites)
             return Span((action.procedure.performed,))
         regimen = action.therapeutic_regimen
         coded = coded_of(regimen.ontology_class) if regimen is not None else None
@@ -161,7 +161,7 @@ class PhenopacketMapper:
             _no_term("treatment.agent", meaning)
             return Span()
         said = self.read.coded(coded, Context.DRUG, meaning)
-        meaning.drafts = _placed(_labelled(said.drafts, coded), said.sites)
+        meaning.drafts = placed(_labelled(said.drafts, coded), said.sites)
         intervals = [dose.interval for dose in treatment.dose_intervals if dose.interval is not None]
         starts = tuple(TimeElement(timestamp=interval.start) for interval in intervals if interval.start)
         return Span(starts, tuple(TimeElement(timestamp=interval.end) for interval in intervals if interval.end))
@@ -191,7 +191,7 @@ class PhenopacketMapper:
             coded = coded_of(term)
             if coded is not None:
                 said = self.read.coded(coded, Context.HISTOLOGY, meaning)
-                meaning.drafts += _placed(_labelled(said.drafts, coded), said.sites)
+                meaning.drafts += placed(_labelled(said.drafts, coded), said.sites)
         for feature in sample.phenotypic_features:
             self._feature(feature, Context.HISTOLOGY, meaning)
         meaning.drafts += self.read.text(sample.description, Context.HISTOLOGY, meaning).drafts
@@ -221,7 +221,7 @@ class PhenopacketMapper:
                 meaning.outcome, meaning.category, meaning.reason = "used", None, None
         else:
             meaning.outcome, meaning.category, meaning.reason = "rejected", "no_value", "a measurement without a value: unknown, not normal"
-        meaning.drafts = _placed(meaning.drafts, sites)
+        meaning.drafts = placed(meaning.drafts, sites)
         return span
 
     def _quantity(self, assay: OntologyClass, quantity: Quantity, meaning: Meaning) -> list[Draft]:
@@ -262,7 +262,7 @@ class PhenopacketMapper:
         if flag:
             return _labelled(_unsure(said.drafts) if flag == "uncertain" else said.drafts, coded)
         found = self.read.coded(answered, Context.OBSERVATION, meaning)  # "Skin examination": "Subcutaneous nodule"
-        return _placed(_labelled(found.drafts, answered), union(found.sites, said.sites))
+        return placed(_labelled(found.drafts, answered), union(found.sites, said.sites))
 
     # --- parts -----------------------------------------------------------------------------------------
 
@@ -328,10 +328,6 @@ def _has_lab(drafts: Iterable[Draft]) -> bool:
 def _without_results(drafts: Iterable[Draft]) -> list[Draft]:
     """An excluded "PTH raised" is no raised PTH, and says of no other value that it was found."""
     return [draft for draft in drafts if draft.flag is None]
-
-
-def _placed(drafts: Iterable[Draft], sites: tuple[str, ...]) -> list[Draft]:
-    return [replace(draft, sites=union(draft.sites, sites)) if sites else draft for draft in drafts]
 
 
 def _labelled(drafts: Iterable[Draft], coded: Coded) -> list[Draft]:

@@ -13,9 +13,9 @@ from fastapi import Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 
 from calcinosis.knowledge.criteria import Status
+from calcinosis.knowledge.gravity import ALARM_URGENCIES
 from calcinosis.report.cohort_folder import AT_RISK, UNDETERMINED, CohortFolder, Filters, Stored
 from calcinosis.report.cohort_patient import Retold, retell
-from calcinosis.report.people import URGENCIES
 from calcinosis.report.population import population_words
 from calcinosis.report.timeline import WINDOWS, make_timeline
 from calcinosis.report.wording import citations_in, citations_shown, references
@@ -176,7 +176,7 @@ def _choices(folder: CohortFolder) -> dict[str, list[tuple[str, str]]]:
         **counted,
         "type": types,
         "status": [(each.value, each.value.replace("_", " ")) for each in sorted(Status, key=lambda each: -each.rank)],
-        "urgency": [(key, "") for key in URGENCIES],
+        "urgency": [(key, "") for key in ALARM_URGENCIES],
         "at_risk": list(zip(AT_RISK, ("at high risk", "at high risk, without a lesion"), strict=True)),
     }
 
