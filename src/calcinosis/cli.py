@@ -99,6 +99,7 @@ def assess(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and patient.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page.")] = None,
     fhir: Annotated[bool, typer.Option("--fhir", help="Print a FHIR R4 Bundle.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Print every reason, test, option and reference, not the short answer.")] = False,
     as_of: AsOf = None,
     closed_world: ClosedWorld = None,
     code_map: CodeMap = None,
@@ -150,10 +151,11 @@ def assess(
         from rich.console import Console
 
         from calcinosis.report.terminal import render_assessment
+        from calcinosis.report.terminal_brief import render_brief
 
-        console = Console()
+        console, render = Console(), render_assessment if full else render_brief
         for answer in answers:
-            render_assessment(answer, console)
+            render(answer, console)
     if not answers and not read:
         raise _fail("nothing could be read")
 

@@ -5,7 +5,7 @@ Every status is a word; colour only repeats it. Text from records is never read 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -63,19 +63,23 @@ _ASCII = str.maketrans("●◕◑◔○→≠·“”–—×’≥≤", '*+~-x>
 
 
 def render_assessment(assessment: Assessment, console: Console) -> None:
-    """Print one assessment; readable at 80 columns and without colours."""
-    page = _Page(assessment)
+    """Print one assessment in full; readable at 80 columns and without colours."""
+    show(Page(assessment).parts(), console)
+
+
+def show(parts: Iterable[RenderableType], console: Console) -> None:
+    """Print parts; a terminal that cannot show the signs gets their ASCII likenesses, never a traceback."""
     if not console.options.ascii_only:
-        for part in page.parts():
+        for part in parts:
             console.print(part)
         return
-    with console.capture() as captured:  # a terminal that cannot show the signs gets their ASCII likenesses, never a traceback
-        for part in page.parts():
+    with console.capture() as captured:
+        for part in parts:
             console.print(part)
     console.file.write(captured.get().translate(_ASCII).encode("ascii", "replace").decode("ascii"))
 
 
-class _Page:
+class Page:
     """The report, part by part from top to bottom."""
 
     def __init__(self, assessment: Assessment) -> None:
@@ -84,6 +88,27 @@ class _Page:
         self.treatment = TreatmentPart(assessment, self.ink)
 
     def parts(self) -> Iterator[RenderableType]:
+        a = self.assessment
+        yield from self.head()
+        yield from self.treatment.review()
+        yield self.table_of_types()
+        for each in a.types:
+            if is_standing(each.status):
+                yield from self._reasons(each)
+                yield from self._missing(each)
+        yield from self._mimics()
+        yield from self._diseases()
+        yield from self._section("Risk factors of calciphylaxis recorded", [self._risk(each) for each in a.calciphylaxis_risk])
+        forms = [self.ink.said(f"{each.label}: {each.description.text}", each.description.citations) for each in a.forms]
+        yield from self._section("Clinical form", forms)
+        yield from self._workup()
+        yield from self.treatment.options()
+        yield from self.foot()
+
+    # --- parts of the page
+
+    def head(self) -> Iterator[RenderableType]:
+        """Whose answer it is, the alarms, and the answer."""
         a = self.assessment
         yield Text(f"Patient {clean(a.patient_id)}: {person(a)}; index date: {index_day(a)}", style="bold")
         if a.alarms:
@@ -96,21 +121,14 @@ class _Page:
         else:
             yield Text(NO_ALARM)
         yield from self._answer()
-        yield from self.treatment.review()
-        yield from self._types()
-        yield from self._mimics()
-        yield from self._diseases()
-        yield from self._section("Risk factors of calciphylaxis recorded", [self._risk(each) for each in a.calciphylaxis_risk])
-        forms = [self.ink.said(f"{each.label}: {each.description.text}", each.description.citations) for each in a.forms]
-        yield from self._section("Clinical form", forms)
-        yield from self._workup()
-        yield from self.treatment.options()
+
+    def foot(self) -> Iterator[RenderableType]:
+        """What of the record was not used, what is cited above, and whose knowledge it is."""
+        a = self.assessment
         yield from self._section("Not used in full", [item(Text(clean(each)), sign="!") for each in a.warnings])
         yield from self._section("Not understood: nothing of it was used", [item(Text(clean(each)), sign="?") for each in a.not_understood])
         yield from self._references()
         yield Text(f"\nKnowledge base {a.knowledge_version}. {a.disclaimer}", style="dim")
-
-    # --- parts of the page
 
     def _alarms(self) -> Iterator[RenderableType]:
         shown: set[str] = set()
@@ -122,13 +140,16 @@ class _Page:
     def _alarm(self, alarm: AlarmOut, shown: set[str]) -> Iterator[RenderableType]:
         urgency = URGENCY_WORD.get(alarm.urgency, alarm.urgency)
         yield self.ink.said(f"{urgency.upper()}: {alarm.label} ({alarm.id})", alarm.citations, style="bold red", sign="")
+        yield from self._alarm_facts(alarm, shown)
+        for action in alarm.actions:
+            yield self.ink.statement(action, sign="→", depth=2)
+
+    def _alarm_facts(self, alarm: AlarmOut, shown: set[str]) -> Iterator[RenderableType]:
         new, again = _told_apart(alarm.facts, shown)
         for each in new:
             yield item(Text(f"on record: {each.line}"), sign="-", depth=2)
         if again:
             yield item(Text(f"on record, see above: {again}"), sign="-", depth=2)
-        for action in alarm.actions:
-            yield self.ink.statement(action, sign="→", depth=2)
 
     def _answer(self) -> Iterator[RenderableType]:
         found = headline(self.assessment)
@@ -138,7 +159,7 @@ class _Page:
         for note in found.notes:
             yield item(Text(note), sign="", depth=10)
 
-    def _types(self) -> Iterator[RenderableType]:
+    def table_of_types(self) -> RenderableType:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=True, header_style="bold", pad_edge=False)
         table.add_column("Type", ratio=3)
         table.add_column("Status", no_wrap=True)
@@ -146,12 +167,7 @@ class _Page:
         for each in self.assessment.types:
             status = Text(f"{STATUS_SIGN[each.status]} {STATUS_WORD[each.status]}", style=_STYLE[each.status])
             table.add_row(Text(each.label), status, Text(clean(decided_by(each))))
-        yield Text("")
-        yield table
-        for each in self.assessment.types:
-            if is_standing(each.status):
-                yield from self._reasons(each)
-                yield from self._missing(each)
+        return Padding(table, (1, 0, 0, 0))
 
     def _reasons(self, each: TypeAssessment | MimicAssessment) -> Iterator[RenderableType]:
         yield title(f"Why {each.label} is {STATUS_WORD[each.status]}")

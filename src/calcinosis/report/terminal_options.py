@@ -91,7 +91,7 @@ class TreatmentPart:
         if others:
             yield _heading(f"and {len(others)} more, in full in the page and the JSON")
         for option in others:
-            yield self._line(option)
+            yield self.line(option)
         if options.last:
             yield _heading("Contraindicated here, or with evidence against it")
         for option in options.last:
@@ -131,12 +131,13 @@ class TreatmentPart:
         yield self.ink.said(text, rule.citations, sign="×" if grave else "!", depth=5, style="bold" if grave else "")
         yield from _facts(rule.facts, depth=7)
 
-    def _line(self, option: OptionOut) -> RenderableType:
+    def line(self, option: OptionOut) -> RenderableType:
+        """An option in one line: its place, how good the evidence is, and what speaks against it here."""
         parts = [STANCE_WORD[option.stance], short_evidence(option.evidence), *(words for _, words in safety_words(option))]
         return item(Text(clean(f"{option.label}: {'; '.join(parts)}")), sign=f"{option.place}.")
 
     def _last(self, option: OptionOut) -> Iterator[RenderableType]:
-        yield self._line(option)
+        yield self.line(option)
         for statement in reasons_against(option):
             yield self.ink.statement(statement, sign="-", depth=5, before="against: ")
         for rule in rules_with(option.safety, "contraindicated"):

@@ -30,7 +30,7 @@ CASES: Final = {  # case of examples/published_cases -> heading
 
 _INTRODUCTION: Final = """# Worked examples
 
-Three published cases, each as `calcinosis assess` prints it in a terminal of 100 columns. The program sees only what the bundle of the case
+Three published cases, each as `calcinosis assess --full` prints it in a terminal of 100 columns. The program sees only what the bundle of the case
 holds: a short, coded extract. Read every “not checked” with that in mind; a real record says more.
 
 Nothing here is a recommendation. [How it reasons](how_it_reasons.md#treatment-options) explains the order, the evidence and the verdicts.
@@ -54,7 +54,7 @@ def _example(folder: Path, case: str, title: str, published: dict[str, str]) -> 
             f"\n## {title}\n",
             f"Case `{case}` ({where}). The authors: {published['published_subtype'] or published['published_type']}.",
             f"The program: {headline(assessment).line}. {_summary(assessment)}\n",
-            f"```console\ncalcinosis assess examples/published_cases/bundles/{case}.json\n```\n",
+            f"```console\ncalcinosis assess --full examples/published_cases/bundles/{case}.json\n```\n",
             f"```text\n{terminal_text(assessment)}```\n",
         ]
     )
