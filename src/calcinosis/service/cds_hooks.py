@@ -185,7 +185,7 @@ async def _cards(request: Request, service: str, model: type[PatientViewCall] | 
     if call.fhirAuthorization is not None and call.fhirServer and (asked := queries(context.patientId, brought)):
         fetched = await state.fhir.fetch(call.fhirServer, call.fhirAuthorization.access_token, asked)
         brought |= provided(fetched)
-    if not listed and not fetched:
+    if all(each is None for each in listed) and not fetched:
         raise ProblemError(412, "no FHIR data: neither prefetch nor a FHIR server that this service may ask brought any")
     lacking = () if brought.isdisjoint(TEMPLATES) else absent(brought)  # a patient summary under its own key may hold everything
     done = await state.assessors.answer(

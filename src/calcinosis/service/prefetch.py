@@ -13,6 +13,7 @@ import polars as pl
 
 from calcinosis.events import PATIENT_SCHEMA, Batch
 from calcinosis.service.searchset import entries_of, next_page, says_failed
+from calcinosis.sources.spool import Entry, resources_of
 
 Json = dict[str, Any]
 
@@ -78,18 +79,19 @@ def queries(patient_id: str, brought: frozenset[str]) -> dict[str, str]:
     return {key: text.replace("{{context.patientId}}", patient_id) for key, text in TEMPLATES.items() if key not in brought}
 
 
-def entries(prefetch: Mapping[str, Any]) -> list[Json]:
-    """Every resource in any value of a prefetch: a resource, or a Bundle of any type (a patient summary too), each once."""
+def entries(prefetch: Mapping[str, Any]) -> list[Json | None]:
+    """Every resource in any value of a prefetch: a resource, or a Bundle of any type (a patient summary too), each once.
+
+    References by ``fullUrl`` are resolved within their Bundle. An entry that holds no resource stays as None, so that the reader accounts
+    for it; so do two versions of one resource.
+    """
     found: dict[tuple[str, str], Json] = {}
-    nameless: list[Json] = []
-    for value in prefetch.values():
-        for resource in _resources(value):
-            kind, key = resource.get("resourceType"), resource.get("id")
-            if isinstance(kind, str) and isinstance(key, str):
-                found.setdefault((kind, key), resource)
-            else:
-                nameless.append(resource)
-    return [*found.values(), *nameless]
+    others: list[Json | None] = []
+    for resource in (each for value in prefetch.values() for each in unpacked(value)):
+        name = _name(resource)
+        if name is None or found.setdefault(name, resource or {}) != resource:
+            others.append(resource)
+    return [*found.values(), *others]
 
 
 def _kind(value: Any) -> str | None:
@@ -97,17 +99,21 @@ def _kind(value: Any) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def _resources(value: Any) -> Iterator[Json]:
-    if not isinstance(value, dict) or _kind(value) in (None, "OperationOutcome"):
+def _name(resource: Json | None) -> tuple[str, str] | None:
+    kind, key = (resource or {}).get("resourceType"), (resource or {}).get("id")
+    return (kind, key) if isinstance(kind, str) and isinstance(key, str) else None
+
+
+def unpacked(value: Any) -> Iterator[Json | None]:
+    """The resources of a Bundle, or the one that ``value`` is; None in place of an entry without one."""
+    if _kind(value) in (None, "OperationOutcome"):
         return
-    if _kind(value) != "Bundle":
-        yield value
-        return
-    listed = value.get("entry")
-    for entry in listed if isinstance(listed, list) else ():
-        resource = entry.get("resource") if isinstance(entry, dict) else None
-        if isinstance(resource, dict) and _kind(resource) not in (None, "Bundle", "OperationOutcome"):
-            yield resource
+    for found in resources_of(value):
+        if isinstance(found, Entry):
+            if found.resource["resourceType"] != "OperationOutcome":
+                yield found.resource
+        elif found.level == "error":
+            yield None
 
 
 # --- orders ------------------------------------------------------------------------------------------
@@ -122,7 +128,7 @@ def draft_orders(bundle: Mapping[str, Any], patient_id: str) -> dict[str, list[J
 
     A ``Medication`` that stands beside the drafts goes with each of them. What is not an order of a drug or a procedure has no events.
     """
-    resources = list(_resources({"resourceType": "Bundle", "entry": bundle.get("entry")}))
+    resources = [each for each in unpacked({"resourceType": "Bundle", "entry": bundle.get("entry")}) if each is not None]
     drugs = [resource for resource in resources if _kind(resource) == "Medication"]
     orders: dict[str, list[Json]] = {}
     for place, resource in enumerate(resources):
@@ -153,5 +159,3 @@ def only(batch: Batch, patient_id: str) -> Batch:
     if patients.is_empty():
         patients = pl.DataFrame([{"subject_id": patient_id}], schema=PATIENT_SCHEMA)
     return Batch(patients=patients, events=batch.events.filter(pl.col("subject_id") == patient_id), rejects=batch.rejects)
-
-

@@ -34,12 +34,13 @@ class Record:
     """Resources of one patient.
 
     Attributes:
+        resources: None in place of an entry that holds none; the reader accounts for it.
         lacking: in words, what could not be fetched in full.
         others: how many entries the server sent that are another patient's; they are left out.
     """
 
     patient: Json
-    resources: list[Json]
+    resources: list[Json | None]
     lacking: tuple[str, ...]
     others: int
 
@@ -60,7 +61,7 @@ async def fetch_record(fhir: FhirClient, server: str, token: str, patient_id: st
         if other in answered:
             answered.add(key)
     found = entries(fetched)
-    own = [each for each in found if _is_of(each, patient_id)]
+    own = [each for each in found if each is None or _is_of(each, patient_id)]
     return Record(patient, own, unanswered(answered), len(found) - len(own))
 
 

@@ -88,7 +88,7 @@ async def record(request: Request) -> Response:
     return taken_along(request, await read_submitted(request, request.app.state.settings))
 
 
-async def answer_page(request: Request, resources: list[dict[str, Any]], seal: Callable[[str], str]) -> HTMLResponse:
+async def answer_page(request: Request, resources: list[dict[str, Any] | None], seal: Callable[[str], str]) -> HTMLResponse:
     """The answer about a record that was fetched elsewhere, as a page with the form beside it.
 
     Args:
