@@ -16,6 +16,7 @@ from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
 from calcinosis.orders import CheckedOrder
 from calcinosis.report.wording import URGENCY_WORD, clean, day, evidence, headline, outcome_change, web_address
+from calcinosis.service.drafts import NotChecked
 
 Json = dict[str, Any]
 
@@ -219,27 +220,46 @@ def _reviews(cards: Cards, answer: Assessment) -> None:
 # --- order-select and order-sign ---------------------------------------------------------------------
 
 
-def order_cards(checked: Mapping[str, CheckedOrder], knowledge: Knowledge, call: Call) -> Cards:
-    """One card for each order that something speaks against."""
+def order_cards(
+    checked: Mapping[str, CheckedOrder], not_checked: Sequence[NotChecked], references: Mapping[str, str | None], knowledge: Knowledge,
+    call: Call,
+) -> Cards:  # fmt: skip
+    """One card for each order that something speaks against, and one for all about which nothing can be said.
+
+    Args:
+        references: how the client calls each order, where that names one order alone.
+    """
     cards = Cards(call, knowledge)
     for name, order in checked.items():
         if order.issues:
-            _order(cards, name, order)
+            _order(cards, name, order, references.get(name))
+    if not_checked:
+        _not_checked(cards, not_checked)
     return cards
 
 
-def _order(cards: Cards, name: str, order: CheckedOrder) -> None:
+def _order(cards: Cards, name: str, order: CheckedOrder, reference: str | None) -> None:
     issues = sorted(order.issues, key=lambda each: _INDICATORS.index(_indicator(each)))
     first = issues[0]
     what = ", ".join(order.labels) or "This order"
     more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""
     lines = [line for each in issues for line in _issue(each)]
     lines += _listed("Contraindications that this record cannot answer", [escaped(label) for label in order.not_checked])
-    remove = {"type": "delete", "description": f"Remove the draft order: {what}", "resourceId": name}
+    remove = {"type": "delete", "description": f"Remove the draft order: {what}", "resourceId": reference}
     cards.add(
         "order", first.key, _indicator(first), f"{what}: {first.label}{more}", lines, first.citations, display=first.label,
-        suggestions=[cards.suggestion(name, f"Remove the order: {what}", remove)], within=f"{first.treatment or first.kind}.{name}",
+        suggestions=[cards.suggestion(name, f"Remove the order: {what}", remove)] if reference else [],
+        within=f"{first.treatment or first.kind}.{name}",
     )  # fmt: skip
+
+
+def _not_checked(cards: Cards, orders: Sequence[NotChecked]) -> None:
+    count = "1 order was" if len(orders) == 1 else f"{len(orders)} orders were"
+    shown = [
+        escaped(f"{shortened(each.name, _SAID)}{f' ({shortened(each.shown, _SAID)})' if each.shown else ''}: {each.why}") for each in orders
+    ]
+    lines = [*_listed("Not checked", shown), "Nothing is said for or against these orders."]
+    cards.add("order", "not_checked", "info", f"{count} not checked", lines, (), display="Orders that could not be checked")
 
 
 def _indicator(each: ReviewOut) -> str:

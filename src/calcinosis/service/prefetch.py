@@ -116,38 +116,6 @@ def unpacked(value: Any) -> Iterator[Json | None]:
             yield None
 
 
-# --- orders ------------------------------------------------------------------------------------------
-
-
-_CARRIED_OUT: Final = {"MedicationRequest": "active", "Procedure": "in-progress"}
-_DATES: Final = ("authoredOn", "occurrenceDateTime", "occurrencePeriod", "performedDateTime", "performedPeriod", "dispenseRequest")
-
-
-def draft_orders(bundle: Mapping[str, Any], patient_id: str) -> dict[str, list[Json]]:
-    """Drafts by reference ("MedicationRequest/103"), each as if it were carried out, undated, for the patient of the call.
-
-    A ``Medication`` that stands beside the drafts goes with each of them. What is not an order of a drug or a procedure has no events.
-    """
-    resources = [each for each in unpacked({"resourceType": "Bundle", "entry": bundle.get("entry")}) if each is not None]
-    drugs = [resource for resource in resources if _kind(resource) == "Medication"]
-    orders: dict[str, list[Json]] = {}
-    for place, resource in enumerate(resources):
-        kind = _kind(resource)
-        if kind == "Medication":
-            continue
-        key = resource.get("id")
-        name = f"{kind}/{key}" if isinstance(key, str) else f"{kind}/{place}"
-        orders[name] = [_as_if_done(resource, patient_id), *drugs] if kind in ("MedicationRequest", "ServiceRequest") else []
-    return orders
-
-
-def _as_if_done(resource: Json, patient_id: str) -> Json:
-    done = {name: value for name, value in resource.items() if name not in _DATES}
-    if done["resourceType"] == "ServiceRequest":
-        done["resourceType"] = "Procedure"
-    return done | {"status": _CARRIED_OUT[done["resourceType"]], "subject": {"reference": f"Patient/{patient_id}"}}
-
-
 # --- the patient of the call -------------------------------------------------------------------------
 
 
