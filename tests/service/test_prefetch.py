@@ -218,3 +218,26 @@ def test_a_drug_in_both_lists_is_read_once(served: tuple[TestClient, str, Server
     twice = drug("Colchicine", "m1", status="active")
     response = ask(served[0], None, {"patient": PATIENT, "medicationRequests": bundle(twice), "x": bundle(twice)}, "p1")
     assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("total", "whole"), [(1, True), (0, True), (2, False), (None, True), ("2", True)], ids=["as many", "fewer", "more", "none", "no number"]
+)
+def test_fewer_matches_than_the_server_counts_are_no_answer(served: tuple[TestClient, str, Server], total: Any, whole: bool) -> None:
+    """Some servers cut a list short and give no link to the rest; what is included, and remarks, count for nothing."""
+    condition = {"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/b090"}, "code": {"text": "Calciphylaxis"}}
+    extra = [
+        {"resource": {"resourceType": "Medication", "id": "m"}, "search": {"mode": "include"}},
+        {"resource": {"resourceType": "OperationOutcome", "issue": []}, "search": {"mode": "outcome"}},
+    ]
+    listed = {"resourceType": "Bundle", "type": "searchset", "total": total, "entry": [{"resource": condition}, *extra]}
+    assert ("conditions" in provided({"conditions": listed})) == whole
+    client, url, server = served
+    server.answer = lambda path: (200, listed) if "/Condition" in path else None
+    assert conditions_known(ask(client, url)) == whole
+
+
+def test_the_count_is_over_all_pages(served: tuple[TestClient, str, Server]) -> None:
+    client, url, server = served
+    server.answer = lambda path: (200, pages(3)(path)[1] | {"total": 3}) if "/Condition" in path else None
+    assert conditions_known(ask(client, url))

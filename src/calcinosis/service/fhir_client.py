@@ -17,7 +17,7 @@ import orjson
 
 from calcinosis.service.audit import where
 from calcinosis.service.no_cookies import no_cookies
-from calcinosis.service.searchset import entries_of, next_page, says_failed
+from calcinosis.service.searchset import entries_of, falls_short, next_page, says_failed
 from calcinosis.service.settings import Settings, is_safe_url
 
 _log = logging.getLogger("calcinosis.service")
@@ -67,7 +67,7 @@ class FhirClient:
         document, size = await self._get(base + query, token, room)
         if document is None or document.get("resourceType") != "Bundle":
             return None if document is None or document.get("resourceType") == "OperationOutcome" else document
-        entries = list(entries_of(document))
+        entries, total = list(entries_of(document)), document.get("total")
         for _ in range(self._settings.fhir_pages - 1):
             following = next_page(document)
             if following is None:
@@ -83,7 +83,7 @@ class FhirClient:
         else:
             if next_page(document) is not None:
                 raise TooMuch
-        if any(says_failed(entry) for entry in entries):
+        if any(map(says_failed, entries)) or falls_short(total, entries):
             raise TooMuch  # the server itself says that something is missing
         return {"resourceType": "Bundle", "type": "searchset", "entry": entries}
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from calcinosis.events import PATIENT_SCHEMA, Batch
-from calcinosis.service.searchset import entries_of, next_page, says_failed
+from calcinosis.service.searchset import entries_of, falls_short, next_page, says_failed
 from calcinosis.sources.spool import Entry, resources_of
 
 Json = dict[str, Any]
@@ -56,8 +56,9 @@ def provided(prefetch: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _cut_short(bundle: Mapping[str, Any]) -> bool:
-    """Whether a search answer has a next page, or reports an error beside its matches."""
-    return next_page(bundle) is not None or any(says_failed(entry) for entry in entries_of(bundle))
+    """Whether a search answer has a next page, reports an error beside its matches, or holds fewer of them than it counts."""
+    listed = entries_of(bundle)
+    return next_page(bundle) is not None or any(map(says_failed, listed)) or falls_short(bundle.get("total"), listed)
 
 
 def absent(brought: frozenset[str]) -> tuple[str, ...]:
