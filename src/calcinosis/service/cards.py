@@ -6,7 +6,7 @@ Each card names the rule that fired, the entries of the record it rests on, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
@@ -26,6 +26,8 @@ _LABEL: Final = 90
 _TESTS: Final = 3
 _FACTS: Final = 6
 _SAID: Final = 60
+_WARNINGS: Final = 3
+_WARNING: Final = 160
 _INDICATORS: Final = ("critical", "warning", "info")
 _OF_URGENCY: Final = {"immediate": "critical", "same_day": "critical", "urgent": "warning", "routine": "info"}
 _OF_VERDICT: Final = {"contraindicated": "critical", "caution": "warning"}
@@ -57,6 +59,7 @@ class Cards:
 
     call: Call
     knowledge: Knowledge
+    not_used: Sequence[str] = ()  # of the record, what could not be used in full and why
     cards: list[Json] = field(default_factory=list)
     rules: dict[str, str] = field(default_factory=dict)
 
@@ -68,6 +71,7 @@ class Cards:
         name = str(uuid5(NAMESPACE_URL, f"{self.call.hook_instance}/{kind}/{key}/{within}"))
         self.rules[name] = f"{kind}:{key}"
         told = [*lines, *_cited(citations)]
+        told += _in_short("Could not be used in full", self.not_used)
         if self.call.absent:
             told.append(f"Not available to this service, so unknown: {', '.join(self.call.absent)}.")
         told.append(f"Supports a decision, never makes one. Knowledge base {self.knowledge.version}.")
@@ -115,7 +119,7 @@ class Cards:
 
 def patient_cards(answer: Assessment, knowledge: Knowledge, call: Call) -> Cards:
     """Alarms, the leading type with the work-up that could change it, and current treatment to review."""
-    cards = Cards(call, knowledge)
+    cards = Cards(call, knowledge, answer.warnings)
     for alarm in answer.alarms:
         _alarm(cards, alarm)
     _leading(cards, answer)
@@ -222,14 +226,16 @@ def _reviews(cards: Cards, answer: Assessment) -> None:
 
 def order_cards(
     checked: Mapping[str, CheckedOrder], not_checked: Sequence[NotChecked], references: Mapping[str, str | None], knowledge: Knowledge,
-    call: Call,
+    call: Call, not_used: Callable[[], Sequence[str]],
 ) -> Cards:  # fmt: skip
     """One card for each order that something speaks against, and one for all about which nothing can be said.
 
     Args:
         references: how the client calls each order, where that names one order alone.
+        not_used: what of the record could not be used in full; asked for where there is a card to say it on.
     """
-    cards = Cards(call, knowledge)
+    told = bool(not_checked) or any(order.issues for order in checked.values())
+    cards = Cards(call, knowledge, not_used() if told else ())
     for name, order in checked.items():
         if order.issues:
             _order(cards, name, order, references.get(name))
@@ -287,6 +293,11 @@ def _facts(facts: Iterable[FactOut]) -> list[str]:
 
 def _listed(title: str, items: Sequence[str]) -> list[str]:
     return ["\n".join([f"{title}:", "", *(f"* {item}" for item in items)])] if items else []
+
+
+def _in_short(title: str, items: Sequence[str]) -> list[str]:
+    shown = [escaped(shortened(item, _WARNING)) for item in items[:_WARNINGS]]
+    return _listed(title, shown + ([f"and {len(items) - _WARNINGS} more"] if len(items) > _WARNINGS else []))
 
 
 def _cited(citations: Sequence[Citation]) -> list[str]:

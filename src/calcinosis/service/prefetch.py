@@ -7,11 +7,12 @@ resources of the International Patient Summary offers. A client that cannot sati
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import polars as pl
 
-from calcinosis.events import PATIENT_SCHEMA, Batch
+from calcinosis.events import PATIENT_SCHEMA, REJECT_SCHEMA, Batch
 from calcinosis.service.searchset import entries_of, falls_short, next_page, says_failed
 from calcinosis.sources.spool import Entry, resources_of
 
@@ -120,11 +121,25 @@ def unpacked(value: Any) -> Iterator[Json | None]:
 # --- the patient of the call -------------------------------------------------------------------------
 
 
+class OtherPatient(Exception):
+    """The record is not that of the patient of the call."""
+
+
 def only(batch: Batch, patient_id: str) -> Batch:
-    """The batch of the patient whom the call is about. Whatever else a prefetch holds about others is not looked at."""
+    """The batch of the patient whom the call is about. Entries about others are counted and not looked at.
+
+    Raises:
+        OtherPatient: everything that was sent is about somebody else.
+    """
     if batch.patients["subject_id"].to_list() == [patient_id] and (batch.events["subject_id"] == patient_id).all():
         return batch  # the usual case
     patients = batch.patients.filter(pl.col("subject_id") == patient_id)
     if patients.is_empty():
         patients = pl.DataFrame([{"subject_id": patient_id}], schema=PATIENT_SCHEMA)
-    return Batch(patients=patients, events=batch.events.filter(pl.col("subject_id") == patient_id), rejects=batch.rejects)
+    events = batch.events.filter(pl.col("subject_id") == patient_id)
+    others = batch.events.filter(pl.col("subject_id") != patient_id)["source"].n_unique()
+    if others and events.is_empty():
+        raise OtherPatient
+    left_out = [(None, None, "another patient", "warning", "other_patient", f"{others} entries were not looked at")] if others else []
+    told = pl.DataFrame(left_out, schema=REJECT_SCHEMA, orient="row")
+    return replace(batch, patients=patients, events=events, rejects=pl.concat([told, batch.rejects]))
