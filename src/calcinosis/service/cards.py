@@ -49,6 +49,7 @@ class Call:
     patient_id: str
     encounter_id: str | None = None
     absent: tuple[str, ...] = ()  # kinds of data that nobody could provide
+    remark: str | None = None  # about the server that was asked
     app_url: str | None = None
     smart_launch_url: str | None = None
 
@@ -74,6 +75,8 @@ class Cards:
         told += _in_short("Could not be used in full", self.not_used)
         if self.call.absent:
             told.append(f"Not available to this service, so unknown: {', '.join(self.call.absent)}.")
+        if self.call.remark:
+            told.append(escaped(self.call.remark))
         told.append(f"Supports a decision, never makes one. Knowledge base {self.knowledge.version}.")
         card: Json = {
             "uuid": name,

@@ -21,6 +21,7 @@ from calcinosis.service.cds_models import (
     PatientViewCall,
     Service,
 )
+from calcinosis.service.fhir_client import Fetched
 from calcinosis.service.guard import cds_client
 from calcinosis.service.limits import parse, read_body
 from calcinosis.service.prefetch import TEMPLATES, absent, entries, provided, queries
@@ -181,20 +182,23 @@ async def _cards(request: Request, service: str, model: type[PatientViewCall] | 
     if len(listed := entries(prefetch)) > settings.max_entries:
         raise ProblemError(413, f"more than {settings.max_entries} resources")
     brought = provided(prefetch)
-    fetched: dict[str, Any] = {}
+    fetched = Fetched({})
     if call.fhirAuthorization is not None and call.fhirServer and (asked := queries(context.patientId, brought)):
         fetched = await state.fhir.fetch(call.fhirServer, call.fhirAuthorization.access_token, asked)
-        brought |= provided(fetched)
-    if all(each is None for each in listed) and not fetched:
-        raise ProblemError(412, "no FHIR data: neither prefetch nor a FHIR server that this service may ask brought any")
+        brought |= provided(fetched.found)
+    spoken = fetched.version
+    if all(each is None for each in listed) and not fetched.found:
+        why = spoken.remark if spoken and not spoken.is_read else None
+        raise ProblemError(412, why or "no FHIR data: neither prefetch nor a FHIR server that this service may ask brought any")
     lacking = () if brought.isdisjoint(TEMPLATES) else absent(brought)  # a patient summary under its own key may hold everything
     done = await state.assessors.answer(
         Job(
             kind="patient" if service == PATIENT_VIEW else "orders",
             body=body,
-            fetched=orjson.dumps(fetched),
+            fetched=orjson.dumps(fetched.found),
             call=Call(
                 hook_instance=str(call.hookInstance), patient_id=context.patientId, encounter_id=context.encounterId, absent=lacking,
+                remark=spoken.remark if spoken else None,
                 app_url=settings.app_url, smart_launch_url=settings.launch_url,
             ),
             max_orders=settings.max_orders,

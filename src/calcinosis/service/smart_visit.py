@@ -37,6 +37,7 @@ class Opened:
     about: str | None
     lacking: tuple[str, ...]
     others: int
+    remark: str | None = None  # about the server
 
 
 class Visits:
