@@ -65,7 +65,7 @@ SERVICES: Final = (
     ),
 )
 _IDS: Final = frozenset(service.id for service in SERVICES)
-_PROBLEMS: Final = responses(400, 401, 412, 413, 415, 422, 429, 503)
+_PROBLEMS: Final = responses(400, 401, 408, 412, 413, 415, 422, 429, 503)
 
 
 @dataclass(slots=True)
@@ -147,8 +147,8 @@ async def order_sign(request: Request) -> Response:
 
 
 @router.post(
-    "/{service_id}/feedback", status_code=200, responses={**responses(400, 401, 404, 413, 415, 422, 429), 200: {"description": "Counted"}},
-    openapi_extra=_body(Feedback, _FEEDBACK_EXAMPLE), summary="What became of a card",
+    "/{service_id}/feedback", status_code=200, openapi_extra=_body(Feedback, _FEEDBACK_EXAMPLE),
+    responses={**responses(400, 401, 404, 408, 413, 415, 422, 429), 200: {"description": "Counted"}}, summary="What became of a card",
 )  # fmt: skip
 async def feedback(service_id: str, request: Request) -> Response:
     """Counted by rule and outcome. Comments are not kept."""

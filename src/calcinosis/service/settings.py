@@ -99,6 +99,7 @@ class Settings(BaseSettings):
     max_orders: int = 50
     max_waiting: int = 200
     seconds_per_request: float = 20.0
+    seconds_per_body: Annotated[float, Field(gt=0)] = Field(default=30.0, description="in which the body of a request must have arrived")
     requests_per_second: float = Field(default=100.0, description="per client, on average")
     burst: int = 200
 
