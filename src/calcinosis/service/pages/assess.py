@@ -33,6 +33,7 @@ _UNIT_WORDS = {
     "{INR}": "INR", "mL/min/{1.73_m2}": "mL/min/1.73 m²", "umol/L": "µmol/L", "ug/L": "µg/L", "10*9/L": "×10⁹/L", "10*3/uL": "×10³/µL",
 }  # fmt: skip
 IS_ANSWER: Final = {"Calcinosis-Answer": "1"}  # so that the script takes no page of a proxy for an answer
+_CLEARED: Final = "Another file took the place of the record, so what was entered beside that one was cleared."
 _OF_THE_FILE: Final = (400, 413, 422)
 
 
@@ -108,6 +109,7 @@ async def answer_to(request: Request, sent: Submitted) -> Answer:
     """The answer about what was sent, or what is wrong with it."""
     state = request.app.state
     body, packed = b"", ""
+    cleared = _cleared(request, sent) if sent.record is not None and sent.held else {}
     try:
         if sent.record is not None:
             check_record(sent.record, state.settings)
@@ -118,6 +120,7 @@ async def answer_to(request: Request, sent: Submitted) -> Answer:
     except ProblemError as error:
         return _unread(request, sent, error)
     entered = entry_form(request).read(sent.fields, date.today(), beside=bool(body))
+    entered.problems |= cleared
     if not body and not entered.says_something:
         return Answer(problems=entered.problems)
     said = entered.resources if entered.says_something else []
@@ -129,6 +132,13 @@ async def answer_to(request: Request, sent: Submitted) -> Answer:
         return _unread(request, sent, error)
     whom = await run_in_threadpool(held.whom, body) if body else ""
     return Answer(Markup(done.body.decode()), entered.problems, 200, packed, whom, entered.says_something)
+
+
+def _cleared(request: Request, sent: Submitted) -> dict[str, str]:
+    """Takes away what was entered beside the record that another file replaces: this may be another patient."""
+    lost = entry_form(request).read(sent.fields, date.today(), beside=True).says_something
+    sent.fields.clear()
+    return {"record": _CLEARED} if lost else {}
 
 
 def _unread(request: Request, sent: Submitted, error: ProblemError) -> Answer:

@@ -44,6 +44,35 @@
     document.getElementById("holds").hidden = false;
   }
 
+  // another file is another patient until somebody says otherwise: what was entered before goes, and can be put back
+  const cleared = document.getElementById("cleared");
+  let before = [];
+  const questions = () => [...form.elements].filter((each) => each.name && !["hidden", "file", "submit", "button"].includes(each.type));
+  const ticked = (each) => each.type === "radio" || each.type === "checkbox";
+  const entered = (each) => (ticked(each) ? each.checked : each.name !== "taking") && each.value !== "";
+
+  function anew() {
+    form.elements.namedItem("held").value = "";
+    if (!questions().some(entered)) return;
+    before = questions().map((each) => [each, each.checked, each.value]);
+    for (const each of questions()) {
+      if (ticked(each)) each.checked = each.type === "radio" && each.value === "";
+      else if (each.tagName === "SELECT") each.selectedIndex = 0;
+      else each.value = "";
+    }
+    cleared.hidden = false;
+  }
+
+  function putBack() {
+    for (const [each, checked, value] of before) {
+      if (ticked(each)) each.checked = checked;
+      else each.value = value;
+    }
+    cleared.hidden = true;
+    document.getElementById("record").focus();
+    soon(0);
+  }
+
   // what stands below is of what was entered before: said where it is seen, and shown
   function outdated(why) {
     live.textContent = why;
@@ -93,6 +122,8 @@
     }
   }
 
+  form.elements.namedItem("record")?.addEventListener("change", (event) => { if (event.target.files.length) anew(); });
+  cleared?.querySelector("button").addEventListener("click", putBack);
   const soon = (wait) => { clearTimeout(timer); timer = setTimeout(ask, wait); };
   form.addEventListener("input", (event) => soon(event.target.type === "text" ? 600 : 250));
   form.addEventListener("change", () => soon(250));
