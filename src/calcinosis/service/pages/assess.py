@@ -20,6 +20,7 @@ from markupsafe import Markup
 from calcinosis.service.limits import check_record
 from calcinosis.service.pages import held
 from calcinosis.service.pages.body_map import HEIGHT, WIDTH, shapes
+from calcinosis.service.pages.form_codes import word_of
 from calcinosis.service.pages.form_fields import anchor, called, filled, filled_drugs
 from calcinosis.service.pages.form_record import SECOND, TAKING, EntryForm
 from calcinosis.service.pages.shell import environment, page, page_router
@@ -29,9 +30,6 @@ from calcinosis.service.work import Job
 
 router = page_router()
 
-_UNIT_WORDS = {
-    "{INR}": "INR", "mL/min/{1.73_m2}": "mL/min/1.73 m²", "umol/L": "µmol/L", "ug/L": "µg/L", "10*9/L": "×10⁹/L", "10*3/uL": "×10³/µL",
-}  # fmt: skip
 IS_ANSWER: Final = {"Calcinosis-Answer": "1"}  # so that the script takes no page of a proxy for an answer
 _CLEARED: Final = "Another file took the place of the record, so what was entered beside that one was cleared."
 _OF_THE_FILE: Final = (400, 413, 422)
@@ -179,7 +177,7 @@ def whole(request: Request, sent: Submitted, answer: Answer, place: Place = Plac
         request, "assess.html.j2", status=answer.status, about_patient=about_patient, form=form, answer=answer,
         problems=_named(request, answer), errors=answer.problems, value=lambda name: (fields.get(name) or [""])[-1],
         chosen=lambda name: frozenset(fields.get(name, ())), drug_rows=filled_drugs(fields), taking=TAKING, shapes=shapes, width=WIDTH,
-        height=HEIGHT, unit_word=lambda unit: _UNIT_WORDS.get(unit, unit), filled=filled(form, fields), place=place, held_back="",
+        height=HEIGHT, unit_word=word_of, filled=filled(form, fields), place=place, held_back="",
         second=SECOND, full=sent.full,
     )  # fmt: skip
 
