@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
 from calcinosis.contract import AlarmOut, Assessment, Citation, FactOut, ReviewOut, TestOut
@@ -31,7 +32,7 @@ _WARNING: Final = 160
 _INDICATORS: Final = ("critical", "warning", "info")
 _OF_URGENCY: Final = {"immediate": "critical", "same_day": "critical", "urgent": "warning", "routine": "info"}
 _OF_VERDICT: Final = {"contraindicated": "critical", "caution": "warning"}
-_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+!|~&-])")
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+!|~&@-]|:(?=//)|(?<=\bwww)\.)", re.IGNORECASE)
 OVERRIDE_REASONS: Final = (
     ("known", "Known, and dealt with"),
     ("benefit-outweighs", "The benefit outweighs the risk in this patient"),
@@ -71,7 +72,7 @@ class Cards:
         """``key`` names the rule; ``within`` tells several cards about one rule apart."""
         name = str(uuid5(NAMESPACE_URL, f"{self.call.hook_instance}/{kind}/{key}/{within}"))
         self.rules[name] = f"{kind}:{key}"
-        told = [*lines, *_cited(citations)]
+        told = [*lines, *_cited(citations, self.knowledge)]
         told += _in_short("Could not be used in full", self.not_used)
         if self.call.absent:
             told.append(f"Not available to this service, so unknown: {', '.join(self.call.absent)}.")
@@ -96,7 +97,7 @@ class Cards:
         source: Json = {"label": f"calcinosis knowledge base {self.knowledge.version}"}
         for citation in sorted(citations, key=lambda each: each.text == each.key):  # one with a title first
             if url := web_address(citation.url):
-                source = {"label": shortened(citation.text, _LABEL), "url": url}
+                source = {"label": shortened(_readable(citation, self.knowledge), _LABEL), "url": url}
                 break
         return source | {"topic": {"system": f"{SYSTEM}:{kind}", "code": key, "display": shortened(display, _LABEL)}}
 
@@ -133,7 +134,7 @@ def patient_cards(answer: Assessment, knowledge: Knowledge, call: Call) -> Cards
 def _alarm(cards: Cards, alarm: AlarmOut) -> None:
     urgency = URGENCY_WORD.get(alarm.urgency, alarm.urgency)
     lines = [
-        f"**Rule {alarm.id}:** {escaped(alarm.label)} ({urgency}).",
+        f"**Rule {escaped(alarm.id)}:** {escaped(alarm.label)} ({urgency}).",
         *_listed("On record", _facts(alarm.facts)),
         *_listed("To consider", [escaped(action.text) for action in alarm.actions]),
     ]
@@ -303,13 +304,30 @@ def _in_short(title: str, items: Sequence[str]) -> list[str]:
     return _listed(title, shown + ([f"and {len(items) - _WARNINGS} more"] if len(items) > _WARNINGS else []))
 
 
-def _cited(citations: Sequence[Citation]) -> list[str]:
-    shown = [f"[{escaped(shortened(c.text, _LABEL))}]({url})" for c in citations if (url := web_address(c.url))]
+def _cited(citations: Sequence[Citation], knowledge: Knowledge) -> list[str]:
+    shown = []
+    for each in citations:
+        text, url = escaped(shortened(_readable(each, knowledge), _LABEL)), web_address(each.url)
+        shown.append(f"[{text}]({_in_brackets(url)})" if url else text)
     return [f"Sources: {'; '.join(shown)}."] if shown else []
 
 
+def _readable(citation: Citation, knowledge: Knowledge) -> str:
+    """The reference; of a page without author, year and title, which would be cited by its key, what it is and where it stands."""
+    source = knowledge.sources.get(citation.key)
+    if citation.text != citation.key or source is None:
+        return citation.text
+    host = urlsplit(citation.url or "").hostname
+    return " at ".join(part for part in (source.note, host) if part) or citation.key
+
+
+def _in_brackets(url: str) -> str:
+    """An address as Markdown takes it between round brackets; DOIs may hold such themselves."""
+    return url.replace("(", "%28").replace(")", "%29")
+
+
 def escaped(text: str) -> str:
-    """Plain text inside GitHub Flavored Markdown: what stood in a record never becomes a link or an image."""
+    """Plain text inside GitHub Flavored Markdown: what stood in a record never becomes a link or an image, bare addresses neither."""
     return _MARKDOWN.sub(r"\\\1", clean(text))
 
 
