@@ -14,6 +14,15 @@
   const written = (each) => { each.dataset.written = each.open ? "open" : ""; };
   const turned = () => new Map(parts().filter((each) => each.open !== Boolean(each.dataset.written)).map((each) => [each.id, each.open]));
 
+  // how much of the window is covered at the bottom, so that the focus is scrolled above it
+  function cover() {
+    const height = [bar, form.querySelector(".send")].map((each) => {
+      const place = getComputedStyle(each).position;
+      return place === "fixed" || place === "sticky" ? each.offsetHeight : 0;
+    });
+    document.documentElement.style.setProperty("--bar", `${Math.max(...height)}px`);
+  }
+
   function say() {
     const spoken = answered.querySelector("#spoken");
     live.textContent = spoken ? `Answer: ${spoken.textContent}` : "No answer yet.";
@@ -188,6 +197,11 @@
     target.scrollIntoView({ block: "center" });
   });
 
+  if (window.ResizeObserver) {
+    const watcher = new ResizeObserver(cover);
+    for (const each of [bar, form.querySelector(".send"), document.documentElement]) watcher.observe(each);
+  }
+  cover();
   parts().forEach(written);
   if (answered.querySelector("#spoken")) say();
 })();
