@@ -162,6 +162,8 @@ DEFECTS = [
     ("form_kind", "form.yaml", "[phosphate]", "[phosphate, hand]", "form.yaml:3", "sites"),
     ("duplicate_key", "form.yaml", "[nodule, ulcer]", "[nodule, nodule]", "form.yaml:2", "twice"),
     ("schema", "form.yaml", ", states: skin_lesion", "", "form.yaml:4", "states"),
+    ("schema", "form.yaml", "[phosphate]", "[phosphate], possible: {hand: [0, 1]}", "form.yaml:3", "no result of this group"),
+    ("schema", "form.yaml", "[phosphate]", "[phosphate], possible: {phosphate: [2, 1]}", "form.yaml:3", "not below the highest"),
     ("no_unit", "types/dystrophic.yaml", "{lab: ana, is: negative}", "{value: ana, unit: g/L, below: 1}", "types/dystrophic.yaml:1", "ana"),
     ("licence", "concepts/codes.csv", "SNOMED-GPS-CC-BY-4.0", "SNOMED-AFFILIATE", "concepts/codes.csv:2", "SNOMED-AFFILIATE"),
     ("checksum", "concepts/codes.csv", "22298006", "22298007", "concepts/codes.csv:2", "Verhoeff"),

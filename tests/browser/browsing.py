@@ -100,6 +100,13 @@ def check_accessible(page: Page) -> None:
     assert not grave, "\n".join(grave)
 
 
+def check_structure(page: Page) -> None:
+    """Headings do not jump, and no two landmarks have one name."""
+    rules = {"runOnly": {"type": "rule", "values": ["heading-order", "landmark-unique", "scrollable-region-focusable"]}}
+    found = Axe().run(page, options=rules).response["violations"]
+    assert not found, [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found]
+
+
 def check_fits(page: Page) -> None:
     """Nothing makes the page wider than its window; wide tables scroll on their own."""
     wide = page.evaluate("() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]")

@@ -78,6 +78,53 @@ def test_another_file_takes_the_place_of_the_record(visits: Visits) -> None:
     expect(page.locator("#answered .headline")).to_contain_text("Dystrophic")
 
 
+def test_another_file_clears_what_was_entered_for_the_patient_before(visits: Visits) -> None:
+    """Values of one patient must never be assessed with the record of the next."""
+    page = visits.open("/assess")
+    page.get_by_label("Age in years").fill("80")
+    upload(page)
+    expect(page.get_by_label("Age in years")).to_have_value("")
+    expect(page.locator(".beside")).to_contain_text("as it is")
+    say(page, "Calcified small vessels on histology", "yes")
+    page.get_by_label("Phosphate (inorganic)", exact=True).fill("2.4")
+    page.get_by_label("Unit of Phosphate (inorganic)").select_option("mmol/L")
+    page.get_by_role("checkbox", name="Thigh").first.check(force=True)
+    page.get_by_label("Drug 1", exact=True).fill("Warfarin")
+    expect(page.locator(".beside")).to_contain_text("together with what was entered here")
+    upload(page, "a004")
+    expect(page.locator(".beside")).to_contain_text("born 1966, female), as it is")
+    expect(page.locator(f"#q-{BIOPSY}-unknown")).to_be_checked()
+    for label in ("Phosphate (inorganic)", "Unit of Phosphate (inorganic)", "Drug 1"):
+        expect(page.get_by_label(label, exact=True)).to_have_value("")
+    expect(page.get_by_role("checkbox", name="Thigh").first).not_to_be_checked()
+    expect(page.locator("#cleared")).to_be_visible()
+    check_accessible(page)
+    page.get_by_role("button", name="Put it back").click()
+    expect(page.locator("#cleared")).to_be_hidden()
+    expect(page.get_by_label("Drug 1", exact=True)).to_have_value("Warfarin")
+    expect(page.locator(f"#q-{BIOPSY}-yes")).to_be_checked()
+    expect(page.locator(".beside")).to_contain_text("born 1966, female), together with what was entered here")
+
+
+def test_a_file_alone_is_not_said_to_clear_anything(visits: Visits) -> None:
+    page = visits.open("/assess")
+    upload(page)
+    expect(page.locator(".beside")).to_contain_text("as it is")
+    expect(page.locator("#cleared")).to_be_hidden()
+
+
+def test_without_scripts_another_file_clears_what_was_entered_beside_the_record(visits: Visits) -> None:
+    page = visits.open("/assess", scripts=False)
+    upload(page)
+    page.get_by_role("button", name="Assess").click()
+    say(page, "Calcified small vessels on histology", "yes")
+    page.get_by_label("FHIR Bundle or phenopacket").set_input_files(CASES / "a004.json")
+    page.get_by_role("button", name="Assess").click()
+    expect(page.locator(".beside")).to_contain_text("born 1966, female), as it is")
+    expect(page.locator(f"#q-{BIOPSY}-unknown")).to_be_checked()
+    expect(page.locator("#e-record")).to_contain_text("cleared")
+
+
 def test_a_file_that_is_none_leaves_no_record_behind(visits: Visits, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{")
     page = visits.open("/assess")

@@ -217,3 +217,30 @@ def test_an_answer_that_could_not_be_updated_is_seen_to_be_outdated(visits: Visi
     page.unroute("**/assess/answer")
     say(page, "Skin necrosis", "yes")
     expect(page.locator("#outdated")).to_have_count(0)
+
+
+@pytest.mark.parametrize("zoomed", [True, False], ids=["400 %", "100 %"])
+def test_nothing_that_stays_at_the_edge_hides_what_has_the_focus(visits: Visits, zoomed: bool) -> None:
+    """WCAG 2.2, 2.4.11. A window of 1280 by 1024 pixels at 400 % is 320 by 256."""
+    page = visits.open("/assess")
+    page.set_viewport_size({"width": 320, "height": 256} if zoomed else {"width": 1280, "height": 700})
+    page.get_by_label("Age in years").fill("56")
+    page.get_by_role("group", name="Skin necrosis", exact=True).get_by_text("yes", exact=True).click()
+    page.get_by_role("group", name="Haemodialysis", exact=True).get_by_text("yes", exact=True).click()
+    expect(page.locator("#answered .headline")).to_be_attached()
+    if zoomed:
+        expect(page.locator("#bar")).to_be_visible()
+    page.get_by_label("Age in years").focus()
+    hidden = """() => {
+        const focused = document.activeElement, at = (focused.labels?.[0] && focused.type === "radio" ? focused.labels[0] : focused).getBoundingClientRect();
+        const edges = [document.getElementById("bar"), document.querySelector(".send")]
+            .filter((each) => each.offsetHeight && ["fixed", "sticky"].includes(getComputedStyle(each).position) && !each.contains(focused))
+            .map((each) => each.getBoundingClientRect().top);
+        return edges.some((edge) => at.bottom > edge + 1 && at.top < edge + 200) ? focused.id || focused.name || focused.tagName : "";
+    }"""
+    covered = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.getElementById('entry').contains(document.activeElement)"):
+            covered.append(page.evaluate(hidden))
+    assert len(covered) > 40 and not any(covered), [each for each in covered if each]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import ARTEFACTS, Visits, bytes_of_first_load, check_accessible, check_fits, look_at, picture, serve
+from browsing import ARTEFACTS, Visits, bytes_of_first_load, check_accessible, check_fits, check_structure, look_at, picture, serve
 from made_course import HOSTILE, make_cohort
 from playwright.sync_api import Browser, Page, expect
 
@@ -136,6 +136,13 @@ def test_on_a_phone_labels_of_the_axis_stay_inside_and_apart(visits: Visits) -> 
     [word] = page.locator(".index-word").evaluate_all("all => all.map(e => e.getBoundingClientRect()).map(b => [b.left, b.right])")
     assert word[0] >= 0 and word[1] <= 390
     check_fits(page)
+
+
+def test_no_two_landmarks_of_a_list_or_a_patient_have_one_name(visits: Visits) -> None:
+    page = visits.open("/cohort/registry/patients")
+    check_structure(page)
+    page.goto(page.locator("main a[href*='/patients/']").first.get_attribute("href") or "")
+    check_structure(page)
 
 
 def test_treatment_options_stand_with_what_speaks_against_them_here(visits: Visits) -> None:

@@ -70,6 +70,7 @@ class Ehr(FhirSide):
 
     def __init__(self, *, page: int = 3, algorithm: str = "ES256", version_1: bool = False, names_itself: bool = True) -> None:
         self.base = ""  # set when it is served
+        self.fhir_version = "4.0.1"
         self.page, self.algorithm, self.version_1, self.names_itself = page, algorithm, version_1, names_itself
         parameters = {"kid": "ehr-1", "use": "sig"}
         curve = {"ES256": "P-256", "ES384": "P-384"}
@@ -145,7 +146,7 @@ class Ehr(FhirSide):
         kinds = sorted({each["resourceType"] for record in self.records.values() for each in record})
         return JSONResponse(
             {
-                "resourceType": "CapabilityStatement", "status": "active", "date": "2026-01-01", "kind": "instance", "fhirVersion": "4.0.1",
+                "resourceType": "CapabilityStatement", "status": "active", "date": "2026-01-01", "kind": "instance", "fhirVersion": self.fhir_version,
                 "format": ["application/fhir+json"],
                 "rest": [{"mode": "server", "security": {"extension": [extension], "service": [{"coding": coding}]},
                           "resource": [{"type": kind, "interaction": [{"code": "read"}, {"code": "search-type"}]} for kind in kinds]}],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +135,56 @@ def test_what_stands_in_the_record_never_becomes_a_link(client: TestClient) -> N
         assert "](https://evil.example)" not in card["detail"] and "<img" not in card["detail"]
 
 
-def test_another_patient_in_the_prefetch_is_not_looked_at(client: TestClient) -> None:
+def test_another_patient_in_the_prefetch_is_not_looked_at_and_is_counted(client: TestClient) -> None:
     record = case("b090")
-    assert cards(client, VIEW, call("patient-view", {"record": record, "patient": PATIENT}, "p1")) == []
+    lesion = {"resourceType": "Condition", "id": "c1", "subject": {"reference": "Patient/p1"}, "code": {"text": "Calcinosis cutis"}}
+    found = cards(client, VIEW, call("patient-view", {"record": record, "patient": PATIENT, "own": bundle(lesion)}, "p1"))
+    assert found and by_topic(found, "alarm") == []
+    assert all(re.search(r"another patient: \d+ entries were not looked at", card["detail"]) for card in found)
+
+
+def test_data_of_nobody_but_another_patient_are_no_data(client: TestClient) -> None:
+    """Silence would pass for "nothing found"."""
+    record = {"record": case("b090"), "patient": PATIENT}
+    for body, path in ((call("patient-view", record, "p1"), VIEW), (order_call(drug("Warfarin"), prefetch=record), SIGN)):
+        response = client.post(path, json=body)
+        assert response.status_code == 412 and "another patient" in response.json()["detail"]
+
+
+# --- what could not be used --------------------------------------------------------------------------
+
+
+UNUSABLE = [
+    egfr(22) | {"valueQuantity": {"value": 22, "unit": "bananas"}},
+    {"resourceType": "Condition", "id": "empty", "subject": {"reference": "Patient/p1"}},
+    {"resourceType": "Nonsense", "id": "n"},
+    {"id": "no-type"},
+    None,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [VIEW, SIGN])
+def test_what_could_not_be_used_stands_on_the_card(client: TestClient, path: str) -> None:
+    record = bundle(CALCIPHYLAXIS, *UNUSABLE)
+    prefetch = {"patient": PATIENT, "record": record}
+    body = order_call(drug("Warfarin"), prefetch=prefetch) if path == SIGN else call("patient-view", prefetch)
+    found = cards(client, path, body)
+    assert found
+    for card in found:
+        said = card["detail"].partition("Could not be used in full:")[2]
+        assert said.count("* ") == 4 and "and 2 more" in said.partition("Supports")[0]
+
+
+def test_the_page_says_it_before_the_answer_and_leads_to_the_entries(client: TestClient) -> None:
+    page = client.post("/assess/answer", json=bundle(PATIENT, CALCIPHYLAXIS, *UNUSABLE)).text
+    said, _, rest = page.partition('<article class="patient"')
+    assert 'href="#p1-warnings">5 entries could not be used in full</a>' in said and 'id="p1-warnings"' in rest
+    assert "Not everything was used" not in client.post("/assess/answer", json=bundle(PATIENT, CALCIPHYLAXIS)).text
+
+
+def test_a_record_that_was_used_in_full_is_not_called_incomplete(client: TestClient) -> None:
+    for card in cards(client, VIEW, call("patient-view", {"patient": PATIENT, "conditions": bundle(CALCIPHYLAXIS)})):
+        assert "Could not be used" not in card["detail"]
 
 
 # --- orders ------------------------------------------------------------------------------------------

@@ -20,16 +20,23 @@ TOKEN = "some-opaque-fhir-access-token"
 AUTHORIZATION = {"access_token": TOKEN, "token_type": "Bearer", "expires_in": 300, "scope": "patient/*.read", "subject": "cds-service4"}
 
 
+def capable(version: Any) -> dict[str, Any]:
+    return {"resourceType": "CapabilityStatement", "fhirVersion": version}
+
+
 class Server:
     """A FHIR server on loopback with the record of one patient; a test may change its answer."""
 
     def __init__(self, record: dict[str, Any]) -> None:
         self.record, self.asked, self.tokens = searchsets(record), [], set()  # type: ignore[var-annotated]
         self.answer: Callable[[str], Any] | None = None
+        self.metadata: Any = 200, capable("4.0.1")
 
     def __call__(self, path: str, headers: dict[str, str]) -> Any:
         self.asked.append(path)
         self.tokens.add(headers.get("authorization"))
+        if path == "/fhir/metadata":
+            return self.metadata
         if self.answer and (said := self.answer(path)) is not None:
             return said
         wanted = path.removeprefix("/fhir/").split("?")[0].split("/")[0]
@@ -51,6 +58,8 @@ def fresh(served: tuple[TestClient, str, Server]) -> None:
     served[2].asked.clear()
     served[2].tokens.clear()
     served[2].answer = None
+    served[2].metadata = 200, capable("4.0.1")
+    served[0].app.state.fhir._versions.clear()  # type: ignore[attr-defined]
 
 
 def ask(client: TestClient, server: str | None, prefetch: Any = None, patient: str | None = None, **parts: Any) -> Any:
@@ -61,7 +70,7 @@ def ask(client: TestClient, server: str | None, prefetch: Any = None, patient: s
 def test_everything_is_fetched_when_nothing_was_prefetched(served: tuple[TestClient, str, Server]) -> None:
     client, url, server = served
     fetched = ask(client, url)
-    assert fetched.status_code == 200 and server.tokens == {f"Bearer {TOKEN}"} and len(server.asked) == len(TEMPLATES)
+    assert fetched.status_code == 200 and server.tokens == {f"Bearer {TOKEN}", None} and len(server.asked) == len(TEMPLATES) + 1
     prefetched = ask(client, None, searchsets(case("b090")))
     assert [card["summary"] for card in fetched.json()["cards"]] == [card["summary"] for card in prefetched.json()["cards"]] != []
 
@@ -218,3 +227,66 @@ def test_a_drug_in_both_lists_is_read_once(served: tuple[TestClient, str, Server
     twice = drug("Colchicine", "m1", status="active")
     response = ask(served[0], None, {"patient": PATIENT, "medicationRequests": bundle(twice), "x": bundle(twice)}, "p1")
     assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("total", "whole"), [(1, True), (0, True), (2, False), (None, True), ("2", True)], ids=["as many", "fewer", "more", "none", "no number"]
+)
+def test_fewer_matches_than_the_server_counts_are_no_answer(served: tuple[TestClient, str, Server], total: Any, whole: bool) -> None:
+    """Some servers cut a list short and give no link to the rest; what is included, and remarks, count for nothing."""
+    condition = {"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/b090"}, "code": {"text": "Calciphylaxis"}}
+    extra = [
+        {"resource": {"resourceType": "Medication", "id": "m"}, "search": {"mode": "include"}},
+        {"resource": {"resourceType": "OperationOutcome", "issue": []}, "search": {"mode": "outcome"}},
+    ]
+    listed = {"resourceType": "Bundle", "type": "searchset", "total": total, "entry": [{"resource": condition}, *extra]}
+    assert ("conditions" in provided({"conditions": listed})) == whole
+    client, url, server = served
+    server.answer = lambda path: (200, listed) if "/Condition" in path else None
+    assert conditions_known(ask(client, url)) == whole
+
+
+def test_the_count_is_over_all_pages(served: tuple[TestClient, str, Server]) -> None:
+    client, url, server = served
+    server.answer = lambda path: (200, pages(3)(path)[1] | {"total": 3}) if "/Condition" in path else None
+    assert conditions_known(ask(client, url))
+
+
+# --- which FHIR --------------------------------------------------------------------------------------
+
+
+def test_the_version_is_asked_once_and_without_the_token(served: tuple[TestClient, str, Server]) -> None:
+    client, url, server = served
+    ask(client, url)
+    ask(client, url)
+    assert server.asked.count("/fhir/metadata") == 1
+
+
+@pytest.mark.parametrize("version", ["5.0.0", "3.0.2", "1.0.2", "6.0.0-ballot3"])
+def test_a_server_of_another_fhir_is_refused_aloud(served: tuple[TestClient, str, Server], version: str) -> None:
+    """Read as R4, the drugs of R5 and the orders of DSTU2 would look as if there were none."""
+    client, url, server = served
+    server.metadata = 200, capable(version)
+    refused = ask(client, url)
+    assert refused.status_code == 412 and f"FHIR {version}" in refused.json()["detail"]
+    record = searchsets(case("b090"))
+    del record["procedures"]
+    said = [card["detail"].replace("\\", "") for card in ask(client, url, record).json()["cards"]]
+    assert said and all(f"The server speaks FHIR {version}" in each and "procedures" in each for each in said)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [((200, capable("4.3.0")), "R4B"), ((404, {}), "does not say"), ((200, capable(None)), "does not say"),
+     ((200, capable("[x](https://evil.example)")), "does not say"), (b"<html>", "does not say")],
+    ids=["R4B", "no metadata", "no version", "nonsense", "HTML"],
+)  # fmt: skip
+def test_what_is_not_surely_r4_is_read_and_told(served: tuple[TestClient, str, Server], answer: Any, words: str) -> None:
+    client, url, server = served
+    server.metadata = answer
+    found = ask(client, url).json()["cards"]
+    assert found and all(words in card["detail"] and "evil" not in card["detail"] for card in found)
+
+
+def test_nothing_is_said_of_a_server_of_r4(served: tuple[TestClient, str, Server]) -> None:
+    assert all("The server" not in card["detail"] for card in ask(served[0], served[1]).json()["cards"])

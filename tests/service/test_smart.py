@@ -243,6 +243,30 @@ def test_a_warning_of_the_server_is_no_gap(app: TestClient, ehr: Ehr) -> None:
     assert FULL not in Browser(app, ehr).whole("b090").text
 
 
+@pytest.fixture
+def version_asked_anew(app: TestClient) -> Iterator[None]:
+    known = app.app.state.fhir._versions  # type: ignore[attr-defined]
+    known.clear()
+    yield
+    known.clear()
+
+
+@pytest.mark.usefixtures("version_asked_anew")
+def test_a_server_of_another_fhir_is_refused_before_anybody_signs_in(app: TestClient, ehr: Ehr) -> None:
+    ehr.fhir_version = "5.0.0"
+    page = Browser(app, ehr).launch()
+    ehr.fhir_version = "4.0.1"
+    assert page.status_code == 502 and "speaks FHIR 5.0.0" in page.text and "EHR public" in page.text
+
+
+@pytest.mark.usefixtures("version_asked_anew")
+def test_a_server_of_r4b_is_read_and_the_page_says_so(app: TestClient, ehr: Ehr) -> None:
+    ehr.fhir_version = "4.3.0"
+    said = before_the_answer(Browser(app, ehr).whole("b090"))
+    ehr.fhir_version = "4.0.1"
+    assert "FHIR 4.3.0 (R4B)" in said
+
+
 def test_what_was_not_granted_is_not_searched_and_is_told(app: TestClient, ehr: Ehr) -> None:
     ehr.faults.grant = lambda scope: " ".join(each for each in scope.split() if "Procedure" not in each and "Allergy" not in each)
     said = before_the_answer(Browser(app, ehr).whole("b090"))

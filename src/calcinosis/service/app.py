@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -28,6 +29,7 @@ from calcinosis.service.smart_client import SmartClient
 from calcinosis.service.smart_state import Launches
 from calcinosis.service.smart_visit import Visits
 
+_log = logging.getLogger("calcinosis.service")
 API_VERSION: Final = "1.0.0"
 _DESCRIPTION: Final = (
     "Decision support for calcium in the skin and soft tissue in connective tissue disease. It supports a clinician's decision and "
@@ -40,6 +42,8 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     """The application with everything it needs; workers start with its lifespan."""
     settings = settings or Settings()
     silence_libraries()
+    if settings.cohorts and settings.authenticates and not settings.cohort_readers:
+        _log.warning("whoever may sign in may read every cohort; cohort_readers names who may")
     metrics = Metrics()
     audit = AuditLog(settings.audit_log)
 

@@ -6,9 +6,10 @@ Each card names the rule that fired, the entries of the record it rests on, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
 from calcinosis.contract import AlarmOut, Assessment, Citation, FactOut, ReviewOut, TestOut
@@ -16,6 +17,7 @@ from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
 from calcinosis.orders import CheckedOrder
 from calcinosis.report.wording import URGENCY_WORD, clean, day, evidence, headline, outcome_change, web_address
+from calcinosis.service.drafts import NotChecked
 
 Json = dict[str, Any]
 
@@ -25,10 +27,12 @@ _LABEL: Final = 90
 _TESTS: Final = 3
 _FACTS: Final = 6
 _SAID: Final = 60
+_WARNINGS: Final = 3
+_WARNING: Final = 160
 _INDICATORS: Final = ("critical", "warning", "info")
 _OF_URGENCY: Final = {"immediate": "critical", "same_day": "critical", "urgent": "warning", "routine": "info"}
 _OF_VERDICT: Final = {"contraindicated": "critical", "caution": "warning"}
-_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+!|~&-])")
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+!|~&@-]|:(?=//)|(?<=\bwww)\.)", re.IGNORECASE)
 OVERRIDE_REASONS: Final = (
     ("known", "Known, and dealt with"),
     ("benefit-outweighs", "The benefit outweighs the risk in this patient"),
@@ -46,6 +50,7 @@ class Call:
     patient_id: str
     encounter_id: str | None = None
     absent: tuple[str, ...] = ()  # kinds of data that nobody could provide
+    remark: str | None = None  # about the server that was asked
     app_url: str | None = None
     smart_launch_url: str | None = None
 
@@ -56,6 +61,7 @@ class Cards:
 
     call: Call
     knowledge: Knowledge
+    not_used: Sequence[str] = ()  # of the record, what could not be used in full and why
     cards: list[Json] = field(default_factory=list)
     rules: dict[str, str] = field(default_factory=dict)
 
@@ -66,9 +72,12 @@ class Cards:
         """``key`` names the rule; ``within`` tells several cards about one rule apart."""
         name = str(uuid5(NAMESPACE_URL, f"{self.call.hook_instance}/{kind}/{key}/{within}"))
         self.rules[name] = f"{kind}:{key}"
-        told = [*lines, *_cited(citations)]
+        told = [*lines, *_cited(citations, self.knowledge)]
+        told += _in_short("Could not be used in full", self.not_used)
         if self.call.absent:
             told.append(f"Not available to this service, so unknown: {', '.join(self.call.absent)}.")
+        if self.call.remark:
+            told.append(escaped(self.call.remark))
         told.append(f"Supports a decision, never makes one. Knowledge base {self.knowledge.version}.")
         card: Json = {
             "uuid": name,
@@ -88,7 +97,7 @@ class Cards:
         source: Json = {"label": f"calcinosis knowledge base {self.knowledge.version}"}
         for citation in sorted(citations, key=lambda each: each.text == each.key):  # one with a title first
             if url := web_address(citation.url):
-                source = {"label": shortened(citation.text, _LABEL), "url": url}
+                source = {"label": shortened(_readable(citation, self.knowledge), _LABEL), "url": url}
                 break
         return source | {"topic": {"system": f"{SYSTEM}:{kind}", "code": key, "display": shortened(display, _LABEL)}}
 
@@ -114,7 +123,7 @@ class Cards:
 
 def patient_cards(answer: Assessment, knowledge: Knowledge, call: Call) -> Cards:
     """Alarms, the leading type with the work-up that could change it, and current treatment to review."""
-    cards = Cards(call, knowledge)
+    cards = Cards(call, knowledge, answer.warnings)
     for alarm in answer.alarms:
         _alarm(cards, alarm)
     _leading(cards, answer)
@@ -125,7 +134,7 @@ def patient_cards(answer: Assessment, knowledge: Knowledge, call: Call) -> Cards
 def _alarm(cards: Cards, alarm: AlarmOut) -> None:
     urgency = URGENCY_WORD.get(alarm.urgency, alarm.urgency)
     lines = [
-        f"**Rule {alarm.id}:** {escaped(alarm.label)} ({urgency}).",
+        f"**Rule {escaped(alarm.id)}:** {escaped(alarm.label)} ({urgency}).",
         *_listed("On record", _facts(alarm.facts)),
         *_listed("To consider", [escaped(action.text) for action in alarm.actions]),
     ]
@@ -219,27 +228,48 @@ def _reviews(cards: Cards, answer: Assessment) -> None:
 # --- order-select and order-sign ---------------------------------------------------------------------
 
 
-def order_cards(checked: Mapping[str, CheckedOrder], knowledge: Knowledge, call: Call) -> Cards:
-    """One card for each order that something speaks against."""
-    cards = Cards(call, knowledge)
+def order_cards(
+    checked: Mapping[str, CheckedOrder], not_checked: Sequence[NotChecked], references: Mapping[str, str | None], knowledge: Knowledge,
+    call: Call, not_used: Callable[[], Sequence[str]],
+) -> Cards:  # fmt: skip
+    """One card for each order that something speaks against, and one for all about which nothing can be said.
+
+    Args:
+        references: how the client calls each order, where that names one order alone.
+        not_used: what of the record could not be used in full; asked for where there is a card to say it on.
+    """
+    told = bool(not_checked) or any(order.issues for order in checked.values())
+    cards = Cards(call, knowledge, not_used() if told else ())
     for name, order in checked.items():
         if order.issues:
-            _order(cards, name, order)
+            _order(cards, name, order, references.get(name))
+    if not_checked:
+        _not_checked(cards, not_checked)
     return cards
 
 
-def _order(cards: Cards, name: str, order: CheckedOrder) -> None:
+def _order(cards: Cards, name: str, order: CheckedOrder, reference: str | None) -> None:
     issues = sorted(order.issues, key=lambda each: _INDICATORS.index(_indicator(each)))
     first = issues[0]
     what = ", ".join(order.labels) or "This order"
     more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""
     lines = [line for each in issues for line in _issue(each)]
     lines += _listed("Contraindications that this record cannot answer", [escaped(label) for label in order.not_checked])
-    remove = {"type": "delete", "description": f"Remove the draft order: {what}", "resourceId": name}
+    remove = {"type": "delete", "description": f"Remove the draft order: {what}", "resourceId": reference}
     cards.add(
         "order", first.key, _indicator(first), f"{what}: {first.label}{more}", lines, first.citations, display=first.label,
-        suggestions=[cards.suggestion(name, f"Remove the order: {what}", remove)], within=f"{first.treatment or first.kind}.{name}",
+        suggestions=[cards.suggestion(name, f"Remove the order: {what}", remove)] if reference else [],
+        within=f"{first.treatment or first.kind}.{name}",
     )  # fmt: skip
+
+
+def _not_checked(cards: Cards, orders: Sequence[NotChecked]) -> None:
+    count = "1 order was" if len(orders) == 1 else f"{len(orders)} orders were"
+    shown = [
+        escaped(f"{shortened(each.name, _SAID)}{f' ({shortened(each.shown, _SAID)})' if each.shown else ''}: {each.why}") for each in orders
+    ]
+    lines = [*_listed("Not checked", shown), "Nothing is said for or against these orders."]
+    cards.add("order", "not_checked", "info", f"{count} not checked", lines, (), display="Orders that could not be checked")
 
 
 def _indicator(each: ReviewOut) -> str:
@@ -269,13 +299,35 @@ def _listed(title: str, items: Sequence[str]) -> list[str]:
     return ["\n".join([f"{title}:", "", *(f"* {item}" for item in items)])] if items else []
 
 
-def _cited(citations: Sequence[Citation]) -> list[str]:
-    shown = [f"[{escaped(shortened(c.text, _LABEL))}]({url})" for c in citations if (url := web_address(c.url))]
+def _in_short(title: str, items: Sequence[str]) -> list[str]:
+    shown = [escaped(shortened(item, _WARNING)) for item in items[:_WARNINGS]]
+    return _listed(title, shown + ([f"and {len(items) - _WARNINGS} more"] if len(items) > _WARNINGS else []))
+
+
+def _cited(citations: Sequence[Citation], knowledge: Knowledge) -> list[str]:
+    shown = []
+    for each in citations:
+        text, url = escaped(shortened(_readable(each, knowledge), _LABEL)), web_address(each.url)
+        shown.append(f"[{text}]({_in_brackets(url)})" if url else text)
     return [f"Sources: {'; '.join(shown)}."] if shown else []
 
 
+def _readable(citation: Citation, knowledge: Knowledge) -> str:
+    """The reference; of a page without author, year and title, which would be cited by its key, what it is and where it stands."""
+    source = knowledge.sources.get(citation.key)
+    if citation.text != citation.key or source is None:
+        return citation.text
+    host = urlsplit(citation.url or "").hostname
+    return " at ".join(part for part in (source.note, host) if part) or citation.key
+
+
+def _in_brackets(url: str) -> str:
+    """An address as Markdown takes it between round brackets; DOIs may hold such themselves."""
+    return url.replace("(", "%28").replace(")", "%29")
+
+
 def escaped(text: str) -> str:
-    """Plain text inside GitHub Flavored Markdown: what stood in a record never becomes a link or an image."""
+    """Plain text inside GitHub Flavored Markdown: what stood in a record never becomes a link or an image, bare addresses neither."""
     return _MARKDOWN.sub(r"\\\1", clean(text))
 
 

@@ -21,6 +21,7 @@ from calcinosis.service.cds_models import (
     PatientViewCall,
     Service,
 )
+from calcinosis.service.fhir_client import Fetched
 from calcinosis.service.guard import cds_client
 from calcinosis.service.limits import parse, read_body
 from calcinosis.service.prefetch import TEMPLATES, absent, entries, provided, queries
@@ -64,7 +65,7 @@ SERVICES: Final = (
     ),
 )
 _IDS: Final = frozenset(service.id for service in SERVICES)
-_PROBLEMS: Final = responses(400, 401, 412, 413, 415, 422, 429, 503)
+_PROBLEMS: Final = responses(400, 401, 408, 412, 413, 415, 422, 429, 503)
 
 
 @dataclass(slots=True)
@@ -146,8 +147,8 @@ async def order_sign(request: Request) -> Response:
 
 
 @router.post(
-    "/{service_id}/feedback", status_code=200, responses={**responses(400, 401, 404, 413, 415, 422, 429), 200: {"description": "Counted"}},
-    openapi_extra=_body(Feedback, _FEEDBACK_EXAMPLE), summary="What became of a card",
+    "/{service_id}/feedback", status_code=200, openapi_extra=_body(Feedback, _FEEDBACK_EXAMPLE),
+    responses={**responses(400, 401, 404, 408, 413, 415, 422, 429), 200: {"description": "Counted"}}, summary="What became of a card",
 )  # fmt: skip
 async def feedback(service_id: str, request: Request) -> Response:
     """Counted by rule and outcome. Comments are not kept."""
@@ -181,20 +182,23 @@ async def _cards(request: Request, service: str, model: type[PatientViewCall] | 
     if len(listed := entries(prefetch)) > settings.max_entries:
         raise ProblemError(413, f"more than {settings.max_entries} resources")
     brought = provided(prefetch)
-    fetched: dict[str, Any] = {}
+    fetched = Fetched({})
     if call.fhirAuthorization is not None and call.fhirServer and (asked := queries(context.patientId, brought)):
         fetched = await state.fhir.fetch(call.fhirServer, call.fhirAuthorization.access_token, asked)
-        brought |= provided(fetched)
-    if not listed and not fetched:
-        raise ProblemError(412, "no FHIR data: neither prefetch nor a FHIR server that this service may ask brought any")
+        brought |= provided(fetched.found)
+    spoken = fetched.version
+    if all(each is None for each in listed) and not fetched.found:
+        why = spoken.remark if spoken and not spoken.is_read else None
+        raise ProblemError(412, why or "no FHIR data: neither prefetch nor a FHIR server that this service may ask brought any")
     lacking = () if brought.isdisjoint(TEMPLATES) else absent(brought)  # a patient summary under its own key may hold everything
     done = await state.assessors.answer(
         Job(
             kind="patient" if service == PATIENT_VIEW else "orders",
             body=body,
-            fetched=orjson.dumps(fetched),
+            fetched=orjson.dumps(fetched.found),
             call=Call(
                 hook_instance=str(call.hookInstance), patient_id=context.patientId, encounter_id=context.encounterId, absent=lacking,
+                remark=spoken.remark if spoken else None,
                 app_url=settings.app_url, smart_launch_url=settings.launch_url,
             ),
             max_orders=settings.max_orders,

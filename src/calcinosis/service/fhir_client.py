@@ -1,31 +1,45 @@
 """Asks the EHR's FHIR server for what a prefetch lacks, with the token that the call brought.
 
 Only servers on the list are asked, over https beyond loopback, without redirects; pages, bytes and time are bounded. A search that fails
-leaves its data unknown; it never fails the call.
+leaves its data unknown; it never fails the call. A server that speaks another FHIR than R4 is not read.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import httpx2 as httpx
 import orjson
 
 from calcinosis.service.audit import where
+from calcinosis.service.bounded import read_at_most
+from calcinosis.service.fhir_version import FhirVersion, stated_version
 from calcinosis.service.no_cookies import no_cookies
-from calcinosis.service.searchset import entries_of, next_page, says_failed
+from calcinosis.service.searchset import entries_of, falls_short, next_page, says_failed
 from calcinosis.service.settings import Settings, is_safe_url
 
 _log = logging.getLogger("calcinosis.service")
 Json = dict[str, Any]
+_VERSION_FRESH: Final = 3600.0  # seconds that a server's word about its version is kept
+_VERSION_AGAIN: Final = 60.0  # a server that does not say it is not asked more often than this
 
 
 class TooMuch(Exception):
     """An answer beyond the bounds, or only a part of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Key -> the resource or searchset; keys that could not be had, in full and in time, are left out."""
+
+    found: dict[str, Json]
+    version: FhirVersion | None = None  # None: the server was not asked at all
 
 
 class FhirClient:
@@ -37,23 +51,43 @@ class FhirClient:
             limits=httpx.Limits(max_connections=40), headers={"Accept": "application/fhir+json"},
             cookies=no_cookies(),
         )  # fmt: skip
+        self._versions: dict[str, tuple[float, FhirVersion]] = {}
 
     def allows(self, server: str) -> bool:
         return server.rstrip("/") in self._allowed and is_safe_url(server)
 
-    async def fetch(self, server: str, token: str, queries: Mapping[str, str], *, seconds: float | None = None) -> dict[str, Json]:
-        """Key -> the resource or searchset; keys that could not be had, in full and in time, are left out."""
+    async def fetch(self, server: str, token: str, queries: Mapping[str, str], *, seconds: float | None = None) -> Fetched:
+        """What the searches bring; nothing from a server that does not speak R4."""
         if not queries or not self.allows(server) or not token.isascii() or not token.isprintable():
-            return {}
+            return Fetched({})
         base = server.rstrip("/") + "/"
+        version = asyncio.create_task(self.version(server))
         searches = {key: asyncio.create_task(self._one(base, token, query)) for key, query in queries.items()}
+        tasks: tuple[asyncio.Task[Any], ...] = (version, *searches.values())
         try:
-            done, _ = await asyncio.wait(searches.values(), timeout=seconds or self._settings.fhir_seconds)
+            done, _ = await asyncio.wait(tasks, timeout=seconds or self._settings.fhir_seconds)
         finally:
-            for search in searches.values():
-                search.cancel()
+            for task in tasks:
+                task.cancel()
+        spoken = version.result() if version in done else FhirVersion()
+        if not spoken.is_read:
+            return Fetched({}, spoken)
         found = {key: search.result() for key, search in searches.items() if search in done}
-        return {key: value for key, value in found.items() if value is not None}
+        return Fetched({key: value for key, value in found.items() if value is not None}, spoken)
+
+    async def version(self, server: str) -> FhirVersion:
+        """The FHIR version of a server that this service may ask, by its CapabilityStatement; asked once an hour, and without the token."""
+        asked, known = self._versions.get(server, (float("-inf"), FhirVersion()))
+        if time.monotonic() - asked < (_VERSION_AGAIN if known.number is None else _VERSION_FRESH):
+            return known
+        try:
+            document, _ = await self._get(server.rstrip("/") + "/metadata", None, self._settings.fhir_bytes)
+        except (httpx.HTTPError, httpx.InvalidURL, TooMuch, ValueError) as error:
+            _log.warning("a server does not say its FHIR version: %s", where(error))
+            document = None
+        found = stated_version(document)
+        self._versions[server] = (time.monotonic(), found)
+        return found
 
     async def _one(self, base: str, token: str, query: str) -> Json | None:
         try:
@@ -67,7 +101,7 @@ class FhirClient:
         document, size = await self._get(base + query, token, room)
         if document is None or document.get("resourceType") != "Bundle":
             return None if document is None or document.get("resourceType") == "OperationOutcome" else document
-        entries = list(entries_of(document))
+        entries, total = list(entries_of(document)), document.get("total")
         for _ in range(self._settings.fhir_pages - 1):
             following = next_page(document)
             if following is None:
@@ -83,20 +117,17 @@ class FhirClient:
         else:
             if next_page(document) is not None:
                 raise TooMuch
-        if any(says_failed(entry) for entry in entries):
+        if any(map(says_failed, entries)) or falls_short(total, entries):
             raise TooMuch  # the server itself says that something is missing
         return {"resourceType": "Bundle", "type": "searchset", "entry": entries}
 
-    async def _get(self, address: str, token: str, room: int) -> tuple[Json | None, int]:
-        async with self._http.stream("GET", address, headers={"Authorization": f"Bearer {token}"}) as response:
+    async def _get(self, address: str, token: str | None, room: int) -> tuple[Json | None, int]:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        async with self._http.stream("GET", address, headers=headers) as response:
             if response.status_code != httpx.codes.OK:
                 return None, 0
-            body = bytearray()
-            async for chunk in response.aiter_bytes(65_536):
-                body += chunk
-                if len(body) > room:
-                    raise TooMuch
-        document = orjson.loads(bytes(body))
+            body = await read_at_most(response, room)
+        document = orjson.loads(body)
         return (document if isinstance(document, dict) else None), len(body)
 
     async def close(self) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 import httpx2 as httpx
 from fastapi import Depends, Request
 
-from calcinosis.service.jwt import CdsVerifier, OidcVerifier, Rejected
+from calcinosis.service.jwt import CdsVerifier, Claims, OidcVerifier, Rejected
 from calcinosis.service.limits import RateLimit
 from calcinosis.service.no_cookies import no_cookies
 from calcinosis.service.problems import ProblemError
@@ -70,10 +70,21 @@ class Guard:
         if self._oidc is None:
             raise Rejected("no OpenID provider is configured")
         claims = await self._oidc.verify(token)
+        request.state.rights = _rights(claims)
         return f"oidc:{claims.get('sub', 'unknown')}"
 
     async def close(self) -> None:
         await self._http.aclose()
+
+
+def _rights(claims: Claims) -> frozenset[str]:
+    """What a token says its holder may do or belongs to, by the names that OAuth (RFC 9068) and providers use."""
+    found: set[str] = set()
+    for name in ("scope", "scp", "roles", "groups"):
+        value = claims.get(name)
+        listed = value.split() if isinstance(value, str) else value if isinstance(value, list) else ()
+        found.update(each for each in listed if isinstance(each, str))
+    return frozenset(found)
 
 
 def _address(request: Request) -> str:
@@ -86,6 +97,14 @@ async def _cds(request: Request) -> None:
 
 async def _api(request: Request) -> None:
     await request.app.state.guard.admit(request, "api")
+
+
+async def _cohort_reader(request: Request) -> None:
+    """Whoever may read about every patient of a cohort, not of one."""
+    await request.app.state.guard.admit(request, "api")
+    wanted = request.app.state.settings.cohort_readers
+    if wanted and getattr(request.state, "rights", frozenset()).isdisjoint(wanted):
+        raise ProblemError(403, "cohorts are open to fewer people than this service: your token holds none of the rights they ask for")
 
 
 async def _reader(request: Request) -> None:
@@ -103,6 +122,7 @@ async def _metrics(request: Request) -> None:
 
 cds_client = Depends(_cds)
 api_client = Depends(_api)
+cohort_reader = Depends(_cohort_reader)
 knowledge_reader = Depends(_reader)
 metrics_client = Depends(_metrics)
-__all__ = ["Guard", "api_client", "cds_client", "knowledge_reader", "metrics_client"]
+__all__ = ["Guard", "api_client", "cds_client", "cohort_reader", "knowledge_reader", "metrics_client"]

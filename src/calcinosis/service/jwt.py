@@ -22,6 +22,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
+from calcinosis.service.bounded import read_at_most
 from calcinosis.service.settings import CdsClient, Settings
 
 CDS_ALGORITHMS: Final = ("ES384", "RS384")
@@ -97,12 +98,7 @@ class KeySource:
     async def _json(self, url: str) -> Any:
         async with self._http.stream("GET", url, headers={"Accept": "application/json"}) as response:
             response.raise_for_status()
-            body = bytearray()
-            async for chunk in response.aiter_bytes(65_536):
-                body += chunk
-                if len(body) > _MOST_KEYS:
-                    raise ValueError
-        return orjson.loads(bytes(body))
+            return orjson.loads(await read_at_most(response, _MOST_KEYS))
 
 
 def _public_only(document: Any) -> Any:

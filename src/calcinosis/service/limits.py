@@ -1,7 +1,8 @@
-"""What a request may cost: size, inflation, depth and rate. Everything beyond is refused before it is read in full."""
+"""What a request may cost: size, inflation, time, depth and rate. Everything beyond is refused before it is read in full."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 import zlib
 from collections import OrderedDict
@@ -25,7 +26,7 @@ async def read_body(request: Request, settings: Settings, kinds: tuple[str, ...]
     """The body of a request, inflated; of one of these media types.
 
     Raises:
-        ProblemError: 400, 413 or 415.
+        ProblemError: 400, 408, 413 or 415.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in kinds:
@@ -38,10 +39,15 @@ async def read_body(request: Request, settings: Settings, kinds: tuple[str, ...]
         raise _too_large(most)
     inflate = zlib.decompressobj(wbits=31) if encoding.endswith("gzip") else None
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk if inflate is None else _inflated(inflate, chunk, most - len(body))
-        if len(body) > most:
-            raise _too_large(most)
+    try:
+        async with asyncio.timeout(settings.seconds_per_body):
+            async for chunk in request.stream():
+                body += chunk if inflate is None else _inflated(inflate, chunk, most - len(body))
+                if len(body) > most:
+                    raise _too_large(most)
+    except TimeoutError:
+        detail = f"the body did not arrive within {settings.seconds_per_body:g} seconds"
+        raise ProblemError(408, detail, headers={"Connection": "close"}) from None
     if inflate is not None and (not inflate.eof or inflate.unused_data):
         raise ProblemError(400, "the gzip stream is broken, or holds more than one member")
     return bytes(body)

@@ -7,12 +7,14 @@ resources of the International Patient Summary offers. A client that cannot sati
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import polars as pl
 
-from calcinosis.events import PATIENT_SCHEMA, Batch
-from calcinosis.service.searchset import entries_of, next_page, says_failed
+from calcinosis.events import PATIENT_SCHEMA, REJECT_SCHEMA, Batch
+from calcinosis.service.searchset import entries_of, falls_short, next_page, says_failed
+from calcinosis.sources.spool import Entry, resources_of
 
 Json = dict[str, Any]
 
@@ -55,8 +57,9 @@ def provided(prefetch: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _cut_short(bundle: Mapping[str, Any]) -> bool:
-    """Whether a search answer has a next page, or reports an error beside its matches."""
-    return next_page(bundle) is not None or any(says_failed(entry) for entry in entries_of(bundle))
+    """Whether a search answer has a next page, reports an error beside its matches, or holds fewer of them than it counts."""
+    listed = entries_of(bundle)
+    return next_page(bundle) is not None or any(map(says_failed, listed)) or falls_short(bundle.get("total"), listed)
 
 
 def absent(brought: frozenset[str]) -> tuple[str, ...]:
@@ -78,18 +81,19 @@ def queries(patient_id: str, brought: frozenset[str]) -> dict[str, str]:
     return {key: text.replace("{{context.patientId}}", patient_id) for key, text in TEMPLATES.items() if key not in brought}
 
 
-def entries(prefetch: Mapping[str, Any]) -> list[Json]:
-    """Every resource in any value of a prefetch: a resource, or a Bundle of any type (a patient summary too), each once."""
+def entries(prefetch: Mapping[str, Any]) -> list[Json | None]:
+    """Every resource in any value of a prefetch: a resource, or a Bundle of any type (a patient summary too), each once.
+
+    References by ``fullUrl`` are resolved within their Bundle. An entry that holds no resource stays as None, so that the reader accounts
+    for it; so do two versions of one resource.
+    """
     found: dict[tuple[str, str], Json] = {}
-    nameless: list[Json] = []
-    for value in prefetch.values():
-        for resource in _resources(value):
-            kind, key = resource.get("resourceType"), resource.get("id")
-            if isinstance(kind, str) and isinstance(key, str):
-                found.setdefault((kind, key), resource)
-            else:
-                nameless.append(resource)
-    return [*found.values(), *nameless]
+    others: list[Json | None] = []
+    for resource in (each for value in prefetch.values() for each in unpacked(value)):
+        name = _name(resource)
+        if name is None or found.setdefault(name, resource or {}) != resource:
+            others.append(resource)
+    return [*found.values(), *others]
 
 
 def _kind(value: Any) -> str | None:
@@ -97,61 +101,45 @@ def _kind(value: Any) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def _resources(value: Any) -> Iterator[Json]:
-    if not isinstance(value, dict) or _kind(value) in (None, "OperationOutcome"):
+def _name(resource: Json | None) -> tuple[str, str] | None:
+    kind, key = (resource or {}).get("resourceType"), (resource or {}).get("id")
+    return (kind, key) if isinstance(kind, str) and isinstance(key, str) else None
+
+
+def unpacked(value: Any) -> Iterator[Json | None]:
+    """The resources of a Bundle, or the one that ``value`` is; None in place of an entry without one."""
+    if _kind(value) in (None, "OperationOutcome"):
         return
-    if _kind(value) != "Bundle":
-        yield value
-        return
-    listed = value.get("entry")
-    for entry in listed if isinstance(listed, list) else ():
-        resource = entry.get("resource") if isinstance(entry, dict) else None
-        if isinstance(resource, dict) and _kind(resource) not in (None, "Bundle", "OperationOutcome"):
-            yield resource
-
-
-# --- orders ------------------------------------------------------------------------------------------
-
-
-_CARRIED_OUT: Final = {"MedicationRequest": "active", "Procedure": "in-progress"}
-_DATES: Final = ("authoredOn", "occurrenceDateTime", "occurrencePeriod", "performedDateTime", "performedPeriod", "dispenseRequest")
-
-
-def draft_orders(bundle: Mapping[str, Any], patient_id: str) -> dict[str, list[Json]]:
-    """Drafts by reference ("MedicationRequest/103"), each as if it were carried out, undated, for the patient of the call.
-
-    A ``Medication`` that stands beside the drafts goes with each of them. What is not an order of a drug or a procedure has no events.
-    """
-    resources = list(_resources({"resourceType": "Bundle", "entry": bundle.get("entry")}))
-    drugs = [resource for resource in resources if _kind(resource) == "Medication"]
-    orders: dict[str, list[Json]] = {}
-    for place, resource in enumerate(resources):
-        kind = _kind(resource)
-        if kind == "Medication":
-            continue
-        key = resource.get("id")
-        name = f"{kind}/{key}" if isinstance(key, str) else f"{kind}/{place}"
-        orders[name] = [_as_if_done(resource, patient_id), *drugs] if kind in ("MedicationRequest", "ServiceRequest") else []
-    return orders
-
-
-def _as_if_done(resource: Json, patient_id: str) -> Json:
-    done = {name: value for name, value in resource.items() if name not in _DATES}
-    if done["resourceType"] == "ServiceRequest":
-        done["resourceType"] = "Procedure"
-    return done | {"status": _CARRIED_OUT[done["resourceType"]], "subject": {"reference": f"Patient/{patient_id}"}}
+    for found in resources_of(value):
+        if isinstance(found, Entry):
+            if found.resource["resourceType"] != "OperationOutcome":
+                yield found.resource
+        elif found.level == "error":
+            yield None
 
 
 # --- the patient of the call -------------------------------------------------------------------------
 
 
+class OtherPatient(Exception):
+    """The record is not that of the patient of the call."""
+
+
 def only(batch: Batch, patient_id: str) -> Batch:
-    """The batch of the patient whom the call is about. Whatever else a prefetch holds about others is not looked at."""
+    """The batch of the patient whom the call is about. Entries about others are counted and not looked at.
+
+    Raises:
+        OtherPatient: everything that was sent is about somebody else.
+    """
     if batch.patients["subject_id"].to_list() == [patient_id] and (batch.events["subject_id"] == patient_id).all():
         return batch  # the usual case
     patients = batch.patients.filter(pl.col("subject_id") == patient_id)
     if patients.is_empty():
         patients = pl.DataFrame([{"subject_id": patient_id}], schema=PATIENT_SCHEMA)
-    return Batch(patients=patients, events=batch.events.filter(pl.col("subject_id") == patient_id), rejects=batch.rejects)
-
-
+    events = batch.events.filter(pl.col("subject_id") == patient_id)
+    others = batch.events.filter(pl.col("subject_id") != patient_id)["source"].n_unique()
+    if others and events.is_empty():
+        raise OtherPatient
+    left_out = [(None, None, "another patient", "warning", "other_patient", f"{others} entries were not looked at")] if others else []
+    told = pl.DataFrame(left_out, schema=REJECT_SCHEMA, orient="row")
+    return replace(batch, patients=patients, events=events, rejects=pl.concat([told, batch.rejects]))

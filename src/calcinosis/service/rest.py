@@ -23,7 +23,7 @@ router = APIRouter(prefix="/api/v1", dependencies=[api_client])
 
 FHIR: Final = "application/fhir+json"
 _LOOKED_UP: Final = responses(401, 404, 422, 429)
-_ASSESSED: Final = responses(400, 401, 406, 413, 415, 422, 429, 503)
+_ASSESSED: Final = responses(400, 401, 406, 408, 413, 415, 422, 429, 503)
 
 
 class Table(StrEnum):

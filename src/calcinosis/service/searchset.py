@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+_NO_MATCH: Final = ("include", "outcome")  # search modes that ``total`` does not count
 
 
 def entries_of(bundle: Mapping[str, Any]) -> list[Any]:
@@ -28,3 +30,17 @@ def next_page(bundle: Mapping[str, Any]) -> str | None:
             url: str = link["url"]
             return url
     return None
+
+
+def falls_short(total: Any, entries: Iterable[Any]) -> bool:
+    """Whether the server counts more matches than it sent, over all pages."""
+    return type(total) is int and total > sum(_is_match(entry) for entry in entries)
+
+
+def _is_match(entry: Any) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    search, resource = entry.get("search"), entry.get("resource")
+    mode = search.get("mode") if isinstance(search, dict) else None
+    kind = resource.get("resourceType") if isinstance(resource, dict) else None
+    return kind is not None and kind != "OperationOutcome" and mode not in _NO_MATCH

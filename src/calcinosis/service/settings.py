@@ -99,6 +99,7 @@ class Settings(BaseSettings):
     max_orders: int = 50
     max_waiting: int = 200
     seconds_per_request: float = 20.0
+    seconds_per_body: Annotated[float, Field(gt=0)] = Field(default=30.0, description="in which the body of a request must have arrived")
     requests_per_second: float = Field(default=100.0, description="per client, on average")
     burst: int = 200
 
@@ -115,6 +116,9 @@ class Settings(BaseSettings):
     cohorts: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")], Path] = Field(
         default={}, description="name -> folder that `screen` wrote; the pages open no other"
     )
+    cohort_readers: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(), description="scopes, roles or groups, one of which a token must hold to read a cohort; none: whoever may sign in"
+    )
 
     @model_validator(mode="after")
     def is_safe(self) -> Settings:
@@ -123,6 +127,8 @@ class Settings(BaseSettings):
             raise ValueError(f"{unsafe[0]}: only https beyond loopback")
         if self.oidc_issuer and not self.oidc_audience:
             raise ValueError("oidc_issuer needs oidc_audience: a token made for another service must not open this one")
+        if self.cohort_readers and not self.oidc_issuer:
+            raise ValueError("cohort_readers needs oidc_issuer: nobody else says which scopes, roles or groups somebody has")
         if not is_loopback(self.host) and not (self.cds_clients or self.oidc_issuer or self.smart):
             raise ValueError(
                 f"{self.host} can be reached from other machines, so authentication is needed: set cds_clients, oidc_issuer or smart, "

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,6 +28,7 @@ _HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+_HUNG_UP: Final = 499  # as proxies count it: the client closed the connection before its request was complete
 _UNAUDITED: Final = ("health", "metrics", "static/{name}")
 
 
@@ -59,6 +60,8 @@ class Shield:
 
         try:
             await self._app(scope, receive, answered)
+        except ClientDisconnect:
+            status = status or _HUNG_UP  # nobody is left to answer, and nothing broke here
         except Exception as error:
             _log.error("unhandled: %s", where(error))
             if status == 0:

@@ -20,7 +20,7 @@ from calcinosis.service.pages.submitted import Submitted, read_submitted
 from calcinosis.service.problems import ProblemError
 from calcinosis.service.settings import SmartServer
 from calcinosis.service.smart_client import Failed, SmartClient
-from calcinosis.service.smart_record import KINDS, NoPatient, banner, fetch_record
+from calcinosis.service.smart_record import KINDS, NoPatient, NotR4, banner, fetch_record
 from calcinosis.service.smart_state import Launches
 from calcinosis.service.smart_visit import Opened
 
@@ -159,6 +159,9 @@ async def _authorize(request: Request, issuer: str, token: str | None) -> Respon
         told = await client.configuration(server)
     except Failed as failed:
         raise _unavailable(server, failed) from None
+    version = await request.app.state.fhir.version(server.issuer)
+    if not version.is_read:
+        raise _not_r4(server, version.remark)
     begun = launches.begin(issuer, client.scopes(server, told, KINDS, standalone=token is None), standalone=token is None)
     response = RedirectResponse(client.authorization_url(server, told, begun, token), status_code=303)
     response.headers.append("Set-Cookie", launches.cookie(begun))
@@ -192,12 +195,14 @@ async def _continued(request: Request, state: str, asked: dict[str, str | None])
         record = await fetch_record(
             request.app.state.fhir, server.issuer, granted.token, granted.patient, granted.scopes, settings.seconds_per_request
         )
+    except NotR4 as other:
+        raise _not_r4(server, str(other)) from None
     except NoPatient:
         detail = "The record of the patient of the launch cannot be read."
         raise Stopped(502, f"{server.label} does not give this patient", detail) from None
     opened = request.state.opened = Opened(
         banner(record.patient), granted.patient, server.label, _about(granted.app_context, request.app.state.knowledge), record.lacking,
-        record.others,
+        record.others, record.remark,
     )  # fmt: skip
     return await answer_page(
         request, record.resources, lambda held: request.app.state.visits.seal(opened, request.state.client, held)
@@ -235,6 +240,10 @@ def _single(request: Request, *names: str) -> dict[str, str | None]:
 
 def _unavailable(server: SmartServer, failed: Failed) -> Stopped:
     return Stopped(502, f"{server.label} did not complete the launch", str(failed))
+
+
+def _not_r4(server: SmartServer, why: str) -> Stopped:
+    return Stopped(502, f"{server.label} does not speak the FHIR that this service reads", why)
 
 
 def _stopped(request: Request, stopped: Stopped) -> Response:

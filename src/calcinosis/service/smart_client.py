@@ -22,6 +22,7 @@ import orjson
 from joserfc import jwt
 
 from calcinosis.service.audit import where
+from calcinosis.service.bounded import TooLarge, read_at_most
 from calcinosis.service.jwt import Claims, KeySource, Rejected, verify_id_token
 from calcinosis.service.no_cookies import no_cookies
 from calcinosis.service.settings import Settings, SmartServer, is_loopback, is_safe_url
@@ -217,17 +218,15 @@ class SmartClient:
         """
         try:
             async with self._http.stream(method, url, **sent) as response:
-                body = bytearray()
-                async for chunk in response.aiter_bytes(65_536):
-                    body += chunk
-                    if len(body) > _MOST_BYTES:
-                        raise Failed("The server's answer is too large.")
+                body = await read_at_most(response, _MOST_BYTES)
                 status = response.status_code
+        except TooLarge:
+            raise Failed("The server's answer is too large.") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             _log.warning("a SMART server did not answer: %s", where(error))
             raise Failed("The server does not answer.") from None
         try:
-            document = orjson.loads(bytes(body))
+            document = orjson.loads(body)
         except orjson.JSONDecodeError:
             document = None
         if status == httpx.codes.OK and not isinstance(document, dict):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from calcinosis.service.fhir_client import FhirClient
+from calcinosis.service.fhir_version import FhirVersion
 from calcinosis.service.prefetch import TEMPLATES, entries, provided, queries, unanswered
 from calcinosis.service.smart_scopes import allowed, kind_of
 
@@ -29,29 +30,43 @@ class NoPatient(Exception):
     """The server does not give the patient of the launch."""
 
 
+class NotR4(Exception):
+    """The server speaks another FHIR than this service reads."""
+
+    def __init__(self, version: FhirVersion) -> None:
+        super().__init__(version.remark)
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """Resources of one patient.
 
     Attributes:
+        resources: None in place of an entry that holds none; the reader accounts for it.
         lacking: in words, what could not be fetched in full.
         others: how many entries the server sent that are another patient's; they are left out.
+        remark: about the server's version of FHIR.
     """
 
     patient: Json
-    resources: list[Json]
+    resources: list[Json | None]
     lacking: tuple[str, ...]
     others: int
+    remark: str | None = None
 
 
 async def fetch_record(fhir: FhirClient, server: str, token: str, patient_id: str, scopes: str, seconds: float) -> Record:
     """Everything that the searches of the services ask for, as far as ``scopes`` go.
 
     Raises:
+        NotR4: the server says that it speaks another FHIR.
         NoPatient: not even the patient could be had.
     """
     may, narrowed = allowed(scopes, _searches(patient_id))
-    fetched = await fhir.fetch(server, token, may, seconds=seconds)
+    answer = await fhir.fetch(server, token, may, seconds=seconds)
+    fetched, version = answer.found, answer.version or FhirVersion()
+    if not version.is_read:
+        raise NotR4(version)
     patient = fetched.get("patient")
     if patient is None or patient.get("resourceType") != "Patient" or patient.get("id") != patient_id:
         raise NoPatient
@@ -60,8 +75,8 @@ async def fetch_record(fhir: FhirClient, server: str, token: str, patient_id: st
         if other in answered:
             answered.add(key)
     found = entries(fetched)
-    own = [each for each in found if _is_of(each, patient_id)]
-    return Record(patient, own, unanswered(answered), len(found) - len(own))
+    own = [each for each in found if each is None or _is_of(each, patient_id)]
+    return Record(patient, own, unanswered(answered), len(found) - len(own), version.remark)
 
 
 def _searches(patient_id: str) -> dict[str, str]:

@@ -15,16 +15,11 @@ from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from typing import Final
 
-import orjson
-from joserfc import jwe
-from joserfc.errors import JoseError
-from joserfc.jwk import OctKey
-
 from calcinosis.service.jwt import Rejected, SeenTokens
+from calcinosis.service.sealed import NotOurs, Seal
 from calcinosis.service.settings import Settings
 
 SECONDS: Final = 600
-_ALGORITHM: Final = {"alg": "dir", "enc": "A256GCM"}
 _LONGEST: Final = 4_096
 _BYTES: Final = 32  # 256 bits: the specification asks for at least 122 in a state
 
@@ -51,7 +46,7 @@ class Launches:
     """Seals launches into cookies and opens each of them once."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
-        self._key = OctKey.import_key(secrets.token_bytes(32))  # a restart ends the launches under way, and nothing else
+        self._seal = Seal()  # a restart ends the launches under way, and nothing else
         self._clock = clock
         self._seen = SeenTokens()
         self._framed = bool(settings.frame_ancestors)
@@ -63,8 +58,7 @@ class Launches:
 
     def cookie(self, launch: Launch) -> str:
         """The ``Set-Cookie`` of a launch."""
-        sealed = jwe.encrypt_compact(_ALGORITHM, orjson.dumps(asdict(launch)), self._key)
-        return self._set(launch.state, sealed, SECONDS)
+        return self._set(launch.state, self._seal.close(asdict(launch)), SECONDS)
 
     def forget(self, state: str) -> str:
         """The ``Set-Cookie`` that takes it back."""
@@ -80,9 +74,9 @@ class Launches:
         if not sealed or len(sealed) > _LONGEST:
             raise Rejected("this browser began no such launch, or it came back before")
         try:
-            held = orjson.loads(jwe.decrypt_compact(sealed, self._key, algorithms=list(_ALGORITHM.values())).plaintext or b"")
+            held = self._seal.open(sealed)
             launch = Launch(**{each.name: held[each.name] for each in fields(Launch)})
-        except (JoseError, ValueError, TypeError, KeyError):
+        except (NotOurs, KeyError):
             raise Rejected("the launch was not begun here, or the service was restarted since") from None
         if not hmac.compare_digest(launch.state.encode(), state.encode()):
             raise Rejected("state is not the one of this launch")

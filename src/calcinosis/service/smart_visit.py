@@ -8,22 +8,16 @@ long as this process runs; nobody else can read or make one.
 from __future__ import annotations
 
 import hmac
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Final
 
-import orjson
-from joserfc import jwe
-from joserfc.errors import JoseError
-from joserfc.jwk import OctKey
-
 from calcinosis.service.jwt import Rejected
+from calcinosis.service.sealed import NotOurs, Seal
 
 SECONDS: Final = 8 * 3600
-_ALGORITHM: Final = {"alg": "dir", "enc": "A256GCM"}
 _LONGEST: Final = 32_768
 
 
@@ -37,19 +31,20 @@ class Opened:
     about: str | None
     lacking: tuple[str, ...]
     others: int
+    remark: str | None = None  # about the server
 
 
 class Visits:
     """Seals what a launch opened, and opens it when the page comes back."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._key = OctKey.import_key(secrets.token_bytes(32))
+        self._seal = Seal()
         self._clock = clock
 
     def seal(self, opened: Opened, client: str, held: str) -> str:
         """The note for a page that holds this record."""
         note = {"opened": asdict(opened), "client": client, "record": _digest(held), "until": self._clock() + SECONDS}
-        return jwe.encrypt_compact(_ALGORITHM, orjson.dumps(note), self._key)
+        return self._seal.close(note)
 
     def open(self, sealed: str, held: str) -> tuple[Opened, str]:
         """What was opened, and the client for the audit log.
@@ -60,9 +55,9 @@ class Visits:
         if not sealed or len(sealed) > _LONGEST:
             raise Rejected("the page names no launch")
         try:
-            note = orjson.loads(jwe.decrypt_compact(sealed, self._key, algorithms=list(_ALGORITHM.values())).plaintext or b"")
+            note = self._seal.open(sealed)
             opened = Opened(**{**note["opened"], "lacking": tuple(note["opened"]["lacking"])})
-        except (JoseError, ValueError, TypeError, KeyError):
+        except (NotOurs, TypeError, KeyError):
             raise Rejected("the service was restarted since this page was opened") from None
         if not hmac.compare_digest(note["record"], _digest(held)):
             raise Rejected("the record is not the one of the launch")

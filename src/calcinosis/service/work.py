@@ -24,7 +24,8 @@ from calcinosis.orders import CheckedOrder, check_orders
 from calcinosis.report.fhir_out import to_fhir_bundle
 from calcinosis.service.audit import silence_libraries, where
 from calcinosis.service.cards import Call, Cards, order_cards, patient_cards
-from calcinosis.service.prefetch import draft_orders, entries, only
+from calcinosis.service.drafts import NotChecked, not_understood, read_drafts, selected
+from calcinosis.service.prefetch import OtherPatient, entries, only
 from calcinosis.sources.fhir import read_resources
 
 _log = logging.getLogger("calcinosis.service")
@@ -134,12 +135,18 @@ def _read(job: Job) -> Batch:
         return with_entered(None, job.fetched, readers)
     document = orjson.loads(job.body)
     if job.call is not None:
-        resources = entries(_prefetch(document, job))
-        return only(read_resources(resources, readers.index, readers.text), job.call.patient_id)
+        return _of_the_patient(entries(_prefetch(document, job)), job.call, readers)
     batch = batch_of(document, readers)
     if batch.patients.height != 1:
         raise Refused(422, f"expected one patient, the record holds {batch.patients.height}")
     return with_entered(batch, job.fetched, readers) if job.kind == "page" else batch
+
+
+def _of_the_patient(resources: Sequence[dict[str, Any] | None], call: Call, readers: Readers) -> Batch:
+    try:
+        return only(read_resources(resources, readers.index, readers.text), call.patient_id)
+    except OtherPatient:
+        raise Refused(412, "the FHIR data are about another patient than context.patientId") from None
 
 
 def _prefetch(document: Any, job: Job) -> dict[str, Any]:
@@ -181,15 +188,19 @@ def _orders(job: Job) -> Done:
     readers = _ready()
     document = orjson.loads(job.body)
     context = document["context"]
-    drafts = draft_orders(context["draftOrders"], job.call.patient_id)
+    sent = entries(_prefetch(document, job))
+    drafts = read_drafts(context["draftOrders"], job.call.patient_id, sent)
     if len(drafts) > job.max_orders:
         raise Refused(413, f"more than {job.max_orders} draft orders")
-    selected = context.get("selections")
-    names = [name for name in drafts if name in selected] if isinstance(selected, list) else list(drafts)
-    record = only(read_resources(entries(_prefetch(document, job)), readers.index, readers.text), job.call.patient_id)
-    orders = {name: read_resources(resources, readers.index, readers.text) for name, resources in drafts.items()}
-    checked: dict[str, CheckedOrder] = check_orders(record, orders, names, readers.knowledge)
-    return _cards(order_cards(checked, readers.knowledge, job.call))
+    chosen, lost = drafts, list[NotChecked]()
+    if isinstance(selections := context.get("selections"), list):
+        chosen, lost = selected(drafts, context["draftOrders"], selections)
+    record = _of_the_patient(sent, job.call, readers)
+    orders = {draft.name: read_resources(draft.resources, readers.index, readers.text) for draft in drafts}
+    checked: dict[str, CheckedOrder] = check_orders(record, orders, [draft.name for draft in chosen], readers.knowledge)
+    lost += [NotChecked(each.name, each.shown, why) for each in chosen if (why := not_understood(each, orders[each.name]))]
+    references = {draft.name: draft.reference for draft in chosen}
+    return _cards(order_cards(checked, lost, references, readers.knowledge, job.call, lambda: _assess([record], brief=True)[0].warnings))
 
 
 def _cards(cards: Cards) -> Done:

@@ -99,10 +99,11 @@ def fhir_parts(
             run.tables.close()
 
 
-def read_resources(resources: Sequence[dict[str, Any]], index: ConceptIndex, reader: TextReader, *, source_file: str = "") -> Batch:
+def read_resources(resources: Sequence[dict[str, Any] | None], index: ConceptIndex, reader: TextReader, *, source_file: str = "") -> Batch:
     """Read the resources of one patient, in process.
 
-    ``resources`` may also be entries of a Bundle (``{"fullUrl": ..., "resource": ...}``), whose references are then resolved.
+    ``resources`` may also be entries of a Bundle (``{"fullUrl": ..., "resource": ...}``), whose references are then resolved. None is an
+    entry that held no resource, and is accounted for as rejected.
     """
     account = Account()
     file = account.add_file(Path(source_file), False, Numbering.ENTRY, shown=source_file)

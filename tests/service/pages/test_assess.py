@@ -70,6 +70,44 @@ def everything(client: TestClient) -> list[tuple[str, str]]:
 # --- the form says what was said, and nothing else ---------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("key", "unit", "said", "limits"),
+    [
+        ("calcium_total", "mmol/L", "9.5", "0.3 to 8 mmol/L"), ("calcium_total", "mmol/L", "0", "0.3 to 8"), ("calcium_total", "mmol/L", "1000", ""),
+        ("calcium_total", "mg/dL", "95", "1.2 to 32.1 mg/dL"), ("calcium_total", "mmol/L", ">9", ""), ("creatinine", "umol/L", "1.2", "5 to 8000 µmol/L"),
+        ("platelets", "10*9/L", "250000", "0 to 10000"), ("creatine_kinase", "U/L", "4000000", "0 to 3000000 U/L"), ("inr", "{INR}", "0", "0.3 to 100 INR"),
+    ],
+)  # fmt: skip
+def test_a_number_that_cannot_be_is_said_at_its_field_and_not_used(key: str, unit: str, said: str, limits: str) -> None:
+    """Units are never guessed from the number: the form asks again."""
+    entered = FORM.read({f"v.{key}": [said], f"u.{key}": [unit]}, TODAY)
+    assert not entered.says_something
+    assert said in entered.problems[f"v.{key}"] and limits in entered.problems[f"v.{key}"]
+
+
+@pytest.mark.parametrize(
+    ("key", "unit", "said"),
+    [
+        ("calcium_total", "mmol/L", "2.4"), ("calcium_total", "mg/dL", "9.5"), ("calcium_total", "mmol/L", "7.2"), ("calcium_total", "mmol/L", "<0.2"),
+        ("creatinine", "mg/dL", "1.2"), ("pth_intact", "pg/mL", "5000"), ("egfr", "mL/min/{1.73_m2}", "0"), ("crp", "mg/L", "<0.6"),
+        ("neutrophil_count", "10*9/L", "0"), ("haemoglobin", "g/dL", "14"),
+    ],
+)  # fmt: skip
+def test_an_extreme_number_that_can_be_is_taken(key: str, unit: str, said: str) -> None:
+    entered = FORM.read({f"v.{key}": [said], f"u.{key}": [unit]}, TODAY)
+    assert entered.says_something and not entered.problems
+
+
+def test_every_number_with_a_unit_has_limits_around_its_normal_values() -> None:
+    for asked in FORM.groups:
+        for question in asked.questions:
+            lab = KNOWLEDGE.concepts[question.key].lab
+            if question.units and lab:
+                low, high = asked.group.possible[question.key]
+                known = [end for each in lab.intervals for end in (each.low, each.high) if end is not None]
+                assert all(low <= end <= high for end in known), question.key
+
+
 def test_an_untouched_form_says_nothing(client: TestClient) -> None:
     fields: dict[str, list[str]] = {}
     for name, value in everything(client):
@@ -98,10 +136,11 @@ def test_every_question_is_read_back_as_it_was_answered(key: str, said: str) -> 
 
 @pytest.mark.parametrize(("key", "unit"), [(q.key, unit) for q in RESULTS for unit in q.units])
 def test_every_unit_on_offer_is_converted(key: str, unit: str) -> None:
-    entered = FORM.read({f"v.{key}": ["3.5"], f"u.{key}": [unit]}, TODAY)
+    number = next(each for each in (3.5, 35.0, 0.35) if FORM.impossible(key, unit, each, lower_still=False) is None)
+    entered = FORM.read({f"v.{key}": [str(number)], f"u.{key}": [unit]}, TODAY)
     assert not entered.problems
     rows = [row for row in events(*entered.resources) if row["concept"] == key]
-    assert [(row["numeric_value"], row["unit"]) for row in rows] == [(3.5, unit)]
+    assert [(row["numeric_value"], row["unit"]) for row in rows] == [(number, unit)]
     lab = KNOWLEDGE.concepts[key].lab
     assert lab is not None and canonical_factor(unit, lab) > 0
 

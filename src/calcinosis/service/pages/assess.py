@@ -20,6 +20,7 @@ from markupsafe import Markup
 from calcinosis.service.limits import check_record
 from calcinosis.service.pages import held
 from calcinosis.service.pages.body_map import HEIGHT, WIDTH, shapes
+from calcinosis.service.pages.form_codes import word_of
 from calcinosis.service.pages.form_fields import anchor, called, filled, filled_drugs
 from calcinosis.service.pages.form_record import SECOND, TAKING, EntryForm
 from calcinosis.service.pages.shell import environment, page, page_router
@@ -29,10 +30,8 @@ from calcinosis.service.work import Job
 
 router = page_router()
 
-_UNIT_WORDS = {
-    "{INR}": "INR", "mL/min/{1.73_m2}": "mL/min/1.73 m²", "umol/L": "µmol/L", "ug/L": "µg/L", "10*9/L": "×10⁹/L", "10*3/uL": "×10³/µL",
-}  # fmt: skip
 IS_ANSWER: Final = {"Calcinosis-Answer": "1"}  # so that the script takes no page of a proxy for an answer
+_CLEARED: Final = "Another file took the place of the record, so what was entered beside that one was cleared."
 _OF_THE_FILE: Final = (400, 413, 422)
 
 
@@ -88,7 +87,7 @@ async def record(request: Request) -> Response:
     return taken_along(request, await read_submitted(request, request.app.state.settings))
 
 
-async def answer_page(request: Request, resources: list[dict[str, Any]], seal: Callable[[str], str]) -> HTMLResponse:
+async def answer_page(request: Request, resources: list[dict[str, Any] | None], seal: Callable[[str], str]) -> HTMLResponse:
     """The answer about a record that was fetched elsewhere, as a page with the form beside it.
 
     Args:
@@ -108,6 +107,7 @@ async def answer_to(request: Request, sent: Submitted) -> Answer:
     """The answer about what was sent, or what is wrong with it."""
     state = request.app.state
     body, packed = b"", ""
+    cleared = _cleared(request, sent) if sent.record is not None and sent.held else {}
     try:
         if sent.record is not None:
             check_record(sent.record, state.settings)
@@ -118,6 +118,7 @@ async def answer_to(request: Request, sent: Submitted) -> Answer:
     except ProblemError as error:
         return _unread(request, sent, error)
     entered = entry_form(request).read(sent.fields, date.today(), beside=bool(body))
+    entered.problems |= cleared
     if not body and not entered.says_something:
         return Answer(problems=entered.problems)
     said = entered.resources if entered.says_something else []
@@ -129,6 +130,13 @@ async def answer_to(request: Request, sent: Submitted) -> Answer:
         return _unread(request, sent, error)
     whom = await run_in_threadpool(held.whom, body) if body else ""
     return Answer(Markup(done.body.decode()), entered.problems, 200, packed, whom, entered.says_something)
+
+
+def _cleared(request: Request, sent: Submitted) -> dict[str, str]:
+    """Takes away what was entered beside the record that another file replaces: this may be another patient."""
+    lost = entry_form(request).read(sent.fields, date.today(), beside=True).says_something
+    sent.fields.clear()
+    return {"record": _CLEARED} if lost else {}
 
 
 def _unread(request: Request, sent: Submitted, error: ProblemError) -> Answer:
@@ -169,7 +177,7 @@ def whole(request: Request, sent: Submitted, answer: Answer, place: Place = Plac
         request, "assess.html.j2", status=answer.status, about_patient=about_patient, form=form, answer=answer,
         problems=_named(request, answer), errors=answer.problems, value=lambda name: (fields.get(name) or [""])[-1],
         chosen=lambda name: frozenset(fields.get(name, ())), drug_rows=filled_drugs(fields), taking=TAKING, shapes=shapes, width=WIDTH,
-        height=HEIGHT, unit_word=lambda unit: _UNIT_WORDS.get(unit, unit), filled=filled(form, fields), place=place, held_back="",
+        height=HEIGHT, unit_word=word_of, filled=filled(form, fields), place=place, held_back="",
         second=SECOND, full=sent.full,
     )  # fmt: skip
 

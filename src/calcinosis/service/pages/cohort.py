@@ -24,7 +24,7 @@ from calcinosis.service.pages.brief_options import with_options_briefly
 from calcinosis.service.pages.shell import page, page_router
 from calcinosis.service.problems import ProblemError
 
-router = page_router()
+router = page_router(about_many=True)
 
 PER_PAGE: Final = 50
 _Text = Annotated[str, Query(max_length=200)]

@@ -1,4 +1,4 @@
-"""What the entry form offers and says of a concept: its units, and the public codes that mean it exactly."""
+"""What the entry form offers and says of a concept: its units, in words too, and the public codes that mean it exactly."""
 
 from __future__ import annotations
 
@@ -7,13 +7,30 @@ from typing import Any, Final
 
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Concept
-from calcinosis.units import UnknownUnit, canonical_factor
+from calcinosis.units import UnknownUnit, canonical_conversion, canonical_factor
 
 URI: Final = {
     "SNOMED": "http://snomed.info/sct", "LOINC": "http://loinc.org", "RXNORM": "http://www.nlm.nih.gov/research/umls/rxnorm",
     "ICD10CM": "http://hl7.org/fhir/sid/icd-10-cm", "HPO": "http://human-phenotype-ontology.org",
     "MONDO": "http://purl.obolibrary.org/obo/mondo.owl",
 }  # fmt: skip
+
+_UNIT_WORDS: Final = {
+    "{INR}": "INR", "mL/min/{1.73_m2}": "mL/min/1.73 m²", "umol/L": "µmol/L", "ug/L": "µg/L", "10*9/L": "×10⁹/L", "10*3/uL": "×10³/µL",
+}  # fmt: skip
+
+
+def in_unit(limits: tuple[float, float], unit: str, concept: Concept) -> tuple[float, float]:
+    """Limits in the canonical unit of a measurement, in another of its units."""
+    assert concept.lab is not None
+    factor, shift = canonical_conversion(unit, concept.lab)
+    low, high = ((limit - shift) / factor for limit in limits)
+    return low, high
+
+
+def word_of(unit: str) -> str:
+    """A UCUM unit as people write it."""
+    return _UNIT_WORDS.get(unit, unit)
 
 
 def exact_codes(knowledge: Knowledge) -> dict[str, list[Any]]:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.entry_form import FormGroup
 from calcinosis.knowledge.model import Concept
-from calcinosis.service.pages.form_codes import URI, exact_codes, units_of
+from calcinosis.service.pages.form_codes import URI, exact_codes, in_unit, units_of, word_of
 from calcinosis.service.pages.moments import NotRead, birth_date, moment
 from calcinosis.sources.coding import CONCEPT_SYSTEM
 
@@ -82,6 +82,10 @@ class EntryForm:
             for group in knowledge.entry_form.values()
         )  # fmt: skip
         self._units = {question.key: question.units for asked in self.groups for question in asked.questions}
+        self._possible = {
+            (key, unit): in_unit(limits, unit, knowledge.concepts[key])
+            for asked in self.groups for key, limits in asked.group.possible.items() for unit in self._units[key]
+        }  # fmt: skip
         self.placed = frozenset(q.key for asked in self.groups if asked.group.placed for q in asked.questions)
         drugs = [concept for concept in knowledge.concepts.values() if concept.kind == "drug" and (concept.synonyms or concept.patterns)]
         self.drugs = tuple(sorted(concept.label for concept in drugs))
@@ -113,6 +117,13 @@ class EntryForm:
 
     def units(self, key: str) -> tuple[str, ...]:
         return self._units[key]
+
+    def impossible(self, key: str, unit: str, number: float, *, lower_still: bool) -> str | None:
+        """The limits in this unit, in words, if the number lies outside. ``lower_still``: it was given as a limit of detection."""
+        low, high = self._possible.get((key, unit), (number, number))
+        if number <= high and (number >= low or lower_still):
+            return None
+        return f"{_shown(low)} to {_shown(high)} {word_of(unit)}"
 
     def drug(self, name: str) -> str | None:
         return self._drug_keys.get(name.casefold())
@@ -298,7 +309,10 @@ class _Reading:
         unit = self.one(f"u.{key}") or (question.units[0] if len(question.units) == 1 else "")
         if unit not in question.units:
             return self.problem(name, "Choose the unit." if not unit else "This unit does not measure it; choose another.")
-        quantity: Json = {"value": float(match[2].replace(",", ".")), "unit": unit, "system": _UCUM, "code": unit}
+        number = float(match[2].replace(",", "."))
+        if limits := self.form.impossible(key, unit, number, lower_still=(match[1] or "").startswith(("<", "≤"))):
+            return self.problem(name, f"{said} {word_of(unit)} cannot be: the form takes {limits}. Look at the number and at the unit.")
+        quantity: Json = {"value": number, "unit": unit, "system": _UCUM, "code": unit}
         if match[1]:
             quantity["comparator"] = _COMPARATOR.get(match[1], match[1])
         return self._observation(key, unit, {"valueQuantity": quantity}, when)
@@ -344,6 +358,10 @@ class _Reading:
                 if implied in self.no:
                     self.problem(self.no[implied], f"No here, but yes at “{self.form.concept(key).label}”, which is one.")
                     self.problem(name, f"Yes here, but no at “{self.form.concept(implied).label}”.")
+
+
+def _shown(number: float) -> str:
+    return f"{float(f'{number:.3g}'):.10g}"  # three digits, and never an exponent
 
 
 def _status(kind: str, name: str, code: str) -> Json:

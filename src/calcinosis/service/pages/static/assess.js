@@ -14,6 +14,15 @@
   const written = (each) => { each.dataset.written = each.open ? "open" : ""; };
   const turned = () => new Map(parts().filter((each) => each.open !== Boolean(each.dataset.written)).map((each) => [each.id, each.open]));
 
+  // how much of the window is covered at the bottom, so that the focus is scrolled above it
+  function cover() {
+    const height = [bar, form.querySelector(".send")].map((each) => {
+      const place = getComputedStyle(each).position;
+      return place === "fixed" || place === "sticky" ? each.offsetHeight : 0;
+    });
+    document.documentElement.style.setProperty("--bar", `${Math.max(...height)}px`);
+  }
+
   function say() {
     const spoken = answered.querySelector("#spoken");
     live.textContent = spoken ? `Answer: ${spoken.textContent}` : "No answer yet.";
@@ -42,6 +51,35 @@
     back.remove();
     form.elements.namedItem("record").value = "";
     document.getElementById("holds").hidden = false;
+  }
+
+  // another file is another patient until somebody says otherwise: what was entered before goes, and can be put back
+  const cleared = document.getElementById("cleared");
+  let before = [];
+  const questions = () => [...form.elements].filter((each) => each.name && !["hidden", "file", "submit", "button"].includes(each.type));
+  const ticked = (each) => each.type === "radio" || each.type === "checkbox";
+  const entered = (each) => (ticked(each) ? each.checked : each.name !== "taking") && each.value !== "";
+
+  function anew() {
+    form.elements.namedItem("held").value = "";
+    if (!questions().some(entered)) return;
+    before = questions().map((each) => [each, each.checked, each.value]);
+    for (const each of questions()) {
+      if (ticked(each)) each.checked = each.type === "radio" && each.value === "";
+      else if (each.tagName === "SELECT") each.selectedIndex = 0;
+      else each.value = "";
+    }
+    cleared.hidden = false;
+  }
+
+  function putBack() {
+    for (const [each, checked, value] of before) {
+      if (ticked(each)) each.checked = checked;
+      else each.value = value;
+    }
+    cleared.hidden = true;
+    document.getElementById("record").focus();
+    soon(0);
   }
 
   // what stands below is of what was entered before: said where it is seen, and shown
@@ -93,6 +131,8 @@
     }
   }
 
+  form.elements.namedItem("record")?.addEventListener("change", (event) => { if (event.target.files.length) anew(); });
+  cleared?.querySelector("button").addEventListener("click", putBack);
   const soon = (wait) => { clearTimeout(timer); timer = setTimeout(ask, wait); };
   form.addEventListener("input", (event) => soon(event.target.type === "text" ? 600 : 250));
   form.addEventListener("change", () => soon(250));
@@ -157,6 +197,11 @@
     target.scrollIntoView({ block: "center" });
   });
 
+  if (window.ResizeObserver) {
+    const watcher = new ResizeObserver(cover);
+    for (const each of [bar, form.querySelector(".send"), document.documentElement]) watcher.observe(each);
+  }
+  cover();
   parts().forEach(written);
   if (answered.querySelector("#spoken")) say();
 })();
