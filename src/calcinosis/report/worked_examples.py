@@ -30,7 +30,7 @@ CASES: Final = {  # case of examples/published_cases -> heading
 
 _INTRODUCTION: Final = """# Worked examples
 
-Three published cases, each as `calcinosis assess --full` prints it in a terminal of 100 columns. The program sees only what the bundle of the case
+Three published cases, each as `calcinosis assess --full` prints it (100 columns). The program sees only what the bundle of the case
 holds: a short, coded extract. Read every “not checked” with that in mind; a real record says more.
 
 Nothing here is a recommendation. [How it reasons](how_it_reasons.md#treatment-options) explains the order, the evidence and the verdicts.
