@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hand_made import INDEX, answer, day, event, facts_of, lab, lab_fact, patient
 
+from calcinosis.knowledge import load_knowledge
+
 ADULT = patient(born=date(1974, 6, 1))
 CHILD = patient(born=date(2018, 6, 1))  # six years old at the index date
 INFANT = patient(born=date(2024, 1, 1))
@@ -356,3 +358,18 @@ def test_the_latest_measurement_is_kept_beside_it() -> None:
     fact = lab_fact("phosphate", events)
     assert fact is not None
     assert (fact["flag"], fact["now_flag"], fact["ever"], fact["n"]) == ("high", "normal", ["high", "normal"], 2)
+
+
+@pytest.mark.parametrize(
+    ("concept", "value", "unit", "taken"),
+    [
+        ("calcium_total", 9.1, "mmol/L", False), ("calcium_total", 9.1, "mg/dL", True), ("calcium_total", 5.2, "mmol/L", True),
+        ("albumin", 29, "g/dL", False), ("albumin", 2.9, "g/dL", True), ("phosphate", 0.0, "mmol/L", False), ("creatinine", 1.1, "umol/L", False),
+    ],
+)  # fmt: skip
+def test_a_number_that_no_patient_reaches_is_refused_aloud_and_never_converted_by_guess(
+    concept: str, value: float, unit: str, taken: bool
+) -> None:
+    refused = facts_of([lab(concept, value, unit)], ADULT, knowledge=load_knowledge()).rejects.filter(category="impossible_value")["reason"].to_list()
+    assert (not refused) is taken
+    assert taken or ("is the unit right?" in refused[0] and concept in refused[0])

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from calcinosis.derived import AS_SENT, COMPARATOR, FLAG, HIGH, LOW, NORMAL, OVER, UNDER, Measured, People
+from calcinosis.derived import AS_SENT, AT_MOST, COMPARATOR, FLAG, HIGH, LOW, NORMAL, OVER, UNDER, Measured, People
 from calcinosis.events import FLAGS, REJECT_SCHEMA, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Lab, ReferenceInterval
@@ -148,10 +148,23 @@ def _conversions(events: LabEvents, knowledge: Knowledge) -> tuple[Floats, Float
             failures[place] = f"{names[concept]}: {error}"
     below_zero = (values < 0) & _amounts(knowledge)[events.concepts]
     factor, reason = factors[which], which
-    if below_zero.any():
+    lowest, highest = _possible(knowledge)[:, events.concepts]
+    canonical = values * factor + shifts[which]
+    lower_still = np.isin(look_up(COMPARATOR, events.texts("comparator"), -1), (UNDER, AT_MOST))  # "< 5" may be below what can be told
+    unheard_of = numeric & ~below_zero & (((canonical < lowest) & ~lower_still) | (canonical > highest))
+    cannot_be = below_zero | unheard_of
+    if cannot_be.any():
         factor, reason = factor.copy(), which.copy()
-        factor[below_zero], reason[below_zero] = np.nan, len(failures)
-    failures.append("a quantity below zero")
+        factor[cannot_be] = np.nan
+        reason[below_zero] = len(failures)
+        failures.append("a quantity below zero")
+        for concept in np.unique(events.concepts[unheard_of]).tolist():
+            lab = knowledge.concepts[names[concept]].lab
+            assert lab is not None and lab.possible is not None
+            low, high = lab.possible
+            reason[unheard_of & (events.concepts == concept)] = len(failures)
+            limits = f"{low:g} to {high:g} {lab.unit}"
+            failures.append(f"{names[concept]}: no patient reaches this ({limits} is taken for possible); is the unit right?")
     failed = np.flatnonzero(numeric & np.isnan(factor))
     if not len(failed):
         return factor, shifts[which], pl.DataFrame(schema=LAB_REJECT_SCHEMA)
@@ -161,7 +174,7 @@ def _conversions(events: LabEvents, knowledge: Knowledge) -> tuple[Floats, Float
         pl.lit(None, dtype=pl.Int64).alias("line"),
         pl.col("source").alias("record"),
         pl.lit("warning").alias("level"),
-        texts_at("category", ["unknown_unit", "impossible_value"], below_zero[failed].astype(np.intp)),
+        texts_at("category", ["unknown_unit", "impossible_value"], cannot_be[failed].astype(np.intp)),
         texts_at("reason", failures, reason[failed]),
         "subject_id",
         "concept",
@@ -173,6 +186,14 @@ def _amounts(knowledge: Knowledge) -> Mask:
     """By number of concept: an amount, which is never below zero. What has no unit may be a score, and a temperature has another zero."""
     labs = [knowledge.concepts[name].lab for name in concept_numbers(knowledge).names]
     return np.array([bool(lab and lab.unit and lab.unit not in TEMPERATURES) for lab in labs], dtype=np.bool_)
+
+
+@once_per_version
+def _possible(knowledge: Knowledge) -> Floats:
+    """By number of concept: the lowest and the highest number taken for possible (2, n), infinite where none is given."""
+    labs = [knowledge.concepts[name].lab for name in concept_numbers(knowledge).names]
+    limits = [lab.possible if lab and lab.possible else (-np.inf, np.inf) for lab in labs]
+    return np.array(limits).T
 
 
 def _canonical(events: LabEvents, factor: Floats, shift: Floats) -> Measured:

@@ -134,9 +134,6 @@ def _entry_form(knowledge: Knowledge) -> Iterator[Problem]:
             if key in asked:
                 yield Problem(origin, "duplicate_key", f"{key!r} is asked for twice, in {asked[key]} and {group.key}")
             asked[key] = group.key
-            lab = knowledge.concepts[key].lab
-            if key in group.possible and (lab is None or lab.unit is None):
-                yield Problem(origin, "form_possible", f"{key!r} has no unit, so no number of it is possible or impossible")
 
 
 def _treatments(knowledge: Knowledge) -> Iterator[Problem]:

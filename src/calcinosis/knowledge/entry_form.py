@@ -13,7 +13,6 @@ class FormGroup(Closed):
     """Questions of the entry form that stand together.
 
     ``placed``: a yes stands at the marked sites. ``states``: what a marked site shows to be there.
-    ``possible``: lowest and highest number taken for possible, in the canonical unit; guards against slips of the pen, and is no medicine.
     """
 
     key: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -23,18 +22,9 @@ class FormGroup(Closed):
     placed: bool = False
     states: str | None = None
     folded: bool = Field(False, description="closed until somebody opens it")
-    possible: dict[str, tuple[float, float]] = Field({}, description="of some of its results")
 
     @model_validator(mode="after")
     def states_what_a_site_shows(self) -> FormGroup:
         if (self.kind == "sites") != (self.states is not None):
             raise ValueError(f"form group {self.key}: sites, and only sites, say what they show (states)")
-        return self
-
-    @model_validator(mode="after")
-    def possible_numbers_are_of_its_results(self) -> FormGroup:
-        if strange := sorted(self.possible.keys() - set(self.concepts if self.kind == "results" else ())):
-            raise ValueError(f"form group {self.key}: possible numbers of {strange[0]}, which is no result of this group")
-        if reversed_ := [key for key, (low, high) in self.possible.items() if low >= high]:
-            raise ValueError(f"form group {self.key}: of {reversed_[0]} the lowest possible number is not below the highest")
         return self

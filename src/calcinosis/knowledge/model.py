@@ -100,10 +100,18 @@ class Lab(Closed):
     unit: str | None = None
     molar_mass: float | None = Field(None, description="g/mol; lets mass and molar concentrations convert")
     valence: int | None = Field(None, description="charge of the ion; needed to read mEq/L")
+    # an engineering choice without a source: what lies outside no patient reaches, so the unit or a digit is wrong
+    possible: tuple[float, float] | None = Field(None, description="lowest and highest number taken for possible, in ``unit``")
     intervals: tuple[ReferenceInterval, ...] = ()
     positive_titre: int | None = None  # of an antibody: a stated dilution of less than 1 in this many is not taken for positive
     low_titre: LowTitre | None = None
     stands_for: tuple[str, ...] = ()  # quantities named together: what is said of all is said of each
+
+    @model_validator(mode="after")
+    def possible_numbers_have_a_unit(self) -> Lab:
+        if self.possible is not None and (self.unit is None or self.possible[0] >= self.possible[1]):
+            raise ValueError("possible numbers need a unit, and the lowest below the highest")
+        return self
 
 
 class Concept(Closed):

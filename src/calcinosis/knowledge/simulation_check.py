@@ -105,7 +105,7 @@ def _bad_test(knowledge: Knowledge, known: dict[str, set[str]], seen: Sequence[s
         yield from _bad_traits(test.key, shift, seen)
         yield from _bad_figures(knowledge, test.key, shift)
     concept = knowledge.concepts.get(test.concept or "")
-    lab = concept.lab if concept else Lab(unit=test.unit, molar_mass=None, valence=None)
+    lab = concept.lab if concept else Lab(unit=test.unit, molar_mass=None, valence=None, possible=None)
     if lab is None or lab.unit is None:
         yield f"{test.key}: {test.concept} has no canonical unit"
         return

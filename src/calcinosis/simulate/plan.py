@@ -120,7 +120,7 @@ def _payloads(entry: Entry) -> list[Payload]:
 
 def _test(plan: Plan, test: Measured) -> PlannedTest:
     known = plan.knowledge.concepts[test.concept].lab if test.concept else None
-    lab = known or Lab(unit=test.unit, molar_mass=None, valence=None)
+    lab = known or Lab(unit=test.unit, molar_mass=None, valence=None, possible=None)
     scale = canonical_factor(test.unit, lab)
     interval = adult_interval(lab) if test.from_interval else None
     mean, sd = ((interval[0] + interval[1]) / 2, (interval[1] - interval[0]) / 4) if interval else (

@@ -83,8 +83,9 @@ class EntryForm:
         )  # fmt: skip
         self._units = {question.key: question.units for asked in self.groups for question in asked.questions}
         self._possible = {
-            (key, unit): in_unit(limits, unit, knowledge.concepts[key])
-            for asked in self.groups for key, limits in asked.group.possible.items() for unit in self._units[key]
+            (key, unit): in_unit(lab.possible, unit, knowledge.concepts[key])
+            for key, units in self._units.items() for unit in units
+            if (lab := knowledge.concepts[key].lab) is not None and lab.possible is not None
         }  # fmt: skip
         self.placed = frozenset(q.key for asked in self.groups if asked.group.placed for q in asked.questions)
         drugs = [concept for concept in knowledge.concepts.values() if concept.kind == "drug" and (concept.synonyms or concept.patterns)]
