@@ -325,9 +325,16 @@ class Case:
             return measurement
         low, high = measurement.range_low, measurement.range_high
         lab = self.knowledge.concepts[measurement.concept].lab
-        if low is not None or high is not None or lab is None:
-            return replace(measurement, flag=judge(measurement.value, measurement.comparator, low, high))
         age = self.age_at(measurement.time if measurement.time is not None else self.index)
+        if low is not None or high is not None or lab is None:
+            flag = judge(measurement.value, measurement.comparator, low, high)
+            if lab is not None and high is not None and age is not None and (sex := self.person["sex"] or "female"):
+                grown = [i for i in lab.intervals if i.age_below_years >= 200]
+                mine, adult = interval_for(lab, age, sex)[1], interval_for(lab, 100.0, sex)[1]
+                if grown and mine and adult and age < grown[-1].age_from_years and abs(high - adult) <= 0.1 * adult and mine > 1.1 * high:
+                    of_age = judge(measurement.value, measurement.comparator, *interval_for(lab, age, sex))
+                    flag = flag if flag == of_age else None
+            return replace(measurement, flag=flag)
         limits = {0.0, *(i.age_from_years for i in lab.intervals), *(i.age_below_years for i in lab.intervals if i.age_below_years < 200)}
         flags = {
             judge(measurement.value, measurement.comparator, *interval_for(lab, each_age, each_sex))

@@ -373,3 +373,13 @@ def test_a_number_that_no_patient_reaches_is_refused_aloud_and_never_converted_b
     refused = facts_of([lab(concept, value, unit)], ADULT, knowledge=load_knowledge()).rejects.filter(category="impossible_value")["reason"].to_list()
     assert (not refused) is taken
     assert taken or ("is the unit right?" in refused[0] and concept in refused[0])
+
+
+def test_the_interval_of_adults_sent_with_a_child_s_result_makes_nothing_high_alone() -> None:
+    """Phosphate 4.8 mg/dL at six years with "2.5-4.5": high for an adult, normal for the age."""
+    sent = (2.5, 4.5)
+    assert flag("phosphate", lab("phosphate", 4.8, "mg/dL", interval=sent), who=CHILD) is None
+    assert flag("phosphate", lab("phosphate", 4.8, "mg/dL", interval=sent), who=ADULT) == "high"
+    assert flag("phosphate", lab("phosphate", 7.5, "mg/dL", interval=sent), who=CHILD) == "high"
+    assert flag("phosphate", lab("phosphate", 4.2, "mg/dL", interval=sent), who=CHILD) == "normal"
+    assert flag("phosphate", lab("phosphate", 5.6, "mg/dL", interval=(3.5, 5.4)), who=CHILD) == "high"  # an interval of children is believed

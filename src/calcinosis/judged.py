@@ -48,8 +48,8 @@ JUDGED_SCHEMA: Final[Schema] = {
 }
 
 LAB_REJECT_SCHEMA: Final[Schema] = {**REJECT_SCHEMA, "subject_id": pl.String, "concept": pl.String}
-FLAG_FROM: Final = ("reported", "reported_interval", "reference_interval", "every_age", "every_sex")
-REPORTED, REPORTED_INTERVAL, REFERENCE_INTERVAL, EVERY_AGE, EVERY_SEX = range(len(FLAG_FROM))
+FLAG_FROM: Final = ("reported", "reported_interval", "reference_interval", "every_age", "every_sex", "both_intervals")
+REPORTED, REPORTED_INTERVAL, REFERENCE_INTERVAL, EVERY_AGE, EVERY_SEX, BOTH_INTERVALS = range(len(FLAG_FROM))
 SEX: Final = {"female": 1, "male": 2}
 
 
@@ -290,9 +290,43 @@ def _edges(measured: Measured, people: People, knowledge: Knowledge) -> tuple[np
     source = np.where(several, np.where(no_age & intervals.by_age[measured.concepts], EVERY_AGE, EVERY_SEX), REFERENCE_INTERVAL)
     own = np.flatnonzero(~np.isnan(measured.low) | ~np.isnan(measured.high))
     low, high = measured.low[own], measured.high[own]
-    edges[:2, own], edges[2:, own] = np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
-    source[own] = REPORTED_INTERVAL
+    sent = np.array([np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)])
+    of_age, grown = edges[:, own], _of_adults_for_a_child(sent[1], edges[:, own], measured.concepts[own], age[own], knowledge)
+    edges[:, own], source[own] = sent[[0, 0, 1, 1]], REPORTED_INTERVAL
+    both = own[grown]
+    for place, choose in enumerate((np.minimum, np.maximum, np.minimum, np.maximum)):
+        edges[place, both] = choose(sent[place // 2, grown], of_age[place, grown])
+    source[both] = BOTH_INTERVALS
     return edges, source
+
+
+def _of_adults_for_a_child(high: Floats, of_age: Floats, concepts: Ints, age: Floats, knowledge: Knowledge) -> Mask:
+    """Whether a laboratory sent the interval of adults with a child's result, as systems without one for the age do.
+
+    Its upper limit is that of adults (within ``_LIKE``), and that of the age lies clearly above it. Nothing is then called high that only
+    one of the two calls so.
+    """
+    from_age, upper = _adults(knowledge)[:, concepts]
+    with np.errstate(invalid="ignore"):
+        like = np.abs(high - upper) <= _LIKE * upper
+        child: Mask = (age < from_age) & like & np.isfinite(of_age[2]) & (of_age[2] > (1 + _LIKE) * high)
+    return child
+
+
+_LIKE: Final = 0.1
+
+
+@once_per_version
+def _adults(knowledge: Knowledge) -> Floats:
+    """By number of concept: the age from which the last interval holds, and its upper limit (2, n); NaN where age makes no difference."""
+    intervals = _intervals(knowledge)
+    found = np.full((2, len(intervals.by_age)), np.nan)
+    for number in np.flatnonzero(intervals.by_age).tolist():
+        _, rows = intervals.links.follow(np.array([number]))
+        last = rows[np.isinf(intervals.age_below[rows])]
+        if len(last) == 1 and np.isfinite(intervals.edges[2, last[0]]):
+            found[:, number] = intervals.age_from[last[0]], intervals.edges[2, last[0]]
+    return found
 
 
 def _interval_of(measured: Measured, people: People, knowledge: Knowledge) -> tuple[Floats, Floats]:

@@ -30,7 +30,17 @@ from calcinosis.derived import (
     together,
 )
 from calcinosis.events import COMPARATORS, EVENT_SCHEMA, FLAGS, Schema
-from calcinosis.judged import EVERY_AGE, EVERY_SEX, FLAG_FROM, LAB_REJECT_SCHEMA, REFERENCE_INTERVAL, LabEvents, flagged, judged
+from calcinosis.judged import (
+    BOTH_INTERVALS,
+    EVERY_AGE,
+    EVERY_SEX,
+    FLAG_FROM,
+    LAB_REJECT_SCHEMA,
+    REFERENCE_INTERVAL,
+    LabEvents,
+    flagged,
+    judged,
+)
 from calcinosis.knowledge import Knowledge
 from calcinosis.numbers import DAY, LAST_TIME, NO_TIME, Floats, Ints, Mask, Micros, concept_numbers, firsts, moments, texts_at, values_at
 
@@ -321,7 +331,11 @@ _MADE: Final = {
     FROM_TWO: "computed from calcium and phosphate",
     FROM_CREATININE: "computed from creatinine {}",
 }
-_WHATEVER: Final = {EVERY_AGE: "judged without the age, which is not known", EVERY_SEX: "judged without the sex, which is not known"}
+_WHATEVER: Final = {
+    EVERY_AGE: "judged without the age, which is not known",
+    EVERY_SEX: "judged without the sex, which is not known",
+    BOTH_INTERVALS: "the interval sent is one of adults, so that of this age was asked too",
+}
 _FLAG_BIT: Final = np.array([*(1 << place for place in range(len(FLAGS))), 0], dtype=np.uint8)
 _FLAGS_SEEN: Final = pl.Series(
     [sorted(flag for place, flag in enumerate(FLAGS) if bits >> place & 1) for bits in range(1 << len(FLAGS))], dtype=pl.List(pl.String)
