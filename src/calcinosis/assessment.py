@@ -448,7 +448,10 @@ class Writer:
                         changes={t: _STATUS[rank].value for t, rank in moved.items()}, citations=self.citations(outcome.sources),
                     )
                 )  # fmt: skip
-            out = TestOut(test=key, label=test.label, would_change=weight > 0, outcomes=outcomes, citations=self.citations(test.sources))
+            out = TestOut(
+                test=key, label=test.label, would_change=weight > 0, outcomes=outcomes, note=test.note,
+                citations=self.citations(test.sources),
+            )  # fmt: skip
             ranked.append((-weight / len(rows), self._place_of_test[key], out))
         return [out for _, _, out in sorted(ranked, key=lambda item: item[:2])]
 

@@ -134,6 +134,7 @@ class TestOut(Record):
     label: str
     would_change: bool = Field(description="some result changes a status or the leading answer")
     outcomes: list[OutcomeOut]
+    note: str | None = Field(None, description="a warning or caution that belongs to the test, from the sources cited")
     citations: list[Citation]
 
 

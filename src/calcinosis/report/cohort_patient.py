@@ -237,7 +237,7 @@ class _Teller:
             for each in (test.outcomes if test else ())
         ]
         return TestOut(
-            test=key, label=test.label if test else key, would_change=False, outcomes=outcomes,
+            test=key, label=test.label if test else key, would_change=False, outcomes=outcomes, note=test.note if test else None,
             citations=self.citations(test.sources if test else ()),
         )  # fmt: skip
 

@@ -245,6 +245,8 @@ class Page:
         by_change: dict[str, list[str]] = {}
         for outcome in test.outcomes:
             by_change.setdefault(outcome_change(outcome, self.assessment) or "no status changes", []).append(outcome.result)
+        if test.note:
+            yield item(Text(clean(test.note), style="bold"), sign="!", depth=5)
         for change, results in by_change.items():
             yield item(Text(clean(f"{' / '.join(results)} → {change}")), sign="", depth=5)
 

@@ -87,6 +87,8 @@ class _Brief(Page):
         for number, test in enumerate(deciding[:TESTS], 1):
             changes = dict.fromkeys(outcome_change(outcome, self.assessment) for outcome in test.outcomes)
             yield self.ink.said(f"{test.label}: {clean('; '.join(each for each in changes if each))}", test.citations, sign=f"{number}.")
+            if test.note:
+                yield item(Text(clean(test.note), style="bold"), sign="!", depth=5)
         yield from left_off(len(self.assessment.workup) - min(TESTS, len(deciding)), "more tests not on record")
 
     def _options(self, options: OptionList) -> Iterator[RenderableType]:

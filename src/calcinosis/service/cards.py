@@ -174,7 +174,8 @@ def _status(answer: Assessment) -> str:
 
 def _what_it_changes(test: TestOut, answer: Assessment) -> str:
     changes = [f"{escaped(each.result)}: {escaped(change)}" for each in test.outcomes if (change := outcome_change(each, answer))]
-    return f"{escaped(test.label)} ({'; '.join(changes)})"
+    note = f". {escaped(test.note)}" if test.note else ""
+    return f"{escaped(test.label)} ({'; '.join(changes)}){note}"
 
 
 def _order_test(cards: Cards, test: TestOut) -> Json:
@@ -189,6 +190,8 @@ def _order_test(cards: Cards, test: TestOut) -> Json:
         },
         "subject": {"reference": f"Patient/{call.patient_id}"},
     }
+    if test.note:
+        request["note"] = [{"text": test.note}]
     if call.encounter_id:
         request["encounter"] = {"reference": f"Encounter/{call.encounter_id}"}
     action = {"type": "create", "description": f"Order: {test.label}", "resource": request}
