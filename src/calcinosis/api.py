@@ -86,19 +86,25 @@ def assess(
         closed_world: kinds of concepts whose silence means absence, of ``CLOSABLE``. Default: none.
 
     Raises:
-        ValueError: the record holds no patient, or more than one (use :func:`read_batches` and ``assess_batch`` for several).
+        ValueError: the record holds no patient (with what could not be read), or more than one (use :func:`read_batches` and
+            ``assess_batch`` for several); an unknown kind in ``closed_world``.
+        TypeError: ``patient`` or ``as_of`` is none of the above.
     """
+    if as_of is not None and not isinstance(as_of, datetime):
+        raise TypeError(f"as_of is a datetime, not {type(as_of).__name__}")
+    if not isinstance(patient, str | Path | Mapping | Sequence):
+        raise TypeError(f"patient is a path, a parsed record or a list of resources, not {type(patient).__name__}")
+    check_closed_world(closed_world)
     readers = readers or make_readers()
-    if isinstance(patient, str | Path):
-        answers = [
-            a
-            for batch in read_batches([Path(patient)], readers)
-            for a in assess_batch(batch, readers.knowledge, as_of=as_of, closed_world=closed_world)
-        ]
-    else:
-        answers = assess_batch(batch_of(patient, readers), readers.knowledge, as_of=as_of, closed_world=closed_world)
+    batches = read_batches([Path(patient)], readers) if isinstance(patient, str | Path) else iter([batch_of(patient, readers)])
+    answers: list[Assessment] = []
+    refused: list[str] = []
+    for batch in batches:
+        answers += assess_batch(batch, readers.knowledge, as_of=as_of, closed_world=closed_world)
+        refused += [f"{row['file'] or 'record'}:{row['line'] or ''} {row['reason']}" for row in batch.rejects.head(3).to_dicts()]
     if len(answers) != 1:
-        raise ValueError(f"expected one patient, the record holds {len(answers)}")
+        why = f": {'; '.join(refused[:3])}" if refused and not answers else ""
+        raise ValueError(f"expected one patient, the record holds {len(answers)}{why}")
     return answers[0]
 
 

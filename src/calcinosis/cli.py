@@ -23,6 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    invoke_without_command=True,
 )
 knowledge_app = typer.Typer(help="Check, show and export the knowledge base.", no_args_is_help=True)
 app.add_typer(knowledge_app, name="knowledge")
@@ -93,6 +94,17 @@ def _existing(paths: list[Path]) -> list[Path]:
     return found
 
 
+@app.callback()
+def program(
+    version: Annotated[bool, typer.Option("--version", help="Print the versions of the program and its knowledge.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"calcinosis {installed('calcinosis')}, knowledge base {_readers(None, None).knowledge.version}")
+        raise typer.Exit
+
+
 @app.command()
 def assess(
     files: Annotated[list[Path], typer.Argument(help="FHIR Bundles, resources, NDJSON or phenopackets; folders are read whole.")],
@@ -157,7 +169,7 @@ def assess(
         for answer in answers:
             render(answer, console)
     if not answers and not read:
-        raise _fail("nothing could be read")
+        raise _fail("nothing could be read" if rejected else "nothing could be read: no record in what was given")
 
 
 def _print_rejects(rejects: list[dict[str, Any]], most: int = 50) -> None:

@@ -26,6 +26,7 @@ from fhir_made import (
     write_lines,
 )
 
+import calcinosis
 from calcinosis.events import Batch
 from calcinosis.sources.fhir import read_resources
 
@@ -353,3 +354,30 @@ def test_reasons_hold_no_words_of_the_record(tmp_path: Path) -> None:
     batch = read_paths(write_lines(tmp_path / "a.ndjson", lines))
     assert batch.rejects.height >= 8
     assert SECRET not in str(batch.rejects.to_dicts())
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        (b'<?xml version="1.0"?><Bundle xmlns="http://hl7.org/fhir"/>', "XML"), (b"MSH|^~\\&|LAB|HOSPITAL|||202401011200||ORU^R01|1|P|2.5\r", "HL7 version 2"),
+        (b"person_id,test,value\n1,calcium,2.4\n", "a table"), (b"%PDF-1.7 ...", "a document"),
+        (b"Dear colleague, thank you for seeing this patient with calcinosis.", "a letter as plain text"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_format_is_named_with_the_way_in(tmp_path: Path, content: bytes, hint: str) -> None:
+    path = tmp_path / "record.dat"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="the file is not JSON") as refused:
+        calcinosis.assess(path)
+    assert hint in str(refused.value)
+
+
+def test_the_reason_reaches_whoever_calls_from_python(tmp_path: Path) -> None:
+    path = tmp_path / "cut.json"
+    path.write_text('{"resourceType": "Patient", "id": "a"', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"the record holds 0: .*cut\.json.*not JSON"):
+        calcinosis.assess(path)
+    with pytest.raises(TypeError, match="as_of is a datetime"):
+        calcinosis.assess({"resourceType": "Patient", "id": "a"}, as_of="2024-05-01")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="closed world 'lab'"):
+        calcinosis.assess({"resourceType": "Patient", "id": "a"}, closed_world=frozenset({"lab"}))

@@ -30,6 +30,7 @@ from calcinosis.sources.fhir_meaning import Meaning
 from calcinosis.sources.fhir_one import Remembered, as_json, contained_subjects, flat_rows, patient_rows, settle, typed_rows
 from calcinosis.sources.fhir_tables import FhirTables
 from calcinosis.sources.spool import (
+    HEAD,
     READ_ERRORS,
     Entry,
     Reject,
@@ -37,6 +38,7 @@ from calcinosis.sources.spool import (
     find_files,
     is_gzip,
     line_entries,
+    not_json,
     numbered_lines,
     open_file,
     resources_of,
@@ -255,7 +257,9 @@ class _Run:
         if shape == "empty":
             self.account.add_reject(number, Reject("empty_file", "the file is empty"))
         elif shape == "other":
-            self.account.add_reject(number, Reject("not_fhir", "the file is not JSON", level="error" if named else "warning"))
+            with open_file(path, gzipped) as stream:
+                reason = not_json(stream.read(HEAD))
+            self.account.add_reject(number, Reject("not_fhir", reason, level="error" if named else "warning"))
         else:
             return number
         return None

@@ -30,6 +30,7 @@ from calcinosis.sources.fhir_values import (
 from calcinosis.sources.text import TextReader
 
 # What a status makes of everything the resource says. A status not named here leaves it as it is.
+_R5: Final = "R5 writes medication.concept, which is not read"
 _IGNORED: Final = {
     "Observation": {"entered-in-error", "cancelled"},
     COMPONENT: {"entered-in-error", "cancelled"},
@@ -161,7 +162,7 @@ class FhirMapper:
     def _medication(self, fields: Fields, kind: str, meaning: Meaning) -> None:
         coded = fields.coded("medicationCodeableConcept") or _referenced_medication(fields)
         if coded is None:
-            return _no_code(fields, "medicationCodeableConcept, or a Medication with a code behind medicationReference,", meaning)
+            return _no_code(fields, f"medicationCodeableConcept, or a Medication with a code behind medicationReference ({_R5}),", meaning)
         said = self.read.coded(coded, Context.DRUG, meaning)
         notes = [self.read.notes(fields, Context.NOTE, meaning)]
         sites: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from calcinosis.sources.fhir_columns import LAYOUTS, MEDICATION_TYPES, RESOURCE_
 from calcinosis.sources.fhir_frames import ROWS
 from calcinosis.sources.fhir_one import Row, component_row, flat_rows, reference_id, typed_values
 from calcinosis.sources.fhir_values import read_birth_date
-from calcinosis.sources.spool import GZIP, HEAD, READ_ERRORS, Entry, Reject, entries_of, line_entries, shape_of_head
+from calcinosis.sources.spool import GZIP, HEAD, READ_ERRORS, Entry, Reject, entries_of, line_entries, not_json, shape_of_head
 
 # What a staged row is: a resource or component; a record that never became one; how many were ignored; how many lines a block has.
 ROW, REJECT, IGNORED, LINES = "row", "reject", "ignored", "lines"
@@ -85,7 +85,7 @@ def stage_file(file: str, data: bytes, *, named: bool) -> Iterator[pl.DataFrame]
         if shape == "empty":
             page.add(part, [Reject("empty_file", "the file is empty")])
         elif shape == "other":
-            page.add(part, [Reject("not_fhir", "the file is not JSON", level="error" if named else "warning")])
+            page.add(part, [Reject("not_fhir", not_json(head), level="error" if named else "warning")])
         elif shape == "document":
             part.by_line = False
             page.add(part, entries_of(head + stream.read()))

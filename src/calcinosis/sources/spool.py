@@ -95,6 +95,21 @@ def shape_of(path: Path, gzipped: bool) -> tuple[Shape, str | None]:
     return shape_of_head(text, path.name), kind[1].decode() if kind else None
 
 
+_FOREIGN: Final = (  # how files of other formats begin, and the way in
+    (rb"<\?xml|<!DOCTYPE|<[A-Za-z][\w:]*[\s>]", "it looks like XML; of FHIR the JSON form is read"),
+    (rb"(MSH|FHS|BHS)\|", "it looks like HL7 version 2; convert it to FHIR R4 first"),
+    (rb"\{\\rtf|%PDF|PK\x03\x04", "it looks like a document; its text can be read from a FHIR DocumentReference (docs/fhir.md)"),
+    (rb"PAR1|\"?\w+\"?([,;\t|]\"?\w+\"?)+\r?\n", "it looks like a table; OMOP and MEDS are read as whole folders (docs/omop.md)"),
+    (rb"[\x09\x0a\x0d\x20-\x7e\x80-\xff]{20}", "a letter as plain text is read from a FHIR DocumentReference (docs/fhir.md)"),
+)
+
+
+def not_json(text: bytes) -> str:
+    """The refusal of a file that is not JSON, with the way in where its beginning tells what it is."""
+    text = text.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return "; ".join(["the file is not JSON", *(hint for pattern, hint in _FOREIGN if re.match(pattern, text))][:2])
+
+
 def shape_of_head(text: bytes, name: str) -> Shape:
     """The shape of a file that begins like this (``HEAD`` bytes, without the white space before them)."""
     if not text:
