@@ -186,6 +186,9 @@ class ContextRules(_Closed):
     report_headings: ReportHeadings
 
 
+_FILE: Final = ("content", "language", "context_rules.yaml")  # beside the rest of the content, so that the knowledge version covers it
+
+
 @cache
 def load_context_rules() -> ContextRules:
-    return ContextRules.model_validate(yaml.safe_load(files(__package__).joinpath("context_rules.yaml").read_text(encoding="utf-8")))
+    return ContextRules.model_validate(yaml.safe_load(files("calcinosis.knowledge").joinpath(*_FILE).read_text(encoding="utf-8")))
