@@ -13,7 +13,7 @@ import polars as pl
 from calcinosis.assessment import evaluate_batch
 from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA, Batch
 from calcinosis.facts import Facts, build_facts
-from calcinosis.knowledge import Knowledge
+from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.knowledge.criteria import Criterion, Status
 from calcinosis.knowledge.model import Alarm, CalcificationType, Concept, Disease, Finding, Mimic, Setting, Source
 from calcinosis.knowledge.model import (
@@ -95,6 +95,7 @@ SETTINGS: dict[str, float] = {
     "mimic_urgency": 4,
     "calcium_adjustment_per_g_per_l": 0.02,
     "albumin_reference": 40,
+    **{key: float(setting.value) for key, setting in load_knowledge().settings.items() if key.startswith(("ckd_epi", "schwartz"))},
 }
 
 

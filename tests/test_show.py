@@ -54,7 +54,8 @@ def test_schema_accepts_the_content_and_rejects_a_slip() -> None:
     schema = json.loads(export("schema", None))  # type: ignore[arg-type]  # the schema depends on the model only
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
-    for path in sorted(CONTENT.rglob("*.yaml")):
+    entries = [path for path in sorted(CONTENT.rglob("*.yaml")) if path.parent.name != "language"]  # that has a model of its own, in sources
+    for path in entries:
         assert validator.is_valid(yaml.safe_load(path.read_text(encoding="utf-8"))), path
     finding = {"key": "x", "label": "X", "sources": ["a"], "when": {"has": "pain"}}
     assert validator.is_valid({"findings": [finding]})

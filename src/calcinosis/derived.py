@@ -132,7 +132,7 @@ def ranks(texts: Sequence[str | None]) -> Ints:
 def adjusted_calcium(named: Named, knowledge: Knowledge) -> Measured:
     """``calcium_adjusted``: ionised flag > reported corrected value > total adjusted for albumin > total calcium.
 
-    adjusted (mmol/L) = total + 0.02 × (40 − albumin g/L) is the conventional 0.8 × (4.0 − albumin g/dL) in SI units
+    adjusted (mmol/L) = total + setting × (reference − albumin), albumin in g/L: the conventional rule in SI units
     (source ``spr_ca``: Springer chapter, doi 10.1007/978-1-4757-2945-0_29). Unreliable at extreme albumin; ionised calcium is preferred.
     """
     ionised = named["calcium_ionised"]
@@ -197,28 +197,34 @@ def product(calcium: Measured, named: Named) -> Measured:
     return replace(found, events=events)
 
 
-def egfr(named: Named, people: People) -> Measured:
-    """CKD-EPI 2021 (Inker, NEJM 2021;385:1737) from 18 y; bedside Schwartz (JASN 2009;20:629) from 1 y, where a height is on file."""
+def egfr(named: Named, people: People, knowledge: Knowledge) -> Measured:
+    """CKD-EPI 2021 (Inker, NEJM 2021;385:1737) in adults; bedside Schwartz (JASN 2009;20:629) in children, where a height is on file.
+
+    scale × min(Cr/κ, 1)^α × max(Cr/κ, 1)^exponent × per_year^age × female; k × height / Cr. Cr in mg/dL, height in cm, result in
+    mL/min/1.73 m². The numbers are settings of the knowledge.
+    """
     creatinine = named["creatinine"]
     creatinine = creatinine.take(creatinine.exact)
     if not len(creatinine):
         return creatinine
+    number = knowledge.setting
     height = named["body_height"]
     age, sex = people.age(creatinine), people.sex[creatinine.rows]
     mg_dl = creatinine.value * MG_DL_PER_UMOL_L_CREATININE
     female = sex == 1
     with np.errstate(divide="ignore"):  # a creatinine of 0 is infinitely far from failure
-        ratio = mg_dl / np.where(female, 0.7, 0.9)
+        ratio = mg_dl / np.where(female, number("ckd_epi_kappa_female"), number("ckd_epi_kappa_male"))
         adult = (
-            142
-            * np.minimum(ratio, 1.0) ** np.where(female, -0.241, -0.302)
-            * np.maximum(ratio, 1.0) ** -1.2
-            * 0.9938**age
-            * np.where(female, 1.012, 1.0)
+            number("ckd_epi_scale")
+            * np.minimum(ratio, 1.0) ** np.where(female, number("ckd_epi_alpha_female"), number("ckd_epi_alpha_male"))
+            * np.maximum(ratio, 1.0) ** number("ckd_epi_exponent")
+            * number("ckd_epi_per_year") ** age
+            * np.where(female, number("ckd_epi_female"), 1.0)
         )
         nearest = _nearest_sample(creatinine, height, named)
         tall = np.where((nearest >= 0) & height.exact[nearest], height.value[nearest], np.nan) if len(height) else np.full(len(age), np.nan)
-        child = 0.413 * tall / mg_dl
-    value = np.select([(age >= 18) & (sex > 0), (age >= 1) & (age < 18)], [adult, child], np.nan)
+        child = number("schwartz_k") * tall / mg_dl
+    grown = age >= number("ckd_epi_from_age")
+    value = np.select([grown & (sex > 0), ~grown & (age >= number("schwartz_from_age"))], [adult, child], np.nan)
     computed = _computed(creatinine, named.number("egfr"), value, FROM_CREATININE)
     return computed.take(~np.isnan(computed.value))

@@ -191,7 +191,7 @@ def lab_facts(events: LabEvents, people: People, knowledge: Knowledge) -> tuple[
     measured, rejects = judged(events, people, knowledge)
     named = Named(measured, events.table["source"], knowledge)
     calcium = adjusted_calcium(named, knowledge)
-    derived = together([calcium, egfr(named, people), product(calcium, named)])
+    derived = together([calcium, egfr(named, people, knowledge), product(calcium, named)])
     derived = derived.take(derived.concepts >= 0)  # a knowledge base need not ask for all of them
     everything = together([measured, flagged(derived, people, knowledge)])
     return (_deciding(everything, events.table, people, knowledge) if len(everything) else no_labs()), rejects
