@@ -46,8 +46,10 @@ class FhirClient:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._allowed = {url.rstrip("/") for url in (*settings.fhir_servers, *(server.issuer for server in settings.smart))}
+        # the time of all searches together is bounded where they are waited for; a slow one of a SMART visit may use the time of the visit
+        slowest = max(settings.fhir_seconds, settings.seconds_per_request)
         self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(settings.fhir_seconds), follow_redirects=False, trust_env=False,
+            timeout=httpx.Timeout(slowest, connect=settings.fhir_seconds), follow_redirects=False, trust_env=False,
             limits=httpx.Limits(max_connections=40), headers={"Accept": "application/fhir+json"},
             cookies=no_cookies(),
         )  # fmt: skip
