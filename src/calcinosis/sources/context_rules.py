@@ -138,6 +138,17 @@ class ElsewhereOf(_Closed):
     inner_sites: tuple[str, ...]
 
 
+class LocalForms(_Closed):
+    """How a text says that a drug acts where it is applied, and as what it then counts (:mod:`calcinosis.sources.local_forms`)."""
+
+    forms: Phrases  # behind the drug, or alone in the name of a product
+    no_forms: Phrases  # longer words for something swallowed
+    routes: Phrases  # directly before the drug, behind it, or as the route of an order
+    between: tuple[str, ...]  # may stand between the drug and its form, as numbers may
+    counts_as: str  # concept of a drug that has no local form of its own
+    own: dict[str, str]  # concept -> concept of its local form, also for what lies below it
+
+
 class ContextRules(_Closed):
     """The whole of ``context_rules.yaml``; an unknown key is an error."""
 
@@ -184,6 +195,7 @@ class ContextRules(_Closed):
     alone: Alone
     headings: Headings
     report_headings: ReportHeadings
+    local_forms: LocalForms
 
 
 _FILE: Final = ("content", "language", "context_rules.yaml")  # beside the rest of the content, so that the knowledge version covers it

@@ -177,6 +177,8 @@ class FhirMapper:
         beside = joined(notes)
         effect = "negated" if fields.typed(fields.values.get("doNotPerform"), bool, "doNotPerform") else _effect(fields, kind)
         drafts = placed(_qualified(said.drafts, effect), union(said.sites, sites, beside.sites))
+        if any(map(self.read.reader.local_forms.is_said, routes)):
+            drafts = self.read.applied(drafts)
         drafts = [replace(draft, text_value=routes[0] if routes else None) for draft in drafts]
         known = {draft.concept for draft in drafts}
         meaning.drafts = [

@@ -162,11 +162,20 @@ class Interpreter:
                 lab = self.reader.name_of_lab(text)
                 if lab is not None:
                     return Concepts([self._lab(Draft(lab, "affirmed", code=f"text/{text}"))])
+        if context is Context.DRUG and any(map(self.reader.local_forms.is_said, coded.words)):
+            found = {draft.concept: draft for draft in self.applied(found.values())}
         concepts = self._with_words(coded, context, found, sites, meaning)
         if not concepts or (context is Context.OBSERVATION and not concepts.drafts):  # a place alone is no answer
             system, code, display = coded.codings[0] if coded.codings else (None, None, None)
             meaning.unmapped.append((context.value, system, code, coded.text or display))
         return concepts
+
+    def applied(self, drafts: Iterable[Draft]) -> list[Draft]:
+        """Drugs as what they count as on the skin, in the eye or the ear."""
+        return merged(
+            replace(draft, concept=self.reader.local_forms.counts_as(draft.concept)) if self.index.kind(draft.concept) == "drug" else draft
+            for draft in drafts
+        )
 
     def sites(self, fields: Fields, name: str, meaning: Meaning) -> tuple[str, ...]:
         """Body sites of a field that holds one CodeableConcept or several."""

@@ -18,6 +18,7 @@ from calcinosis.sources.context import AND, LONGEST_CLAUSE, ContextReader, Scope
 from calcinosis.sources.context_rules import ContextRules, Effect, load_context_rules
 from calcinosis.sources.headings import HeadingReader
 from calcinosis.sources.lab_names import LabNameReader, Spelling
+from calcinosis.sources.local_forms import LocalFormReader
 from calcinosis.sources.names_alone import NameAloneReader
 from calcinosis.sources.phrases import Hit, PatternMatcher, PhraseMatcher
 from calcinosis.sources.report_parts import ReportParts
@@ -110,6 +111,7 @@ class TextReader:
         self._headings = HeadingReader(rules.headings)
         self._report_parts = ReportParts(rules.report_headings)
         self._lead_time = LeadTimeReader(rules.relative_time)
+        self.local_forms = LocalFormReader(rules.local_forms, self._lineage)
         self._vocabularies = {context: _Vocabulary(self._concepts.values(), context, rules) for context in Context}
         labs = [concept for concept in self._concepts.values() if concept.kind == "lab"]
         self._remembered = lru_cache(maxsize=REMEMBERED_TEXTS)(self._read)
@@ -141,7 +143,7 @@ class TextReader:
         vocabulary = self._vocabularies[context]
         hits = dict.fromkeys([*vocabulary.phrases.hits(words), *vocabulary.alone.hits(words)])
         found = [_Match(low, high, range(low, high), self._concepts[key], True) for low, high, key in hits]
-        phrases = self._longest(_with_words_beside(found, vocabulary, words))
+        phrases = self._as_applied(self._longest(_with_words_beside(found, vocabulary, words)), words)
         inside = {at: match for match in phrases for at in match.positions}
         reader = self._report_context if context in REPORTING else self._plain_context
         limits = reader.limits(words)
@@ -258,6 +260,20 @@ class TextReader:
                 for at in match.positions:
                     owners.setdefault(at, []).append(match)
         return kept
+
+    def _as_applied(self, matches: list[_Match], words: list[Folded]) -> list[_Match]:
+        """A drug that the text applies to skin, eye or ear as its local form."""
+        if not any(match.concept.kind == "drug" for match in matches):
+            return matches
+        places = self.local_forms.places(words)
+        if not places:
+            return matches
+        return [
+            match._replace(concept=self._concepts.get(self.local_forms.counts_as(match.concept.key), match.concept))
+            if match.concept.kind == "drug" and self.local_forms.is_local(match.start, match.end, words, places)
+            else match
+            for match in matches
+        ]
 
     def _patterns(
         self,
