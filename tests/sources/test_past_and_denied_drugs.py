@@ -55,7 +55,15 @@ def test_a_drug_or_device_of_today_is_affirmed(text: str, concept: str) -> None:
     assert (concept, "affirmed", False) in said(text)
 
 
-@pytest.mark.parametrize("text", ["She declined a pacemaker.", "Awaiting pacemaker implantation.", "Pacemaker was removed in 2019."])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "She declined a pacemaker.",
+        "Awaiting pacemaker implantation.",
+        "Pacemaker was removed in 2019.",
+        "A pacemaker is planned for next month.",
+    ],
+)
 def test_a_device_that_is_not_there_is_not_read(text: str) -> None:
     """A pacemaker takes the danger out of diltiazem in heart block; one that was declined does not."""
     assert not [each for each in said(text) if each[0] == "cardiac_pacemaker"]
@@ -74,3 +82,8 @@ def test_a_worry_of_the_patient_is_no_suspicion_of_the_clinician() -> None:
 @pytest.mark.parametrize("text", ["Stress ulcer", "Ulcer of anus and rectum", "Chronic or unspecified gastrojejunal ulcer with hemorrhage"])
 def test_an_ulcer_of_the_gut_is_none_of_the_skin(text: str) -> None:
     assert "skin_ulcer" not in {each.concept for each in READER.read(text, Context.CONDITION).mentions}
+
+
+@pytest.mark.parametrize("text", ["His wife is pregnant.", "Partner pregnant.", "Sister is currently pregnant."])
+def test_the_pregnancy_of_somebody_else_is_not_that_of_the_patient(text: str) -> None:
+    assert "pregnancy" not in {each[0] for each in said(text)}
