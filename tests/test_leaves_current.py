@@ -17,6 +17,9 @@ VISIT = event("pain", INDEX)  # the last entry is "now"
         (event("warfarin", day(-30)), True),
         (event("warfarin", None), True),  # an undated entry counts, as everywhere
         (event("warfarin", day(-400)), None),  # nobody said that it ended
+        (event("warfarin", day(-400), status="active"), True),  # the record itself calls the order active
+        (event("warfarin", day(-400), status="active", end_time=day(-3)), False),
+        (event("warfarin", day(-400), status="on-hold"), None),
         (event("warfarin", day(-400), end_time=day(100)), True),
         (event("warfarin", day(-30), end_time=day(-3)), False),
         (event("warfarin", day(-30), status="ended"), False),
@@ -39,6 +42,7 @@ def test_a_later_end_ends_an_earlier_open_entry_of_the_same_drug() -> None:
 def test_the_window_can_be_named() -> None:
     assert answer(TAKEN | {"within_days": 20}, [VISIT, event("warfarin", day(-30))]) is None
     assert answer(TAKEN | {"within_days": 40}, [VISIT, event("warfarin", day(-30))]) is True
+    assert answer(TAKEN | {"within_days": 20}, [VISIT, event("warfarin", day(-30), status="active")]) is None  # asked for lately
 
 
 def test_silence_is_absence_only_in_a_closed_world() -> None:

@@ -23,6 +23,7 @@ _RENAMES: Final = "\x1f"  # no id of FHIR holds it
 _RENAMED: Final = re.compile(rf"^(Patient/)\d+{_RENAMES}")
 EVENTS_PER_BATCH: Final = 125_000  # about so many: the patients of a batch are whole
 SEX: Final = {"f": "female", "female": "female", "m": "male", "male": "male"}  # what tables write, in small letters
+ACTIVE: Final = "active"  # the status of an order, a drug list or a problem that goes on, in FHIR's word
 ENDED: Final = "ended"  # the status of a condition or a course of treatment that is over, whatever word the format has for it
 
 EVENT_SCHEMA: Final[Schema] = {

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from calcinosis.derived import AT_MOST, OVER, UNDER
-from calcinosis.events import ENDED, FLAGS
+from calcinosis.events import ACTIVE, ENDED, FLAGS
 from calcinosis.facts import Facts
 from calcinosis.knowledge.criteria import AgeIs, SexIs
 from calcinosis.numbers import DAY, NO_TIME, Floats, Ints, Links, Mask, Micros, distinct, micros, spread
@@ -97,7 +97,8 @@ def _any(values: Matrix, leaf: Ints, rows: Ints, truth: Truth) -> None:
 def _current(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -> None:
     """An entry is over when it says so, when its end has come, or when a later entry of the same concept ended.
 
-    The end of one drug does not end its class: another may be taken. What is done (an operation) does not go on; it counts as current
+    A drug that the record itself lists as active, without an end, is taken whatever the age of its order: warfarin is ordered once and
+    taken for years. The end of one drug does not end its class: another may be taken. What is done (an operation) does not go on; it counts as current
     for the days asked for after it ended.
     """
     mentions = facts.mentioned
@@ -107,11 +108,12 @@ def _current(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -
     is_open = ~over & ~((time != NO_TIME) & (time < last_end))
     dated = as_of != NO_TIME
     goes_on = (end != NO_TIME) & dated & (end > as_of)
-    which, leaf, within, itself, done = questions.current.of(concepts)
+    called_active = (facts.events["status"] == ACTIVE).fill_null(False).to_numpy()[mentions.event[chosen]]
+    which, leaf, within, itself, done, lasting = questions.current.of(concepts)
     undated = (~dated | (time == NO_TIME))[which]
     near = undated | (_days(as_of - time)[which] <= within)
     lately = undated | (_days(as_of - np.where(end != NO_TIME, end, time))[which] <= within)
-    truth = np.where(is_open[which], np.where(near | goes_on[which], TRUE, UNKNOWN), np.where(itself, FALSE, UNKNOWN))
+    truth = np.where(is_open[which], np.where(near | goes_on[which] | (lasting & called_active[which]), TRUE, UNKNOWN), np.where(itself, FALSE, UNKNOWN))
     _any(values, leaf, rows[which], np.where(done & lately, TRUE, truth))
 
 

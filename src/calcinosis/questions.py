@@ -78,18 +78,20 @@ class Questions:
 
     @cached_property
     def current(self) -> Table:
-        """A recorded concept -> leaf, the days for which an entry counts, whether it is the very concept asked for, and a procedure."""
+        """A recorded concept -> leaf, the days for which an entry counts, whether it is the very concept asked for, whether a procedure is
+        asked for, and whether an entry called active counts whatever its age."""
         usual = self.knowledge.setting("current_within_days") if any(isinstance(leaf, Current) for leaf, _ in self.leaves) else None
         rows = [
             (
                 self.numbers[shown_by], j, usual if leaf.within_days is None else leaf.within_days, shown_by == leaf.current,
                 self.knowledge.concepts[leaf.current].kind in _DONE,
+                self.knowledge.concepts[leaf.current].kind == "drug" and leaf.within_days is None,
             )
             for j, (leaf, _) in enumerate(self.leaves)
             if isinstance(leaf, Current)
             for shown_by in self.knowledge.descendants[leaf.current]
         ]  # fmt: skip
-        return Table(rows, (np.intp, np.float64, np.bool_, np.bool_), len(self.numbers))
+        return Table(rows, (np.intp, np.float64, np.bool_, np.bool_, np.bool_), len(self.numbers))
 
     @cached_property
     def over(self) -> Table:
