@@ -39,7 +39,7 @@ def said(text: str) -> set[str]:
         ("ketoconazole 2% shampoo", "local_drug"),
         ("ruxolitinib 1.5% cream", "local_drug"),
         ("Prednisolone acetate 1% eye drops", "local_corticosteroid"),
-        ("sodium thiosulfate 10% ointment", "sodium_thiosulfate"),
+        ("sodium thiosulfate 10% ointment", "sodium_thiosulfate_on_skin"),
         ("nitroglycerin 2% ointment", "nitrate_class"),
     ],
 )

@@ -239,6 +239,7 @@ def picture(atom: Picture, knowledge: Knowledge) -> Iterator[Resource]:
         "metastatic": [("hyperphosphataemia", "present"), ("calcinosis_cutis", "present")],
         "dystrophic": [("systemic_sclerosis", "present"), ("calcinosis_cutis", "present")],
         "iatrogenic": [("calcium_infusion", "present"), ("calcinosis_cutis", "present")],
+        "warfarin_necrosis": [("warfarin_skin_necrosis", "present")],
     }[atom.hypothesis if atom.stands else EXPLAINED_BY[atom.hypothesis]]
     for concept, how in said_as:
         yield from said(Says(concept, how, days_ago=0), knowledge)
