@@ -121,6 +121,7 @@ def test_condition() -> None:
     assert event == {
         "subject_id": "p", "time": datetime(2020, 5, 6, 8), "end_time": datetime(2021, 1, 1), "code": "ICD10CM/L94.2",
         "concept": "calcinosis_cutis", "certainty": "affirmed", "status": "ended", "source": "Condition/1", "source_file": "",
+        "text_value": "Calcinosis cutis",
     }  # fmt: skip
 
 
@@ -393,7 +394,7 @@ def test_dosage() -> None:
     dosage = {"text": "infused into the left hand 7 days before onset", "route": coded("intravenous")}
     for fields in ({"dosageInstruction": [dosage]}, {"dosage": dosage}, {"dosage": [dosage]}):
         event = only(made("MedicationStatement", medicationCodeableConcept=coded("calcium gluconate"), **fields))
-        assert (event["text_value"], event["sites"], event["days_before_onset"]) == ("intravenous", ["hand"], 7.0)
+        assert (event["text_value"], event["sites"], event["days_before_onset"]) == ("calcium gluconate, intravenous", ["hand"], 7.0)
 
 
 def test_dosage_text_mentions_more() -> None:

@@ -179,7 +179,8 @@ class FhirMapper:
         drafts = placed(_qualified(said.drafts, effect), union(said.sites, sites, beside.sites))
         if any(map(self.read.reader.local_forms.is_said, routes)):
             drafts = self.read.applied(drafts)
-        drafts = [replace(draft, text_value=routes[0] if routes else None) for draft in drafts]
+        if routes:
+            drafts = [replace(draft, text_value=f"{_shown(draft)}, {routes[0]}") for draft in drafts]
         known = {draft.concept for draft in drafts}
         meaning.drafts = [
             *_timed(drafts, said.days_before_onset, beside.days_before_onset),
@@ -357,6 +358,11 @@ class FhirMapper:
 def _no_code(fields: Fields, name: str, meaning: Meaning) -> None:
     meaning.outcome, meaning.category = "rejected", "no_code"
     meaning.reason = "; ".join(fields.problems) or f"{name} is missing or empty"
+
+
+def _shown(draft: Draft) -> str:
+    """How the record names a drug."""
+    return draft.text_value or (draft.code or "").removeprefix("text/")
 
 
 def _effect(fields: Fields, kind: str) -> str | None:

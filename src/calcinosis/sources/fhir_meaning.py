@@ -201,11 +201,13 @@ class Interpreter:
         drafts = []
         for concept, draft in found.items():
             words = said.pop(concept, None)
+            draft = replace(draft, text_value=coded.name)
             if words is None:
                 drafts.append(replace(draft, sites=sites))
             else:
                 drafts.append(replace(draft, certainty=words.certainty, sites=union(words.sites, sites)))
-        drafts += [draft for draft in read.drafts if said.get(draft.concept) is draft]
+        rest = [draft for draft in read.drafts if said.get(draft.concept) is draft]
+        drafts += [replace(draft, text_value=coded.name) for draft in rest] if context is Context.DRUG else rest  # with its dose
         if sum(draft.needs_value for draft in drafts) > 1:  # one number cannot be the result of two tests
             drafts = [draft for draft in drafts if not draft.needs_value]
         return Concepts(drafts, sites, read.days_before_onset)

@@ -88,6 +88,9 @@ class Fields:
         return text.strip() if text and text.strip() else None
 
 
+LONGEST_NAME: Final = 100  # characters of what a code stands for, to be shown with it
+
+
 @dataclass(frozen=True, slots=True)
 class Coded:
     """A CodeableConcept: ``codings`` are (system, code, display)."""
@@ -99,6 +102,11 @@ class Coded:
     def words(self) -> tuple[str, ...]:
         """What to read: the text its author wrote, or else the names of the codes."""
         return (self.text,) if self.text else tuple(dict.fromkeys(display for _, _, display in self.codings if display))
+
+    @property
+    def name(self) -> str | None:
+        """What to show of it; None where its author wrote nothing, or more than a name."""
+        return next((words for words in self.words if len(words) <= LONGEST_NAME), None)
 
 
 # --- flags ---------------------------------------------------------------------------------------------
