@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from calcinosis.contract import (
-    Citation,
     EvidenceOut,
     FactOut,
     OptionOut,
@@ -24,7 +23,6 @@ from calcinosis.contract import (
     Reason,
     ReviewOut,
     SafetyOut,
-    Statement,
     UncheckedOut,
     UseOut,
 )
@@ -40,6 +38,7 @@ from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.explain import REASON_SCHEMA, FactTable, facts_behind, facts_by_number_behind
 from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment
 from calcinosis.truth import FALSE, TRUE, UNKNOWN
+from calcinosis.words import Words
 
 STANCES: Final = ("standard", "option", "trial_only", "no_data", "against")
 EFFECTS: Final = ("benefit", "mixed", "not_seen", "no_benefit", "harm")
@@ -63,16 +62,6 @@ REVIEW_SCHEMA: Final[Schema] = {
 }
 _SAID: Final = ("key", "treatment", "verdict", "urgency", "label", "text", "sources")
 _ORDERS: Final = (("kind", KINDS), ("urgency", REVIEW_URGENCIES), ("verdict", VERDICTS))
-
-
-class Words(Protocol):
-    """Puts keys and rows into words (the writer of :mod:`calcinosis.assessment`)."""
-
-    def label(self, concept: str) -> str: ...
-    def citations(self, keys: Any) -> list[Citation]: ...
-    def statement(self, statement: Any) -> Statement: ...
-    def fact(self, row: Any) -> FactOut: ...
-    def facts(self, rows: Any) -> list[FactOut]: ...
 
 
 class Told:

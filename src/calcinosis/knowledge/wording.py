@@ -228,16 +228,23 @@ def cited(record: BaseModel) -> tuple[str, ...]:
     return tuple(keys)
 
 
+def places_of(source: Source) -> list[tuple[str, str, str]]:
+    """Where a source can be read: name, identifier, address."""
+    places = (
+        ("PubMed", source.pmid, f"https://pubmed.ncbi.nlm.nih.gov/{source.pmid}/"),
+        ("PMC", source.pmcid, f"https://pmc.ncbi.nlm.nih.gov/articles/{source.pmcid}/"),
+        ("doi", source.doi, f"https://doi.org/{source.doi}"),
+        ("page", source.url, source.url or ""),
+    )
+    return [(name, value, address) for name, value, address in places if value]
+
+
 def citation(source: Source) -> tuple[str, str]:
     """What to print for a source, and where it opens."""
     parts = (source.authors, str(source.year) if source.year else None, source.title, source.journal)
-    url = (
-        f"https://pubmed.ncbi.nlm.nih.gov/{source.pmid}/" if source.pmid
-        else f"https://doi.org/{source.doi}" if source.doi
-        else f"https://pmc.ncbi.nlm.nih.gov/articles/{source.pmcid}/" if source.pmcid
-        else source.url or ""
-    )  # fmt: skip
-    return ", ".join(part for part in parts if part) or source.key, url
+    addresses = {name: address for name, _, address in places_of(source)}
+    best = next(name for name in ("PubMed", "doi", "PMC", "page") if name in addresses)  # the model sees to it that there is one
+    return ", ".join(part for part in parts if part) or source.key, addresses[best]
 
 
 def interval_in_words(interval: ReferenceInterval) -> str:
