@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from calcinosis.contract import (
     DISCLAIMER,
+    MUST_NOT_MISS,
     AlarmOut,
     Assessment,
     Citation,
@@ -272,7 +273,7 @@ class Writer(Words):
             mimics=self._mimics(status, by_owner),
             diseases=self._diseases(by_owner),
             forms=self._forms(by_owner),
-            calciphylaxis_risk=self._risks("type", "calciphylaxis", by_owner),
+            calciphylaxis_risk=self._risks("type", MUST_NOT_MISS, by_owner),
             workup=self._workup(leading, status, changed),
             review=reviews[0],
             review_not_checked=reviews[1],

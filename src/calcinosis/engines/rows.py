@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from calcinosis.assessment import Evaluated, evaluate_batch
+from calcinosis.contract import MUST_NOT_MISS
 from calcinosis.engines.course import COURSE_SCHEMA, course_rows
 from calcinosis.events import PATIENT_SCHEMA, Batch, Schema
 from calcinosis.knowledge import Knowledge
@@ -134,8 +135,8 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
     knowledge = plan.knowledge
     n = evaluation.subjects.height
     alarms = {c.owner: columns[c.column] == TRUE for c in plan.other if c.kind == "alarm"}
-    weights = {r.key: r.weight for r in knowledge.types["calciphylaxis"].risk_factors}
-    risks = {c.detail: columns[c.column] == TRUE for c in plan.shown["calciphylaxis"] if c.role == "risk" and c.detail}
+    weights = {r.key: r.weight for r in knowledge.types[MUST_NOT_MISS].risk_factors}
+    risks = {c.detail: columns[c.column] == TRUE for c in plan.shown[MUST_NOT_MISS] if c.role == "risk" and c.detail}
     standing = np.sum([evaluation.rank(key) >= Status.PROBABLE.rank for key in knowledge.types], axis=0)
     leaders = pl.Series([*plan.hypotheses, None], dtype=pl.String)
     leading = leaders.gather(evaluation.leading.astype(np.int64) % len(leaders)).alias("leading")
