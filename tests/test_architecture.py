@@ -48,7 +48,6 @@ NAMED_IN_CODE: dict[str, tuple[str, set[str]]] = {
     "report/wording.py": ("the value of index_basis", {"calcification"}),
 }  # fmt: skip
 
-
 # What the package is about, and words of formats and of every day that are names of medicine as well.
 EVERYDAY = {"calcification", "calcinosis", "calcium", "observation", "immunization", "operation", "confusion"}
 
@@ -74,6 +73,7 @@ SAID_IN_CODE: dict[str, tuple[str, set[str]]] = {
     "sources/omop_statuses.py": ("the vocabulary of OMOP", {"postoperative"}),
     "sources/words.py": ("spelling: irregular plurals, and what is short for one word only", {"hypertension", "thrombi", "thrombus", "tophi", "tophus"}),
 }  # fmt: skip
+
 
 def name_of(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
