@@ -11,25 +11,20 @@ from datetime import datetime
 from typing import Any, Final
 
 from calcinosis.contract import (
-    DISCLAIMER,
     MUST_NOT_MISS,
     AlarmOut,
     Assessment,
-    Citation,
     DiseaseOut,
-    FactOut,
     FormOut,
     MimicAssessment,
     Missing,
     OutcomeOut,
     Reason,
-    Record,
     ReviewOut,
     RiskOut,
     Statement,
     TestOut,
     TypeAssessment,
-    UnknownFact,
 )
 from calcinosis.events import Batch, stacked
 from calcinosis.facts import Facts, build_facts
@@ -45,31 +40,7 @@ from calcinosis.reasoning.plan import Plan, make_plan
 from calcinosis.reasoning.workup import Change, changes_by_patient
 from calcinosis.words import Words
 
-__all__ = [
-    "DISCLAIMER",
-    "AlarmOut",
-    "Assessment",
-    "Citation",
-    "DiseaseOut",
-    "Evaluated",
-    "FactOut",
-    "FormOut",
-    "MimicAssessment",
-    "Missing",
-    "OutcomeOut",
-    "Reason",
-    "Record",
-    "RiskOut",
-    "Statement",
-    "TestOut",
-    "TypeAssessment",
-    "UnknownFact",
-    "Writer",
-    "assess_batch",
-    "assess_together",
-    "evaluate_batch",
-    "in_words",
-]
+__all__ = ["Assessment", "Evaluated", "Writer", "assess_batch", "assess_together", "evaluate_batch", "in_words"]
 
 
 _STATUS: Final = list(Status)

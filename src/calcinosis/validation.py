@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from calcinosis.api import Readers
-    from calcinosis.assessment import Assessment
+    from calcinosis.contract import Assessment
 
 MIMIC: Final = "mimic"
 UNDETERMINED: Final = "undetermined"
