@@ -44,8 +44,9 @@ class Current(Closed):
     """The concept goes on now (a drug being taken, a pregnancy), seen from the as-of date.
 
     True: affirmed, not ended or stopped before the as-of date, and undated or recorded within ``within_days`` before it
-    (default: setting ``current_within_days``, and then a drug that is listed as active counts whatever the age of its order). False: denied, or ended; the end of one drug does not end its class. Unknown: never
-    recorded, or only longer ago without an end. A procedure is done and does not go on: it counts for ``within_days`` after it ended.
+    (default: setting ``current_within_days``, and then a drug that is listed as active counts whatever the age of its order). False:
+    denied, or ended; the end of one drug does not end its class. Unknown: never recorded, or only longer ago without an end. A procedure
+    is done and does not go on: it counts for ``within_days`` after it ended.
     """
 
     current: str
