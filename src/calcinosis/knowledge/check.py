@@ -26,6 +26,8 @@ from calcinosis.knowledge.criteria import (
     SameSite,
     SexIs,
     Suspected,
+    concepts_asked,
+    sites_named,
 )
 from calcinosis.knowledge.loader import CONTENT, Knowledge, KnowledgeError, Origin, Problem, load_knowledge
 from calcinosis.knowledge.model import Concept, Disease, Finding, Hypothesis, Outcome, Statement
@@ -242,30 +244,11 @@ def _hypothesis_kind(knowledge: Knowledge, key: str) -> str:
 
 
 def _criterion(knowledge: Knowledge, part: Any, origin: Origin) -> Iterator[Problem]:
+    for concept in concepts_asked(part):
+        yield from _known_concept(knowledge, concept, origin)
+    for site in sites_named(part):
+        yield from _known_site(knowledge, site, origin)
     match part:
-        case Has():
-            yield from _known_concept(knowledge, part.has, origin)
-            if part.at:
-                yield from _known_site(knowledge, part.at, origin)
-        case HasAny():
-            for concept in (*part.has_any, *part.without):
-                yield from _known_concept(knowledge, concept, origin)
-            for site in part.sites:
-                yield from _known_site(knowledge, site, origin)
-        case Current():
-            yield from _known_concept(knowledge, part.current, origin)
-        case Over():
-            yield from _known_concept(knowledge, part.over, origin)
-        case Suspected():
-            yield from _known_concept(knowledge, part.suspected, origin)
-        case SameSite():
-            for concept in part.same_site:
-                yield from _known_concept(knowledge, concept, origin)
-        case Elsewhere():
-            for concept in part.elsewhere:
-                yield from _known_concept(knowledge, concept, origin)
-            for site in part.regions:
-                yield from _known_site(knowledge, site, origin)
         case LabIs():
             yield from _known_lab(knowledge, part.lab, origin)
         case LabValue():

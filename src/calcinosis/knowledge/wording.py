@@ -28,6 +28,8 @@ from calcinosis.knowledge.criteria import (
     SameSite,
     SexIs,
     Suspected,
+    concepts_asked,
+    sites_named,
 )
 from calcinosis.knowledge.loader import Knowledge
 from calcinosis.knowledge.model import Outcome, ReferenceInterval, Source
@@ -186,26 +188,14 @@ def reads(record: BaseModel, knowledge: Knowledge) -> Iterator[tuple[str, str]]:
 
 
 def _named(part: BaseModel, knowledge: Knowledge) -> Iterator[tuple[str, str]]:
+    yield from (("concepts", key) for key in (*concepts_asked(part), *sites_named(part)))
     match part:
-        case Has():
-            yield from (("concepts", key) for key in (part.has, part.at) if key)
-        case HasAny():
-            yield from (("concepts", key) for key in (*part.has_any, *part.sites, *part.without))
-        case Current():
-            yield "concepts", part.current
         case Treatment() | CurrentDrugReview():
             yield from (("concepts", key) for key in part.concepts)
         case Study():
             yield from (("treatments", key) for key in part.treatments)
-        case Over():
-            yield "concepts", part.over
-            yield from [("settings", "ended_sign_days")] if part.for_days is None else []
-        case Suspected():
-            yield "concepts", part.suspected
-        case SameSite():
-            yield from (("concepts", key) for key in part.same_site)
-        case Elsewhere():
-            yield from (("concepts", key) for key in (*part.elsewhere, *part.regions))
+        case Over(for_days=None):
+            yield "settings", "ended_sign_days"
         case LabIs():
             yield "concepts", part.lab
         case LabValue():

@@ -18,10 +18,10 @@ from calcinosis.events import Schema
 from calcinosis.findings import Leaf, children, expand, leaf_id, leaves, references
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import (
+    AgeIs,
     AnyOf,
     Criterion,
     Current,
-    Elsewhere,
     FindingRef,
     Has,
     HypothesisAtLeast,
@@ -29,10 +29,9 @@ from calcinosis.knowledge.criteria import (
     LabIs,
     LabValue,
     Not,
-    Over,
-    SameSite,
+    SexIs,
     Status,
-    Suspected,
+    concepts_asked,
 )
 from calcinosis.knowledge.model import CalcificationType, Hypothesis, RiskFactor
 from calcinosis.knowledge.treatments import CurrentDrugReview, SafetyRule, Treatment, Use
@@ -404,21 +403,11 @@ def _leaf_subjects(leaf: Leaf, now: bool) -> Iterator[tuple[str, str, str]]:
     """What the facts of a leaf are about."""
     name = leaf_id(leaf, now=now)
     match leaf:
-        case Has():
-            yield name, "concept", leaf.has
-        case Current():
-            yield name, "concept", leaf.current
-        case Over():
-            yield name, "concept", leaf.over
-        case Suspected():
-            yield name, "concept", leaf.suspected
-        case SameSite():
-            yield from ((name, "concept", concept) for concept in leaf.same_site)
-        case Elsewhere():
-            yield from ((name, "concept", concept) for concept in leaf.elsewhere)
         case LabIs():
             yield name, "lab_now" if now else "lab", leaf.lab
         case LabValue():
             yield name, "lab_now" if now else "lab", leaf.value
-        case _:
+        case AgeIs() | SexIs():
             yield name, "patient", ""
+        case _:
+            yield from ((name, "concept", concept) for concept in concepts_asked(leaf))
