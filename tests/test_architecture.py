@@ -33,19 +33,45 @@ NAMED_IN_CODE: dict[str, tuple[str, set[str]]] = {
         {"calcification", "chalky_discharge", "skin_lesion"},
     ),
     "reasoning/workup.py": ("work-up is asked for a lesion only", {"lesion_present"}),
-    "assessment.py": (
-        "fields of the answer: provisional, work-up of a lesion, risk factors of the type that must not be missed",
-        {"calciphylaxis", "calcium_shown"},
-    ),
-    "engines/rows.py": ("columns of assessments.parquet", {"calciphylaxis", "calcium_shown", *COLUMNS}),
+    "contract.py": ("the type that must not be missed has a field, columns and scores of its own", {"calciphylaxis"}),
+    "assessment.py": ("an answer is provisional without it", {"calcium_shown"}),
+    "engines/rows.py": ("columns of assessments.parquet", {"calcium_shown", *COLUMNS}),
+    "knowledge/check.py": ("the findings that code reads, so that none is called unread", {"calcium_shown", *COLUMNS}),
+    "knowledge/studies.py": ("outcomes of studies", {"calcification", "pain"}),
+    "knowledge/treatments.py": ("a kind of safety rule", {"pregnancy"}),
     "report/option_words.py": ("outcomes of studies, as the rows of the evidence name them", {"calcification", "pain"}),
     "report/cohort_folder.py": ("reads the columns of assessments.parquet", {"calciphylaxis_at_risk", "lesion_present"}),
     "report/cohort_patient.py": ("reads the columns of assessments.parquet", {"calciphylaxis_at_risk"}),
     "report/people.py": ("reads the columns of assessments.parquet", {"labelled"}),
-    "report/population.py": ("reads the columns of assessments.parquet", {"calciphylaxis", *COLUMNS - {"labelled"}}),
+    "report/population.py": ("reads the columns of assessments.parquet", COLUMNS - {"labelled"}),
     "report/screen_summary.py": ("reads the columns of assessments.parquet", COLUMNS),
     "report/wording.py": ("the value of index_basis", {"calcification"}),
-    "validation.py": ("the type that must not be missed has scores of its own", {"calciphylaxis"}),
+}  # fmt: skip
+
+# What the package is about, and words of formats and of every day that are names of medicine as well.
+EVERYDAY = {"calcification", "calcinosis", "calcium", "observation", "immunization", "operation", "confusion"}
+
+# Words of medicine that a text, a name made of several words, or a page may hold, and why.
+SAID_IN_CODE: dict[str, tuple[str, set[str]]] = {
+    **dict.fromkeys(
+        (
+            "engines/rows.py", "knowledge/check.py", "report/cohort_folder.py", "report/cohort_patient.py",
+            "report/fhir_out.py", "report/people.py", "report/population.py", "report/screen_summary.py", "report/terminal.py",
+            "report/templates/_assessment.html.j2", "report/templates/_population.html.j2", "report/templates/validation.html.j2",
+            "service/pages/templates/cohort_patient.html.j2", "service/pages/templates/cohort_patients.html.j2", "validation.py",
+        ),
+        ("the field, the columns and the scores that bear the name of the type that must not be missed, and their headings", {"calciphylaxis"}),
+    ),
+    "contract.py": ("its field, the sentence of the disclaimer about it, and a kind of safety rule", {"calciphylaxis", "pregnancy"}),
+    "facts.py": ("as in NAMED_IN_CODE", {"skin_lesion"}),
+    "knowledge/treatments.py": ("kinds of safety rules and roles of treatments", {"pregnancy", "trigger_removal"}),
+    "reasoning/explain.py": ("as in NAMED_IN_CODE", {"chalky", "chalky_discharge", "skin_lesion"}),
+    "report/option_words.py": ("roles of treatments", {"trigger_removal"}),
+    "report/worked_examples.py": ("titles of published cases", {"calciphylaxis", "dermatomyositis", "warfarin"}),
+    "service/pages/templates/knowledge.html.j2": ("examples of what may be searched for", {"calciphylaxis", "warfarin"}),
+    "sources/fhir_events.py": ("kinds of studies that a report may describe", {"radiograph"}),
+    "sources/omop_statuses.py": ("the vocabulary of OMOP", {"postoperative"}),
+    "sources/words.py": ("spelling: irregular plurals, and what is short for one word only", {"hypertension", "thrombi", "thrombus", "tophi", "tophus"}),
 }  # fmt: skip
 
 
@@ -85,12 +111,27 @@ def test_medicine_stays_in_the_knowledge(knowledge: Knowledge) -> None:
     wrong = [f"{name} is gone: take it off NAMED_IN_CODE" for name in NAMED_IN_CODE if not (PACKAGE / name).exists()]
     for path in FILES:
         name = name_of(path)
-        if name.startswith("knowledge/"):
-            continue
         named = {word for text in texts(path) for word in re.split(r"[:@|&]", text)} & entries
         allowed = NAMED_IN_CODE[name][1] if name in NAMED_IN_CODE else set()
         wrong += [f"{name} names {key!r}: move it into the knowledge, or say in NAMED_IN_CODE why not" for key in sorted(named - allowed)]
         wrong += [f"{name} no longer names {key!r}: take it off NAMED_IN_CODE" for key in sorted(allowed - named)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_text_in_code_speaks_of_a_disease_a_sign_or_a_drug(knowledge: Knowledge) -> None:
+    """What the test before this one cannot see: words inside a sentence, parts of a longer name, names that are no keys, and pages."""
+    names = {*knowledge.treatments, *knowledge.types, *knowledge.diseases, *knowledge.mimics, *knowledge.alarms}
+    for key, concept in knowledge.concepts.items():
+        if concept.kind not in ("site", "lab"):
+            names |= {key, concept.label.lower(), *(each.lower() for each in concept.synonyms)}
+    names = {name for name in names if re.fullmatch(r"[a-z_]{5,}", name)} - EVERYDAY
+    wrong = []
+    for path in [*FILES, *sorted(PACKAGE.rglob("*.j2")), *sorted(PACKAGE.rglob("*.js"))]:
+        name, allowed = name_of(path), SAID_IN_CODE.get(name_of(path), ("", set[str]()))[1]
+        found = texts(path) if path.suffix == ".py" else [path.read_text(encoding="utf-8")]
+        words = {word for text in found for whole in re.findall(r"[a-z_]+", text.lower()) for word in (whole, *whole.split("_"))}
+        wrong += [f"{name} says {word!r}: move it into the knowledge, or say in SAID_IN_CODE why not" for word in sorted(words & names - allowed)]
+        wrong += [f"{name} no longer says {word!r}: take it off SAID_IN_CODE" for word in sorted(allowed - words)]
     assert not wrong, "\n".join(wrong)
 
 

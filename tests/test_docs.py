@@ -142,6 +142,15 @@ def test_public_name_is_documented(name: str) -> None:
     assert section, f"docs/python_api.md has no section {name}"
 
 
+@pytest.mark.parametrize(("name", "reader"), [("python_api.md", "read_fhir"), ("phenopackets.md", "read_phenopackets")])
+def test_the_examples_of_reading_run(name: str, reader: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", page(name), flags=re.MULTILINE | re.DOTALL)
+    [example] = [block for block in blocks if f"{reader}(" in block]
+    monkeypatch.chdir(ROOT)
+    exec(compile(example, name, "exec"), {})
+    assert capsys.readouterr().out
+
+
 def test_every_resource_that_is_read_and_its_fields_are_named() -> None:
     from calcinosis.sources.fhir_columns import LAYOUTS
 

@@ -117,6 +117,10 @@ def test_sound_content_has_no_problem(edited: Edit) -> None:
 
 
 LOW = "sources/all.yaml", "", "  - {key: leaflet, grade: low, url: https://example.org}\n"
+STUDY = "evidence/all.csv", "", (
+    "row,study,treatments,arm,design,population,diseases,calcification_type,outcome,direction,seen,pool,pool_note\n"
+    "one,book,balm,treated,case_report,one woman,sclerodermia,dystrofic,calcification,benefit,abstract,false,a single case\n"
+)  # fmt: skip
 DEFECTS = [
     # category, file, old, new, place, words of the message
     ("yaml", "types/dystrophic.yaml", "label: Dystrophic", "label: [Dystrophic", "types/dystrophic.yaml:3", ""),
@@ -151,6 +155,9 @@ DEFECTS = [
     ("unknown_rule", "current_drugs.yaml", "", "reviews:\n  - {key: r, label: R, concepts: [ulcer], when: {has: ulcer}, urgency: routine, text: T, "
      "sources: [book], covers: [gout/none]}\n", "current_drugs.yaml:2", "gout/none"),
     ("unknown_disease", "diseases/sclerosis.yaml", "", "more_specific_than: [sclerodermia]\n", "diseases/sclerosis.yaml:1", "sclerodermia"),
+    ("unknown_treatment", *STUDY, "evidence/all.csv:2", "balm"),
+    ("unknown_type", *STUDY, "evidence/all.csv:2", "dystrofic"),
+    ("unknown_disease", *STUDY, "evidence/all.csv:2", "sclerodermia"),
     ("unknown_setting", "findings/all.yaml", "at_least: limit", "at_least: lmit", "findings/all.yaml:6", "lmit"),
     ("unit", "settings.yaml", "unit: mg/dL", "unit: mmol/L", "findings/all.yaml:6", "mmol/L"),
     ("unit", "findings/all.yaml", "unit: mg/dL, at_least: limit", "unit: furlong, at_least: 5", "findings/all.yaml:6", "furlong"),

@@ -211,5 +211,7 @@ def test_the_page_draws_what_the_score_says_and_asks_nothing_of_the_network() ->
     assert "Agreement with the published type in complete cases: 4 of 4, 100%" in page
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
+    landmarks = re.findall(r'<(?:section|div class="scroll" role="region"[^>]*?) aria-labelledby="([^"]+)"', page)
+    assert len(landmarks) == len(set(landmarks)) > 5
     assert not re.search(r"<script|<img|@import|src=", page)
     assert set(re.findall(r'href="(https?:[^"]+)"', page)) == {"https://doi.org/10.1080/01621459.1927.10502953"}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from calcinosis.api import assess, screen
-    from calcinosis.assessment import Assessment
+    from calcinosis.contract import Assessment
     from calcinosis.engines.cohort import Cohort
     from calcinosis.knowledge import Knowledge, load_knowledge
 
@@ -23,7 +23,7 @@ __all__ = ["Assessment", "Cohort", "Knowledge", "assess", "load_knowledge", "scr
 _HOMES = {
     "assess": "calcinosis.api",
     "screen": "calcinosis.api",
-    "Assessment": "calcinosis.assessment",
+    "Assessment": "calcinosis.contract",
     "Cohort": "calcinosis.engines.cohort",
     "Knowledge": "calcinosis.knowledge",
     "load_knowledge": "calcinosis.knowledge",

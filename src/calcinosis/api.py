@@ -15,7 +15,8 @@ from typing import Any, Literal, cast
 
 import orjson
 
-from calcinosis.assessment import Assessment, assess_batch
+from calcinosis.assessment import assess_batch
+from calcinosis.contract import Assessment
 from calcinosis.engines.cohort import Cohort, replaced_when_complete, write_summary
 from calcinosis.engines.local import screen_batches
 from calcinosis.events import Batch, Coming, made

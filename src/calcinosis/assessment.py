@@ -11,26 +11,22 @@ from datetime import datetime
 from typing import Any, Final
 
 from calcinosis.contract import (
-    DISCLAIMER,
+    MUST_NOT_MISS,
     AlarmOut,
     Assessment,
-    Citation,
     DiseaseOut,
-    FactOut,
     FormOut,
     MimicAssessment,
     Missing,
     OutcomeOut,
     Reason,
-    Record,
     ReviewOut,
     RiskOut,
     Statement,
     TestOut,
     TypeAssessment,
-    UnknownFact,
 )
-from calcinosis.events import Batch, as_recorded, stacked
+from calcinosis.events import Batch, stacked
 from calcinosis.facts import Facts, build_facts
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
@@ -42,32 +38,9 @@ from calcinosis.reasoning.evaluate import Evaluation, evaluate
 from calcinosis.reasoning.explain import BECAUSE, reason_texts, reasons_of
 from calcinosis.reasoning.plan import Plan, make_plan
 from calcinosis.reasoning.workup import Change, changes_by_patient
+from calcinosis.words import Words
 
-__all__ = [
-    "DISCLAIMER",
-    "AlarmOut",
-    "Assessment",
-    "Citation",
-    "DiseaseOut",
-    "Evaluated",
-    "FactOut",
-    "FormOut",
-    "MimicAssessment",
-    "Missing",
-    "OutcomeOut",
-    "Reason",
-    "Record",
-    "RiskOut",
-    "Statement",
-    "TestOut",
-    "TypeAssessment",
-    "UnknownFact",
-    "Writer",
-    "assess_batch",
-    "assess_together",
-    "evaluate_batch",
-    "in_words",
-]
+__all__ = ["Assessment", "Evaluated", "Writer", "assess_batch", "assess_together", "evaluate_batch", "in_words"]
 
 
 _STATUS: Final = list(Status)
@@ -222,15 +195,11 @@ def _warnings(facts: Facts, batch: Batch | None) -> dict[str, list[str]]:
     return warnings
 
 
-class Writer:
-    """Puts rows into words with the labels and references of one knowledge base."""
+class Writer(Words):
+    """Puts the rows of evaluated patients into words."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.knowledge = plan.knowledge
-        self._citations: dict[str, Citation] = {}
-        self._statements: dict[int, tuple[Any, Statement]] = {}
-        self._unknown: dict[tuple[str, str], UnknownFact] = {}
+        super().__init__(plan.knowledge)
         self._place_of_test = {key: place for place, key in enumerate(self.knowledge.tests)}
 
     @staticmethod
@@ -239,53 +208,8 @@ class Writer:
         """The writer of a plan; what it wrote for one patient it has at hand for the next."""
         return Writer(plan)
 
-    # --- small parts
-
-    def label(self, concept: str) -> str:
-        found = self.knowledge.concepts.get(concept)
-        return found.label if found else "Age and sex"
-
-    def citation(self, key: str) -> Citation:
-        if key not in self._citations:
-            source = self.knowledge.sources[key]
-            parts = [source.authors, str(source.year) if source.year else None, source.title, source.journal]
-            where = (
-                f"https://pubmed.ncbi.nlm.nih.gov/{source.pmid}/" if source.pmid
-                else f"https://doi.org/{source.doi}" if source.doi
-                else f"https://pmc.ncbi.nlm.nih.gov/articles/{source.pmcid}/" if source.pmcid
-                else source.url
-            )  # fmt: skip
-            self._citations[key] = Citation(key=key, text=", ".join(part for part in parts if part) or key, url=where)
-        return self._citations[key]
-
-    def citations(self, keys: Any) -> list[Citation]:
-        return [self.citation(key) for key in keys or ()]
-
-    def statement(self, statement: Any) -> Statement:
-        if id(statement) not in self._statements:
-            verified = getattr(statement, "verified", True)
-            out = Statement(text=statement.text, citations=self.citations(statement.sources), verified=verified)
-            self._statements[id(statement)] = statement, out  # kept together: while it lives, no other has its id
-        return self._statements[id(statement)][1]
-
-    def fact(self, row: dict[str, Any]) -> FactOut:
-        return FactOut(
-            concept=row["concept"], label=self.label(row["concept"]), said=row["said"], value=row["value"], time=row["time"],
-            first_time=row["first_time"], last_time=row["last_time"], count=row["n"] or 1, source=as_recorded(row["source"]),
-        )  # fmt: skip
-
-    def facts(self, rows: Any) -> list[FactOut]:
-        return [self.fact(row) for row in rows or ()]
-
-    def unknown(self, concept: str, because: str) -> UnknownFact:
-        if (concept, because) not in self._unknown:
-            self._unknown[concept, because] = UnknownFact(concept=concept, label=self.label(concept), because=because)
-        return self._unknown[concept, because]
-
     def reason(self, row: dict[str, Any]) -> Reason:
         return Reason(label=row["label"], facts=row["facts"], citations=self.citations(row["sources"]))
-
-    # --- the whole
 
     def assessment(
         self,
@@ -320,7 +244,7 @@ class Writer:
             mimics=self._mimics(status, by_owner),
             diseases=self._diseases(by_owner),
             forms=self._forms(by_owner),
-            calciphylaxis_risk=self._risks("type", "calciphylaxis", by_owner),
+            calciphylaxis_risk=self._risks("type", MUST_NOT_MISS, by_owner),
             workup=self._workup(leading, status, changed),
             review=reviews[0],
             review_not_checked=reviews[1],

@@ -16,6 +16,7 @@ from calcinosis.loading import uncollected
 
 if TYPE_CHECKING:
     from calcinosis.api import Readers
+    from calcinosis.contract import Assessment
 
 app = typer.Typer(
     help="Which type of soft-tissue calcification, in which connective tissue disease, why, how sure, and what is urgent. "
@@ -145,6 +146,13 @@ def assess(
             f"calcinosis: not understood: {not_understood} codes and texts (`calcinosis screen` lists them in unmapped.csv)",
             err=True,
         )
+    _show_answers(answers, as_json=as_json, html=html, fhir=fhir, full=full)
+    if not answers and not read:
+        raise _fail("nothing could be read" if rejected else "nothing could be read: no record in what was given")
+
+
+def _show_answers(answers: list[Assessment], *, as_json: bool, html: Path | None, fhir: bool, full: bool) -> None:
+    """In the terminal, unless something else was asked for."""
     if as_json:
         for answer in answers:
             typer.echo(answer.model_dump_json())
@@ -168,8 +176,6 @@ def assess(
         console, render = Console(), render_assessment if full else render_brief
         for answer in answers:
             render(answer, console)
-    if not answers and not read:
-        raise _fail("nothing could be read" if rejected else "nothing could be read: no record in what was given")
 
 
 def _print_rejects(rejects: list[dict[str, Any]], most: int = 50) -> None:

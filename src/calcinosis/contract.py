@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from calcinosis.knowledge.criteria import Status
 
-DISCLAIMER = (
+# The type that must not be missed. A field of the answer and columns of the tables bear its name: what it is, the knowledge says.
+MUST_NOT_MISS: Final = "calciphylaxis"
+# The last sentence rests on bra17 and nuc24, quoted in knowledge/content/types/calciphylaxis.yaml.
+DISCLAIMER: Final = (
     "Supports a clinician's decision and never makes one. It reads only what the record holds; what is not recorded is unknown, "
     "not normal. Normal calcium, phosphate, PTH or kidney function never rules out calciphylaxis."
 )

@@ -30,6 +30,7 @@ from calcinosis.knowledge.criteria import (
     SameSite,
     SexIs,
     Suspected,
+    concepts_asked,
 )
 
 Leaf = Has | Current | Over | Suspected | SameSite | Elsewhere | LabIs | LabValue | AgeIs | SexIs
@@ -105,12 +106,8 @@ def leaves(criterion: Criterion, knowledge: Knowledge) -> Iterator[Leaf]:
         yield criterion
         if isinstance(criterion, Has) and not is_plain(criterion):
             yield Has(has=criterion.has)  # a qualified leaf is false when the plain one is
-        elif isinstance(criterion, SameSite | Elsewhere):
-            yield from (Has(has=concept) for concept in (criterion.same_site if isinstance(criterion, SameSite) else criterion.elsewhere))
-        elif isinstance(criterion, Current):
-            yield Has(has=criterion.current)  # what was denied is not going on
-        elif isinstance(criterion, Over):
-            yield Has(has=criterion.over)
+        elif isinstance(criterion, SameSite | Elsewhere | Current | Over):  # what was denied is at no site, and is not going on
+            yield from (Has(has=concept) for concept in concepts_asked(criterion))
     else:
         for part in children(criterion):
             yield from leaves(part, knowledge)

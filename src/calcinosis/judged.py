@@ -18,7 +18,7 @@ import polars as pl
 from calcinosis.derived import AS_SENT, AT_MOST, COMPARATOR, FLAG, HIGH, LOW, NORMAL, OVER, UNDER, Measured, People
 from calcinosis.events import FLAGS, REJECT_SCHEMA, Schema
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.model import Lab, ReferenceInterval
+from calcinosis.knowledge.model import Concept, Lab, ReferenceInterval
 from calcinosis.numbers import (
     Floats,
     Ints,
@@ -126,14 +126,45 @@ def judged_values(events: pl.DataFrame, subjects: pl.DataFrame, knowledge: Knowl
 
 
 def _conversions(events: LabEvents, knowledge: Knowledge) -> tuple[Floats, Floats, pl.DataFrame]:
-    """The factor of every measurement (NaN for none), its shift, and the measurements that cannot be used: no factor, or below zero."""
+    """The factor of every measurement (NaN for none), its shift, and what cannot be used: it has no factor, or no patient has it."""
+    values = events.floats("numeric_value")
+    numeric = ~np.isnan(values)
+    factors, shifts, failures, which = _conversions_by_unit(events, knowledge, numeric)
+    factor, shift = factors[which], shifts[which]
+    below_zero = (values < 0) & _amounts(knowledge)[events.concepts]
+    unheard_of = numeric & ~below_zero & _out_of_reach(events, values * factor + shift, knowledge)
+    cannot_be = below_zero | unheard_of
+    factor[cannot_be] = np.nan
+    failed = np.flatnonzero(numeric & np.isnan(factor))
+    if not len(failed):
+        return factor, shift, pl.DataFrame(schema=LAB_REJECT_SCHEMA)
+    reason = which.copy()
+    reason[below_zero] = len(failures)
+    failures.append("a quantity below zero")
+    names = concept_numbers(knowledge).names
+    for concept in np.unique(events.concepts[unheard_of]).tolist():
+        reason[unheard_of & (events.concepts == concept)] = len(failures)
+        failures.append(_unheard_of(knowledge.concepts[names[concept]]))
+    rejects = events.table.select("source_file", "source", "subject_id", "concept")[events.which[failed]]
+    return factor, shift, rejects.select(
+        pl.col("source_file").alias("file"),
+        pl.lit(None, dtype=pl.Int64).alias("line"),
+        pl.col("source").alias("record"),
+        pl.lit("warning").alias("level"),
+        texts_at("category", ["unknown_unit", "impossible_value"], cannot_be[failed].astype(np.intp)),
+        texts_at("reason", failures, reason[failed]),
+        "subject_id",
+        "concept",
+    )
+
+
+def _conversions_by_unit(events: LabEvents, knowledge: Knowledge, numeric: Mask) -> tuple[Floats, Floats, list[str | None], Ints]:
+    """Of each pair of a quantity and a unit that occurs: its factor, its shift and why it has none; and the pair of every measurement."""
     sent = events.texts("unit")
     units = Numbers(unit for unit in (sent.unique() if isinstance(sent, pl.Series) else sent) if unit is not None)
     names = concept_numbers(knowledge).names
     per_concept = len(units) + 1
     pairs, which = told_apart(events.concepts * per_concept + units.of(sent) + 1, len(names) * per_concept)
-    values = events.floats("numeric_value")
-    numeric = ~np.isnan(values)
     asked = np.zeros(len(pairs), dtype=np.bool_)
     asked[which[numeric]] = True
     factors, shifts = np.full(len(pairs), np.nan), np.zeros(len(pairs))
@@ -146,39 +177,23 @@ def _conversions(events: LabEvents, knowledge: Knowledge) -> tuple[Floats, Float
             factors[place], shifts[place] = canonical_conversion(units.names[unit - 1] if unit else None, lab)
         except UnknownUnit as error:
             failures[place] = f"{names[concept]}: {error}"
-    below_zero = (values < 0) & _amounts(knowledge)[events.concepts]
-    factor, reason = factors[which], which
+    return factors, shifts, failures, which
+
+
+def _out_of_reach(events: LabEvents, canonical: Floats, knowledge: Knowledge) -> Mask:
+    """Values that no patient has."""
     lowest, highest = _possible(knowledge)[:, events.concepts]
-    canonical = values * factor + shifts[which]
     lower_still = np.isin(look_up(COMPARATOR, events.texts("comparator"), -1), (UNDER, AT_MOST))  # "< 5" may be below what can be told
-    unheard_of = numeric & ~below_zero & (((canonical < lowest) & ~lower_still) | (canonical > highest))
-    cannot_be = below_zero | unheard_of
-    if cannot_be.any():
-        factor, reason = factor.copy(), which.copy()
-        factor[cannot_be] = np.nan
-        reason[below_zero] = len(failures)
-        failures.append("a quantity below zero")
-        for concept in np.unique(events.concepts[unheard_of]).tolist():
-            lab = knowledge.concepts[names[concept]].lab
-            assert lab is not None and lab.possible is not None
-            low, high = lab.possible
-            reason[unheard_of & (events.concepts == concept)] = len(failures)
-            limits = f"{low:g} to {high:g} {lab.unit}"
-            failures.append(f"{names[concept]}: no patient reaches this ({limits} is taken for possible); is the unit right?")
-    failed = np.flatnonzero(numeric & np.isnan(factor))
-    if not len(failed):
-        return factor, shifts[which], pl.DataFrame(schema=LAB_REJECT_SCHEMA)
-    rejects = events.table.select("source_file", "source", "subject_id", "concept")[events.which[failed]]
-    return factor, shifts[which], rejects.select(
-        pl.col("source_file").alias("file"),
-        pl.lit(None, dtype=pl.Int64).alias("line"),
-        pl.col("source").alias("record"),
-        pl.lit("warning").alias("level"),
-        texts_at("category", ["unknown_unit", "impossible_value"], cannot_be[failed].astype(np.intp)),
-        texts_at("reason", failures, reason[failed]),
-        "subject_id",
-        "concept",
-    )
+    found: Mask = ((canonical < lowest) & ~lower_still) | (canonical > highest)
+    return found
+
+
+def _unheard_of(concept: Concept) -> str:
+    lab = concept.lab
+    assert lab is not None and lab.possible is not None
+    low, high = lab.possible
+    limits = f"{low:g} to {high:g} {lab.unit}"
+    return f"{concept.key}: no patient reaches this ({limits} is taken for possible); is the unit right?"
 
 
 @once_per_version

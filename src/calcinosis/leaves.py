@@ -98,8 +98,8 @@ def _current(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -
     """An entry is over when it says so, when its end has come, or when a later entry of the same concept ended.
 
     A drug that the record itself lists as active, without an end, is taken whatever the age of its order: warfarin is ordered once and
-    taken for years. The end of one drug does not end its class: another may be taken. What is done (an operation) does not go on; it counts as current
-    for the days asked for after it ended.
+    taken for years. The end of one drug does not end its class: another may be taken. What is done (an operation) does not go on; it
+    counts as current for the days asked for after it ended.
     """
     mentions = facts.mentioned
     rows, concepts = mentions.rows[chosen], mentions.concepts[chosen]
@@ -113,7 +113,8 @@ def _current(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -
     undated = (~dated | (time == NO_TIME))[which]
     near = undated | (_days(as_of - time)[which] <= within)
     lately = undated | (_days(as_of - np.where(end != NO_TIME, end, time))[which] <= within)
-    truth = np.where(is_open[which], np.where(near | goes_on[which] | (lasting & called_active[which]), TRUE, UNKNOWN), np.where(itself, FALSE, UNKNOWN))
+    taken = near | goes_on[which] | (lasting & called_active[which])
+    truth = np.where(is_open[which], np.where(taken, TRUE, UNKNOWN), np.where(itself, FALSE, UNKNOWN))
     _any(values, leaf, rows[which], np.where(done & lately, TRUE, truth))
 
 

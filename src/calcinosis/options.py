@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from calcinosis.contract import (
-    Citation,
     EvidenceOut,
     FactOut,
     OptionOut,
@@ -24,7 +23,6 @@ from calcinosis.contract import (
     Reason,
     ReviewOut,
     SafetyOut,
-    Statement,
     UncheckedOut,
     UseOut,
 )
@@ -38,8 +36,9 @@ from calcinosis.knowledge.treatments import SafetyRule, Treatment
 from calcinosis.per_version import once_per_version
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.explain import REASON_SCHEMA, FactTable, facts_behind, facts_by_number_behind
-from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment
+from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment, PlannedUse
 from calcinosis.truth import FALSE, TRUE, UNKNOWN
+from calcinosis.words import Words
 
 STANCES: Final = ("standard", "option", "trial_only", "no_data", "against")
 EFFECTS: Final = ("benefit", "mixed", "not_seen", "no_benefit", "harm")
@@ -63,16 +62,6 @@ REVIEW_SCHEMA: Final[Schema] = {
 }
 _SAID: Final = ("key", "treatment", "verdict", "urgency", "label", "text", "sources")
 _ORDERS: Final = (("kind", KINDS), ("urgency", REVIEW_URGENCIES), ("verdict", VERDICTS))
-
-
-class Words(Protocol):
-    """Puts keys and rows into words (the writer of :mod:`calcinosis.assessment`)."""
-
-    def label(self, concept: str) -> str: ...
-    def citations(self, keys: Any) -> list[Citation]: ...
-    def statement(self, statement: Any) -> Statement: ...
-    def fact(self, row: Any) -> FactOut: ...
-    def facts(self, rows: Any) -> list[FactOut]: ...
 
 
 class Told:
@@ -162,10 +151,7 @@ class OptionWriter:
         favours = {c.label: c for use in uses for c in use.favours if self._truth(c, row) == _YES}.values()
         speaks_for = [Reason(label=c.label, facts=self._facts_of(c, row), citations=self._words.citations(c.sources)) for c in favours]
         studied = [not use.use.diseases or bool(diseases & set(use.use.diseases)) for use in uses]
-        mine = [use for use, here in zip(uses, studied, strict=True) if here] or uses  # a use in another disease says nothing of this one
-        stance = min((use.use.stance for use in mine), key=STANCES.index)
-        if not any(studied) and stance != "against":
-            stance = "no_data"  # of this disease, whatever it is worth where it was studied
+        stance = _stance(uses, studied)
         safety, not_checked, cleared = self._safety(each, row)
         return OptionOut(
             **unchanging(self._plan.knowledge, treatment, type_, self._words),
@@ -215,6 +201,15 @@ class OptionWriter:
     def _missing(self, criterion: PlannedCriterion, row: int) -> tuple[str, ...]:
         column = self._columns[row]
         return tuple(dict.fromkeys(label for leaf, label in self._labels[criterion.id] if column[leaf] == _UNKNOWN))
+
+
+def _stance(uses: Sequence[PlannedUse], studied: Sequence[bool]) -> str:
+    """The best stance of the uses that were studied in this patient's disease, or are tied to none."""
+    mine = [use for use, here in zip(uses, studied, strict=True) if here] or uses  # a use in another disease says nothing of this one
+    stance = min((use.use.stance for use in mine), key=STANCES.index)
+    if not any(studied) and stance != "against":
+        return "no_data"  # of this disease, whatever it is worth where it was studied
+    return stance
 
 
 def unchanging(knowledge: Knowledge, treatment: Treatment, type_: str, words: Words) -> dict[str, Any]:

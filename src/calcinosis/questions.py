@@ -14,7 +14,7 @@ from calcinosis.derived import FLAG
 from calcinosis.events import FLAGS
 from calcinosis.findings import Leaf, is_plain, leaf_id
 from calcinosis.knowledge import Knowledge
-from calcinosis.knowledge.criteria import AgeIs, Current, Elsewhere, Has, LabIs, LabValue, Over, SameSite, SexIs, Suspected
+from calcinosis.knowledge.criteria import AgeIs, Current, Elsewhere, Has, LabIs, LabValue, Over, SameSite, SexIs, Suspected, concepts_asked
 from calcinosis.numbers import Ints, Links, Mask, Numbers, concept_numbers
 from calcinosis.truth import FALSE, TRUE
 from calcinosis.units import conversion_factor
@@ -230,19 +230,7 @@ def flag_number(concept: Any, moment: Any, flag: Any) -> Any:
 
 def _concepts(leaf: Leaf) -> tuple[str, ...]:
     """The concepts whose presence a leaf asks for."""
-    match leaf:
-        case Has():
-            return (leaf.has,)
-        case Current():
-            return (leaf.current,)
-        case Over():
-            return (leaf.over,)
-        case SameSite():
-            return leaf.same_site
-        case Elsewhere():
-            return leaf.elsewhere
-        case _:
-            return ()
+    return () if isinstance(leaf, Suspected) else concepts_asked(leaf)
 
 
 def all_leaves(wanted: Iterable[tuple[Leaf, bool]]) -> tuple[tuple[Leaf, bool], ...]:

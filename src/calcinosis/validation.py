@@ -17,6 +17,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from calcinosis.assessment import assess_batch
+from calcinosis.contract import MUST_NOT_MISS
 from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA, Batch
 from calcinosis.knowledge.criteria import Status
 
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from calcinosis.api import Readers
-    from calcinosis.assessment import Assessment
+    from calcinosis.contract import Assessment
 
 MIMIC: Final = "mimic"
 UNDETERMINED: Final = "undetermined"
-URGENT_TYPE: Final = "calciphylaxis"  # the type that must not be missed has scores of its own
 TRUTH_COLUMNS: Final = ("id", "published_type", "also_acceptable", "basis", "difficulty", "complete")
 _YES_NO: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -222,8 +222,8 @@ def score(predictions: pl.DataFrame, truth: pl.DataFrame, *, held_out: frozenset
     strange = set(predictions["leading"].drop_nulls()) - set(answers)
     if strange:
         raise ValueError(f"unknown answer {', '.join(sorted(strange))}; known are {', '.join(answers)}")
-    alarmed = pl.col("alarms").list.eval(pl.element().str.contains(URGENT_TYPE, literal=True)).list.any().fill_null(False)
-    status = pl.col(f"status_{URGENT_TYPE}") if URGENT_TYPE in types else pl.lit(None, dtype=pl.String)
+    alarmed = pl.col("alarms").list.eval(pl.element().str.contains(MUST_NOT_MISS, literal=True)).list.any().fill_null(False)
+    status = pl.col(f"status_{MUST_NOT_MISS}") if MUST_NOT_MISS in types else pl.lit(None, dtype=pl.String)
     stands = [each.value for each in Status if each.rank >= Status.POSSIBLE.rank]
     own_status = pl.coalesce(pl.when(pl.col("published") == each).then(f"status_{each}") for each in types)
     cases = checked.join(predictions, on="id", how="left", maintain_order="left").with_columns(
@@ -299,9 +299,9 @@ def _part(split: str, name: str, cases: pl.DataFrame, answers: tuple[str, ...]) 
         agreement=share(pl.col("agrees")),
         undetermined=share(answered == UNDETERMINED),
         mimics=share(answered == MIMIC, published == MIMIC),
-        urgent_sensitivity=share(answered == URGENT_TYPE, published == URGENT_TYPE),
-        urgent_not_missed=share(pl.col("noticed"), published == URGENT_TYPE),
-        urgent_excluded=share(pl.col("ruled_out"), published == URGENT_TYPE).hits,
+        urgent_sensitivity=share(answered == MUST_NOT_MISS, published == MUST_NOT_MISS),
+        urgent_not_missed=share(pl.col("noticed"), published == MUST_NOT_MISS),
+        urgent_excluded=share(pl.col("ruled_out"), published == MUST_NOT_MISS).hits,
         types=tuple(
             TypeScore(type=t, sensitivity=share(answered == t, published == t), predictive_value=share(published == t, answered == t))
             for t in answers

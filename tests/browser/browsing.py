@@ -122,9 +122,10 @@ def picture(page: Page, name: str) -> Path:
 
 
 def look_at(visits: Visits, path: str, name: str) -> None:
-    """One page in every look: wide and narrow, light and dark. Each is accessible, fits and is kept as a picture."""
+    """One page in every look: wide and narrow, light and dark. Each is accessible, in order, fits and is kept as a picture."""
     for size in SIZES:
         page = visits.open(path, size=size)
+        check_structure(page)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             if (size, scheme) != ("phone", "dark"):  # told by the other three: colours by the scheme, the rest by the size

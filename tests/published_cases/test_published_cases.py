@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 from hand_made import CASES, lab
 
-from calcinosis.assessment import Assessment, Reason, assess_batch, evaluate_batch
+from calcinosis.assessment import assess_batch, evaluate_batch
+from calcinosis.contract import Assessment, Reason
 from calcinosis.events import EVENT_SCHEMA, Batch
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status

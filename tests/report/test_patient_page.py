@@ -88,6 +88,14 @@ def test_ids_are_unique_and_every_inner_link_and_label_resolves(page: Page) -> N
     assert set(wanted) <= set(ids)
 
 
+@pytest.mark.parametrize("name", PEOPLE)
+def test_no_two_landmarks_of_a_patient_have_one_name(name: str) -> None:
+    page = Page(render_patient_html([assessed(name)]))
+    landmarks = [attrs for tag, attrs in page.tags if tag == "section" or attrs.get("role") == "region"]
+    named = [attrs.get("aria-label") or attrs.get("aria-labelledby") for attrs in landmarks]
+    assert max(Counter(named).values()) == 1, Counter(named).most_common(3)
+
+
 def test_tables_have_scoped_headers_and_sections_names(page: Page) -> None:
     assert all(attrs.get("scope") in {"col", "row", "rowgroup"} for attrs in page.of("th"))
     assert all("aria-labelledby" in attrs for tag in ("section", "nav", "article") for attrs in page.of(tag))

@@ -69,6 +69,7 @@ class Structure(HTMLParser):
         self.ids: list[str] = []
         self.refers: list[str] = []
         self.tags: list[str] = []
+        self.landmarks: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -77,6 +78,8 @@ class Structure(HTMLParser):
         if known.get("id"):
             self.ids.append(str(known["id"]))
         self.refers += str(known.get("aria-labelledby") or "").split()
+        if tag == "section" or known.get("role") == "region":
+            self.landmarks.append(str(known.get("aria-labelledby") or known.get("aria-label")))
         if tag == "a" and str(known.get("href")).startswith("#"):
             self.refers.append(str(known["href"])[1:])
 
@@ -193,6 +196,7 @@ def test_the_page_is_inert_and_every_reference_resolves(page: str) -> None:
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
     assert len(structure.ids) == len(set(structure.ids))
     assert set(structure.refers) <= set(structure.ids)
+    assert len(structure.landmarks) == len(set(structure.landmarks))
 
 
 def test_a_long_list_is_cut_and_says_where_the_others_are(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from people import PEOPLE, frozen
 
 from calcinosis.api import assess
-from calcinosis.assessment import FactOut, MimicAssessment, OutcomeOut
+from calcinosis.contract import FactOut, MimicAssessment, OutcomeOut
 from calcinosis.knowledge import load_knowledge
 from calcinosis.knowledge.criteria import Status
 from calcinosis.report.wording import clean, evidence, headline, is_standing, outcome_change, person, set_aside, web_address

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
@@ -360,6 +361,7 @@ def test_whatever_a_server_sends_is_read_or_refused(document: dict[str, Any]) ->
         ({"aud": ["calcinosis-public", "another-app"]}, "aud is not"), ({"azp": "another-app"}, "aud is not"), ({"aud": []}, "aud is missing"),
         ({"exp": int(time.time()) - 3600}, "exp has passed"), ({"exp": None}, "exp is missing"), ({"exp": "soon"}, "exp is missing"),
         ({"iat": int(time.time()) + 3600}, "iat lies"), ({"iat": None}, "iat is missing"), ({"nonce": "another"}, "nonce is not"),
+        ({"exp": math.nan}, "not a signed token"), ({"exp": math.inf}, "not a signed token"), ({"exp": 10**400}, "not a signed token"),
         ({"nonce": None}, "nonce is missing"), ({"sub": None}, "sub is missing"), ({"sub": ""}, "sub is missing"),
     ],
 )  # fmt: skip

@@ -17,7 +17,7 @@ from safety_records import AS_OF, Measured, Patients, Person, Way, ends_by_itsel
 
 from calcinosis.api import make_readers
 from calcinosis.assessment import Evaluated, evaluate_batch
-from calcinosis.contract import Citation, FactOut, OptionOut, ReviewOut, Statement
+from calcinosis.contract import OptionOut, ReviewOut
 from calcinosis.findings import leaf_id
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import AgeIs, LabValue
@@ -27,6 +27,7 @@ from calcinosis.reasoning.evaluate import Columns, Evaluation
 from calcinosis.reasoning.plan import Plan, PlannedCriterion, PlannedTreatment, make_plan
 from calcinosis.sources.fhir import read_resources
 from calcinosis.truth import FALSE, TRUE, UNKNOWN
+from calcinosis.words import Words
 
 # Rules that no record can clear: they ask whether a test was ever positive, or for a site that nobody denies.
 NEVER_CLEARED = {
@@ -45,31 +46,6 @@ class Case:
     way: Way
     without: str = ""  # what was left out
     measure: Measured | Person | None = None  # the value under test
-
-
-class Plain:
-    """Labels instead of sentences: what :class:`OptionWriter` needs to write."""
-
-    def __init__(self, knowledge: Knowledge) -> None:
-        self.knowledge = knowledge
-
-    def label(self, concept: str) -> str:
-        return self.knowledge.concepts[concept].label if concept in self.knowledge.concepts else "Age and sex"
-
-    def citations(self, keys: Any) -> list[Citation]:
-        return [Citation(key=key, text=key) for key in keys or ()]
-
-    def statement(self, statement: Any) -> Statement:
-        return Statement(text=statement.text, citations=self.citations(statement.sources))
-
-    def fact(self, row: Any) -> FactOut:
-        return FactOut(
-            concept=row["concept"], label=self.label(row["concept"]), said=row["said"], value=row["value"], time=row["time"],
-            count=row["n"] or 1, source=row["source"],
-        )  # fmt: skip
-
-    def facts(self, rows: Any) -> list[FactOut]:
-        return [self.fact(row) for row in rows or ()]
 
 
 @dataclass(frozen=True)
@@ -157,7 +133,7 @@ def written(examined: Examined, cases: Iterable[Case]) -> list[tuple[Case, list[
             alone = replace(
                 only(examined.evaluation, rows_of(mine)), plan=replace(examined.plan, treatments=(each,), reviews=())
             )
-            writer = OptionWriter(Told(alone, examined.evaluated.facts, Plain(examined.plan.knowledge)), [types] * len(mine))
+            writer = OptionWriter(Told(alone, examined.evaluated.facts, Words(examined.plan.knowledge)), [types] * len(mine))
             found += [(case, writer.options(row, frozenset())) for row, case in enumerate(mine)]
     return found
 
@@ -323,7 +299,7 @@ def review_patients() -> tuple[Evaluated, list[Reviewed]]:
 @pytest.fixture(scope="module")
 def reviewed() -> list[tuple[Reviewed, list[ReviewOut], list[str]]]:
     evaluated, cases = review_patients()
-    evaluation, words = evaluated.evaluation, Plain(evaluated.evaluation.plan.knowledge)
+    evaluation, words = evaluated.evaluation, Words(evaluated.evaluation.plan.knowledge)
     rows = reviews_by_patient(Told(evaluation, evaluated.facts, words))
     return [(case, *rows.get(case.row, ([], []))) for case in cases]
 

@@ -20,7 +20,7 @@ import polars as pl
 import pyarrow.compute  # noqa: F401  (PyArrow would import it with the first table that is written)
 import pyarrow.parquet as pq
 
-from calcinosis.engines.cohort import Cohort, new_summary, result_tables, write_summary, write_unmapped
+from calcinosis.engines.cohort import Cohort, Summary, new_summary, result_tables, write_summary, write_unmapped
 from calcinosis.engines.rows import Assessed, Explained, assessed, explained
 from calcinosis.engines.workers import Asked, Workers
 from calcinosis.events import Batch, Coming, Part, Schema
@@ -46,6 +46,55 @@ class _Table:
 
     def close(self) -> None:
         self.writer.close()
+
+
+class _Results:
+    """What has come of the batches: tables on disk, the account, and the patients who wait to be explained."""
+
+    def __init__(self, folder: Path, knowledge: Knowledge, summary: Summary) -> None:
+        self.summary = summary
+        self.unmapped: list[pl.DataFrame] = []
+        self._tables = {name: _Table(folder / file, schema) for name, (file, schema) in result_tables(knowledge).items()}
+        self._concerned: list[Batch] = []
+
+    def __enter__(self) -> _Results:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for table in self._tables.values():
+            table.close()
+
+    def add(self, result: Assessed | Explained) -> None:
+        for field in fields(result):
+            if field.name in self._tables:
+                self._tables[field.name].add(getattr(result, field.name))
+        if isinstance(result, Assessed):
+            self.unmapped.append(result.unmapped)
+            self.summary.add(result)
+            self._concerned.append(result.concerned)
+
+    @property
+    def enough_to_explain(self) -> bool:
+        return sum(each.events.height for each in self._concerned) >= _EXPLAINED_TOGETHER
+
+    def to_explain(self) -> list[Batch]:
+        """Those who wait; they wait no longer."""
+        waiting, self._concerned = self._concerned, []
+        return waiting
+
+
+class _Clock:
+    """Seconds by what they went into."""
+
+    def __init__(self) -> None:
+        self.seconds = {"read": 0.0, "assess": 0.0}
+        self._mark = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """What passed since the last lap went into ``name``."""
+        now = time.perf_counter()
+        self.seconds[name] += now - self._mark
+        self._mark = now
 
 
 class _Line:
@@ -137,56 +186,39 @@ def screen_batches(
         workers: processes for a large source (:mod:`calcinosis.engines.workers`); the answers and their order are the same.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    summary = new_summary(source, knowledge, as_of, closed_world)
-    tables = {name: _Table(folder / file, schema) for name, (file, schema) in result_tables(knowledge).items()}
-    unmapped: list[pl.DataFrame] = []
-    concerned: list[Batch] = []  # patients to explain
-    clock = {"read": 0.0, "assess": 0.0}
+    with (
+        _Results(folder, knowledge, new_summary(source, knowledge, as_of, closed_world)) as results,
+        _Line(knowledge, Asked(as_of, closed_world), workers) as line,
+    ):
 
-    def settle() -> None:
-        """Write the result of the oldest job."""
-        result = line.take()
-        for field in fields(result):
-            if field.name in tables:
-                tables[field.name].add(getattr(result, field.name))
-        if isinstance(result, Assessed):
-            unmapped.append(result.unmapped)
-            summary.add(result)
-            concerned.append(result.concerned)
-            if sum(each.events.height for each in concerned) >= _EXPLAINED_TOGETHER:
-                explain()
-            if on_patients:
-                on_patients(summary.patients_assessed)
+        def settle() -> None:
+            """Write the result of the oldest job."""
+            result = line.take()
+            results.add(result)
+            if isinstance(result, Assessed):
+                if results.enough_to_explain:
+                    line.explain(results.to_explain())
+                if on_patients:
+                    on_patients(results.summary.patients_assessed)
 
-    def explain() -> None:
-        line.explain(concerned.copy())
-        concerned.clear()
-
-    try:
-        with _Line(knowledge, Asked(as_of, closed_world), workers) as line:
-            mark = time.perf_counter()
-            for each in coming:
-                ready = line.ready(each)
-                clock["read"] += time.perf_counter() - mark
-                mark = time.perf_counter()
-                while line.full:
-                    settle()
-                line.assess(ready)
-                if line.workers and isinstance(ready, Batch):  # the source may take away what the parts before it need
-                    while len(line):
-                        settle()
-                del each, ready  # before the next one is made
-                clock["assess"] += time.perf_counter() - mark
-                mark = time.perf_counter()
-            while len(line):
+        clock = _Clock()
+        for each in coming:
+            ready = line.ready(each)
+            clock.lap("read")
+            while line.full:
                 settle()
-            explain()
+            line.assess(ready)
+            if line.workers and isinstance(ready, Batch):  # the source may take away what the parts before it need
+                while len(line):
+                    settle()
+            del each, ready  # before the next one is made
+            clock.lap("assess")
+        while len(line):
             settle()
-            clock["assess"] += time.perf_counter() - mark
-    finally:
-        for table in tables.values():
-            table.close()
-    summary.seconds = {name: round(value, 3) for name, value in clock.items()}
-    write_unmapped(unmapped, folder / "unmapped.csv")
-    write_summary(summary, folder)
-    return Cohort(folder=folder, summary=summary)
+        line.explain(results.to_explain())
+        settle()
+        clock.lap("assess")
+    results.summary.seconds = {name: round(seconds, 3) for name, seconds in clock.seconds.items()}
+    write_unmapped(results.unmapped, folder / "unmapped.csv")
+    write_summary(results.summary, folder)
+    return Cohort(folder=folder, summary=results.summary)

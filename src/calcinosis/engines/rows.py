@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from calcinosis.assessment import Evaluated, evaluate_batch
+from calcinosis.contract import MUST_NOT_MISS
 from calcinosis.engines.course import COURSE_SCHEMA, course_rows
 from calcinosis.events import PATIENT_SCHEMA, Batch, Schema
 from calcinosis.knowledge import Knowledge
@@ -130,51 +131,73 @@ def assessment_schema(knowledge: Knowledge) -> Schema:
 def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, pl.Series]:
     """One row per patient (``assessment_schema``), and the ids of those there is something to say about (:func:`_something_to_say`)."""
     evaluation, facts = evaluated.evaluation, evaluated.facts
-    plan, columns = evaluation.plan, evaluation.columns
-    knowledge = plan.knowledge
+    plan, columns, knowledge = evaluation.plan, evaluation.columns, evaluation.plan.knowledge
     n = evaluation.subjects.height
     alarms = {c.owner: columns[c.column] == TRUE for c in plan.other if c.kind == "alarm"}
-    weights = {r.key: r.weight for r in knowledge.types["calciphylaxis"].risk_factors}
-    risks = {c.detail: columns[c.column] == TRUE for c in plan.shown["calciphylaxis"] if c.role == "risk" and c.detail}
-    standing = np.sum([evaluation.rank(key) >= Status.PROBABLE.rank for key in knowledge.types], axis=0)
-    leaders = pl.Series([*plan.hypotheses, None], dtype=pl.String)
-    leading = leaders.gather(evaluation.leading.astype(np.int64) % len(leaders)).alias("leading")
-    ranks = np.vstack([*(evaluation.rank(key) for key in plan.hypotheses), np.full(n, -1, dtype=np.int8)])
-    leading_rank = ranks[evaluation.leading % len(ranks), np.arange(n)]
-    urgency = np.full(n, len(ALARM_URGENCIES), dtype=np.int8)
-    for key, rings in alarms.items():
-        urgency[rings] = np.minimum(urgency[rings], ALARM_URGENCIES.index(knowledge.alarms[key].urgency))
-    is_mimic = leading.is_in(list(knowledge.mimics))
+    diseases = {
+        role: {c.owner: columns[c.column] == TRUE for c in plan.other if c.kind == "disease" and c.role == role}
+        for role in ("established", "suspected")
+    }
     missing = {key: _mask(lacking, n) for key, lacking in missing_tests(evaluation).items()}
+    standing = np.sum([evaluation.rank(key) >= Status.PROBABLE.rank for key in knowledge.types], axis=0)
     rows = evaluation.subjects.select("subject_id", "sex", "age_years").with_columns(
         _boolean(columns["finding:lesion_present"]).alias("lesion_present"),
         _boolean(columns["finding:mineral_shown"]).alias("mineral_shown"),
         pl.Series("labelled", evaluation.true("labelled")),
-        pl.select(pl.when(is_mimic).then(pl.lit("mimic")).otherwise(leading)).to_series().alias("leading"),
-        pl.select(pl.when(is_mimic).then(leading)).to_series().alias("leading_mimic"),
-        _status_names(leading_rank).alias("leading_status"),
+        *_leading(evaluation),
         pl.Series("provisional", ~evaluation.true("calcium_shown")),
         pl.Series("mixed", np.greater(standing, 1)),
         *(_status_names(evaluation.rank(key)).alias(f"status_{key}") for key in knowledge.types),
         *(_subtype(evaluation, key).alias(f"subtype_{key}") for key in knowledge.types),
         _lists(_standing_mimics(evaluation), n).alias("mimics"),
-        *(_lists({c.owner: columns[c.column] == TRUE for c in plan.other if c.kind == "disease" and c.role == role}, n).alias(name)
-          for role, name in (("established", "diseases"), ("suspected", "diseases_suspected"))),
+        _lists(diseases["established"], n).alias("diseases"),
+        _lists(diseases["suspected"], n).alias("diseases_suspected"),
         _lists(alarms, n).alias("alarms"),
-        pl.Series([*ALARM_URGENCIES, None]).gather(urgency).alias("alarm_urgency"),
-        *(pl.Series(f"calciphylaxis_{weight}", sum((risks[key] for key in risks if weights[key] == weight), np.zeros(n, dtype=np.uint8)))
-          for weight in ("major", "minor")),
+        _most_urgent(alarms, knowledge, n).alias("alarm_urgency"),
+        *_risk_counts(evaluation),
         _boolean(columns["finding:calciphylaxis_at_risk"]).alias("calciphylaxis_at_risk"),
         _lists(missing, n).alias("missing_tests"),
         pl.Series([knowledge.version]).new_from_index(0, n).alias("knowledge_version"),
-    )  # fmt: skip
+    )
     rows = (
         rows.join(facts.subjects.select("subject_id", "index_time", "index_basis"), on="subject_id", how="left", maintain_order="left")
         .join(_warnings(batch, facts.rejects), on="subject_id", how="left", maintain_order="left")
         .with_columns(pl.col("n_warnings").fill_null(0))
+        .select(list(assessment_schema(knowledge)))
     )
-    rows = rows.select(list(assessment_schema(knowledge)))
     return rows, rows["subject_id"].filter(pl.Series(_something_to_say(evaluation, alarms, missing)))
+
+
+def _leading(evaluation: Evaluation) -> tuple[pl.Series, pl.Series, pl.Series]:
+    """What leads (a type, or "mimic"), which mimic, and its status; null where nothing leads."""
+    hypotheses = evaluation.plan.hypotheses
+    leaders = pl.Series([*hypotheses, None], dtype=pl.String)
+    leading = leaders.gather(evaluation.leading.astype(np.int64) % len(leaders)).alias("leading")
+    is_mimic = leading.is_in(list(evaluation.plan.knowledge.mimics))
+    n = evaluation.subjects.height
+    ranks = np.vstack([*(evaluation.rank(key) for key in hypotheses), np.full(n, -1, dtype=np.int8)])
+    return (
+        pl.select(pl.when(is_mimic).then(pl.lit("mimic")).otherwise(leading)).to_series().alias("leading"),
+        pl.select(pl.when(is_mimic).then(leading)).to_series().alias("leading_mimic"),
+        _status_names(ranks[evaluation.leading % len(ranks), np.arange(n)]).alias("leading_status"),
+    )
+
+
+def _most_urgent(alarms: dict[str, npt.NDArray[np.bool_]], knowledge: Knowledge, n: int) -> pl.Series:
+    """The urgency of the most urgent alarm that rings."""
+    urgency = np.full(n, len(ALARM_URGENCIES), dtype=np.int8)
+    for key, rings in alarms.items():
+        urgency[rings] = np.minimum(urgency[rings], ALARM_URGENCIES.index(knowledge.alarms[key].urgency))
+    return pl.Series([*ALARM_URGENCIES, None]).gather(urgency)
+
+
+def _risk_counts(evaluation: Evaluation) -> Iterator[pl.Series]:
+    """How many major and minor risk factors of the type that must not be missed are on record."""
+    weights = {factor.key: factor.weight for factor in evaluation.plan.knowledge.types[MUST_NOT_MISS].risk_factors}
+    factors = [c for c in evaluation.plan.shown[MUST_NOT_MISS] if c.role == "risk" and c.detail]
+    for weight in ("major", "minor"):
+        found = [evaluation.columns[c.column] == TRUE for c in factors if weights[c.detail or ""] == weight]
+        yield pl.Series(f"calciphylaxis_{weight}", sum(found, np.zeros(evaluation.subjects.height, dtype=np.uint8)))
 
 
 def _something_to_say(

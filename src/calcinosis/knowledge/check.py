@@ -26,6 +26,8 @@ from calcinosis.knowledge.criteria import (
     SameSite,
     SexIs,
     Suspected,
+    concepts_asked,
+    sites_named,
 )
 from calcinosis.knowledge.loader import CONTENT, Knowledge, KnowledgeError, Origin, Problem, load_knowledge
 from calcinosis.knowledge.model import Concept, Disease, Finding, Hypothesis, Outcome, Statement
@@ -52,7 +54,7 @@ def check(folder: Path | None = None) -> list[Problem]:
         return error.problems
     circles = list(_circles(knowledge))
     reach = [] if circles else _reach(knowledge)  # which walks the tree
-    named = [*_sources(knowledge), *_references(knowledge), *_treatments(knowledge), *_entry_form(knowledge)]
+    named = [*_sources(knowledge), *_references(knowledge), *_treatments(knowledge), *_studies(knowledge), *_entry_form(knowledge)]
     return [*named, *_codes(knowledge), *_units(knowledge), *check_simulation(knowledge), *circles, *reach]
 
 
@@ -137,7 +139,7 @@ def _entry_form(knowledge: Knowledge) -> Iterator[Problem]:
 
 
 def _treatments(knowledge: Knowledge) -> Iterator[Problem]:
-    """Names that treatments and studies give to each other, to types and to diseases."""
+    """Names that treatments give to types, diseases and concepts, and reviews to safety rules."""
     for treatment in knowledge.treatments.values():
         origin = knowledge.origins["Treatment", treatment.key]
         keys = [rule.key for rule in treatment.safety]
@@ -146,21 +148,26 @@ def _treatments(knowledge: Knowledge) -> Iterator[Problem]:
         for concept in treatment.concepts:
             yield from _known_concept(knowledge, concept, origin)
         for use in treatment.uses:
-            yield from (Problem(origin, "unknown_type", f"type {key!r} does not exist") for key in use.types if key not in knowledge.types)
+            yield from _known_types(knowledge, use.types, origin)
             yield from _known_diseases(knowledge, use.diseases, origin)
     rules = {f"{key}/{rule.key}" for key, treatment in knowledge.treatments.items() for rule in treatment.safety}
     for review in knowledge.reviews.values():
+        origin = knowledge.origins["CurrentDrugReview", review.key]
         for concept in review.concepts:
-            yield from _known_concept(knowledge, concept, knowledge.origins["CurrentDrugReview", review.key])
+            yield from _known_concept(knowledge, concept, origin)
         for name in set(review.covers) - rules:
-            yield Problem(knowledge.origins["CurrentDrugReview", review.key], "unknown_rule", f"safety rule {name!r} does not exist")
+            yield Problem(origin, "unknown_rule", f"safety rule {name!r} does not exist")
+
+
+def _studies(knowledge: Knowledge) -> Iterator[Problem]:
+    """Names that rows of the evidence give to treatments, types, diseases and each other; treatments that no row names."""
     rows = {study.row: study for study in knowledge.studies}
-    studied = {key for study in knowledge.studies for key in study.treatments}
     for study in knowledge.studies:
         origin = knowledge.origins["Study", study.row]
         for key in study.treatments:
             if key not in knowledge.treatments:
                 yield Problem(origin, "unknown_treatment", f"treatment {key!r} does not exist")
+        yield from _known_types(knowledge, filter(None, (study.calcification_type,)), origin)
         yield from _known_diseases(knowledge, study.diseases, origin)
         other = rows.get(study.comparator_row or "")
         if study.comparator_row and (other is None or other.arm != "comparator"):
@@ -168,10 +175,15 @@ def _treatments(knowledge: Knowledge) -> Iterator[Problem]:
         elif other is not None and other.unit != study.unit:
             yield Problem(origin, "unit_of_analysis", f"{study.unit} are compared with {other.unit}")
     yield from _overlaps(knowledge)
+    studied = {key for study in knowledge.studies for key in study.treatments}
     for key, treatment in knowledge.treatments.items():
         if key not in studied and any(use.stance != "no_data" for use in treatment.uses):
             origin = knowledge.origins["Treatment", key]
             yield Problem(origin, "unstudied_treatment", f"treatment {key!r} has no row in evidence/, and its uses do not say no_data")
+
+
+def _known_types(knowledge: Knowledge, keys: Iterable[str], origin: Origin) -> Iterator[Problem]:
+    yield from (Problem(origin, "unknown_type", f"type {key!r} does not exist") for key in keys if key not in knowledge.types)
 
 
 def _known_diseases(knowledge: Knowledge, keys: Iterable[str], origin: Origin) -> Iterator[Problem]:
@@ -232,30 +244,11 @@ def _hypothesis_kind(knowledge: Knowledge, key: str) -> str:
 
 
 def _criterion(knowledge: Knowledge, part: Any, origin: Origin) -> Iterator[Problem]:
+    for concept in concepts_asked(part):
+        yield from _known_concept(knowledge, concept, origin)
+    for site in sites_named(part):
+        yield from _known_site(knowledge, site, origin)
     match part:
-        case Has():
-            yield from _known_concept(knowledge, part.has, origin)
-            if part.at:
-                yield from _known_site(knowledge, part.at, origin)
-        case HasAny():
-            for concept in (*part.has_any, *part.without):
-                yield from _known_concept(knowledge, concept, origin)
-            for site in part.sites:
-                yield from _known_site(knowledge, site, origin)
-        case Current():
-            yield from _known_concept(knowledge, part.current, origin)
-        case Over():
-            yield from _known_concept(knowledge, part.over, origin)
-        case Suspected():
-            yield from _known_concept(knowledge, part.suspected, origin)
-        case SameSite():
-            for concept in part.same_site:
-                yield from _known_concept(knowledge, concept, origin)
-        case Elsewhere():
-            for concept in part.elsewhere:
-                yield from _known_concept(knowledge, concept, origin)
-            for site in part.regions:
-                yield from _known_site(knowledge, site, origin)
         case LabIs():
             yield from _known_lab(knowledge, part.lab, origin)
         case LabValue():

@@ -44,8 +44,9 @@ class Current(Closed):
     """The concept goes on now (a drug being taken, a pregnancy), seen from the as-of date.
 
     True: affirmed, not ended or stopped before the as-of date, and undated or recorded within ``within_days`` before it
-    (default: setting ``current_within_days``, and then a drug that is listed as active counts whatever the age of its order). False: denied, or ended; the end of one drug does not end its class. Unknown: never
-    recorded, or only longer ago without an end. A procedure is done and does not go on: it counts for ``within_days`` after it ended.
+    (default: setting ``current_within_days``, and then a drug that is listed as active counts whatever the age of its order). False:
+    denied, or ended; the end of one drug does not end its class. Unknown: never recorded, or only longer ago without an end. A procedure
+    is done and does not go on: it counts for ``within_days`` after it ended.
     """
 
     current: str
@@ -221,3 +222,37 @@ Criterion = Annotated[
 
 for _model in (All, AnyOf, AnyKnown, Not, Known, AtLeast):
     _model.model_rebuild()
+
+
+def concepts_asked(criterion: object) -> tuple[str, ...]:
+    """The concepts that a criterion names itself; measurements, sites and what its parts name apart."""
+    match criterion:
+        case Has():
+            return (criterion.has,)
+        case HasAny():
+            return (*criterion.has_any, *criterion.without)
+        case Current():
+            return (criterion.current,)
+        case Over():
+            return (criterion.over,)
+        case Suspected():
+            return (criterion.suspected,)
+        case SameSite():
+            return criterion.same_site
+        case Elsewhere():
+            return criterion.elsewhere
+        case _:
+            return ()
+
+
+def sites_named(criterion: object) -> tuple[str, ...]:
+    """The sites that a criterion names itself."""
+    match criterion:
+        case Has():
+            return (criterion.at,) if criterion.at else ()
+        case HasAny():
+            return criterion.sites
+        case Elsewhere():
+            return criterion.regions
+        case _:
+            return ()

@@ -27,7 +27,7 @@ from calcinosis.knowledge.model import (
 from calcinosis.knowledge.studies import Study
 from calcinosis.knowledge.treatments import CurrentDrugReview, SafetyRule, Treatment, Use
 from calcinosis.knowledge.usage import usage_of
-from calcinosis.knowledge.wording import Outline, citation, interval_in_words, label_of, outline, setting_value
+from calcinosis.knowledge.wording import Outline, citation, interval_in_words, label_of, outline, places_of, setting_value
 
 # table of Knowledge -> (page, prefix of its anchors: two tables of one page may share keys)
 PAGES = {
@@ -354,13 +354,7 @@ class _Reference:
     def source(self, source: Source) -> Iterator[str]:
         text, _ = citation(source)
         yield from (*([_safe(text), ""] if text != source.key else []), f"- Grade: {source.grade}")
-        places = (
-            ("PubMed", source.pmid, f"https://pubmed.ncbi.nlm.nih.gov/{source.pmid}/"),
-            ("PMC", source.pmcid, f"https://pmc.ncbi.nlm.nih.gov/articles/{source.pmcid}/"),
-            ("doi", source.doi, f"https://doi.org/{source.doi}"),
-            ("page", source.url, source.url),
-        )
-        yield "- Read at: " + ", ".join(f"[{name} {value}](<{url}>)" for name, value, url in places if value)
+        yield "- Read at: " + ", ".join(f"[{name} {value}](<{url}>)" for name, value, url in places_of(source))
         users = self.usage.cited_by.get(source.key, ())
         yield f"- Cited by: {', '.join(self.link(*each) for each in users) or 'nothing yet'}"
         if source.note:

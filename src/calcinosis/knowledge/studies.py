@@ -35,7 +35,7 @@ class Study(Closed):
     design: Design
     population: str
     diseases: tuple[str, ...] = ()
-    calcification_type: Literal["dystrophic", "metastatic", "idiopathic", "iatrogenic", "calciphylaxis"] | None = None
+    calcification_type: str | None = Field(None, description="key of a type; empty: not told apart")
     age_group: Literal["adult", "juvenile", "mixed"] | None = None
     n_patients: int | None = Field(None, ge=0)
     unit: Literal["patients", "lesions", "limbs", "studies"] = "patients"
@@ -91,16 +91,21 @@ class Study(Closed):
 
     @model_validator(mode="after")
     def counts_add_up(self) -> Study:
+        if self.n_evaluable is None:
+            if self.n_response is not None:
+                raise ValueError(f"{self.row}: responses without a number evaluable")
+            return self
         counted = [n for n in (self.n_complete, self.n_partial, self.n_none, self.n_worse) if n is not None]
-        if self.n_evaluable is not None:
-            if counted and self.outcome != "recurrence" and sum(counted) > self.n_evaluable:
-                raise ValueError(f"{self.row}: outcomes add up to {sum(counted)} of {self.n_evaluable}")
-            if self.n_events is not None and self.n_events > self.n_evaluable:
-                raise ValueError(f"{self.row}: {self.n_events} events among {self.n_evaluable}")
-            if self.unit == "patients" and self.n_patients is not None and self.n_evaluable > self.n_patients:
-                raise ValueError(f"{self.row}: {self.n_evaluable} evaluable of {self.n_patients} patients")
-        elif self.n_response is not None:
-            raise ValueError(f"{self.row}: responses without a number evaluable")
+        if counted and self.outcome != "recurrence" and sum(counted) > self.n_evaluable:
+            raise ValueError(f"{self.row}: outcomes add up to {sum(counted)} of {self.n_evaluable}")
+        if self.n_events is not None and self.n_events > self.n_evaluable:
+            raise ValueError(f"{self.row}: {self.n_events} events among {self.n_evaluable}")
+        if self.unit == "patients" and self.n_patients is not None and self.n_evaluable > self.n_patients:
+            raise ValueError(f"{self.row}: {self.n_evaluable} evaluable of {self.n_patients} patients")
+        return self
+
+    @model_validator(mode="after")
+    def is_pooled_or_says_why_not(self) -> Study:
         if self.pool:
             if self.n_evaluable is None or (self.n_response is None and self.n_events is None):
                 raise ValueError(f"{self.row}: marked for pooling but without counts")
@@ -110,11 +115,19 @@ class Study(Closed):
                 raise ValueError(f"{self.row}: a {self.arm} row of design {self.design} is listed, never pooled")
         elif self.pool_note is None:
             raise ValueError(f"{self.row}: say in pool_note why it is not pooled")
+        return self
+
+    @model_validator(mode="after")
+    def effect_lies_in_its_interval(self) -> Study:
         if self.effect is not None and self.effect_measure is None:
             raise ValueError(f"{self.row}: an effect needs its measure")
         low, high = self.effect_low, self.effect_high
         if self.effect is not None and low is not None and high is not None and not low <= self.effect <= high:
             raise ValueError(f"{self.row}: the effect lies outside its interval")
+        return self
+
+    @model_validator(mode="after")
+    def level_is_that_of_the_design_or_explained(self) -> Study:
         expected = LEVEL_OF_DESIGN[self.design]
         if expected is not None and self.level is not None and self.level != expected and not self.level_note:
             raise ValueError(f"{self.row}: level {self.level} for a {self.design} needs a level_note")

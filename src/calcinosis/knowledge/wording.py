@@ -28,6 +28,8 @@ from calcinosis.knowledge.criteria import (
     SameSite,
     SexIs,
     Suspected,
+    concepts_asked,
+    sites_named,
 )
 from calcinosis.knowledge.loader import Knowledge
 from calcinosis.knowledge.model import Outcome, ReferenceInterval, Source
@@ -186,26 +188,14 @@ def reads(record: BaseModel, knowledge: Knowledge) -> Iterator[tuple[str, str]]:
 
 
 def _named(part: BaseModel, knowledge: Knowledge) -> Iterator[tuple[str, str]]:
+    yield from (("concepts", key) for key in (*concepts_asked(part), *sites_named(part)))
     match part:
-        case Has():
-            yield from (("concepts", key) for key in (part.has, part.at) if key)
-        case HasAny():
-            yield from (("concepts", key) for key in (*part.has_any, *part.sites, *part.without))
-        case Current():
-            yield "concepts", part.current
         case Treatment() | CurrentDrugReview():
             yield from (("concepts", key) for key in part.concepts)
         case Study():
             yield from (("treatments", key) for key in part.treatments)
-        case Over():
-            yield "concepts", part.over
-            yield from [("settings", "ended_sign_days")] if part.for_days is None else []
-        case Suspected():
-            yield "concepts", part.suspected
-        case SameSite():
-            yield from (("concepts", key) for key in part.same_site)
-        case Elsewhere():
-            yield from (("concepts", key) for key in (*part.elsewhere, *part.regions))
+        case Over(for_days=None):
+            yield "settings", "ended_sign_days"
         case LabIs():
             yield "concepts", part.lab
         case LabValue():
@@ -228,16 +218,23 @@ def cited(record: BaseModel) -> tuple[str, ...]:
     return tuple(keys)
 
 
+def places_of(source: Source) -> list[tuple[str, str, str]]:
+    """Where a source can be read: name, identifier, address."""
+    places = (
+        ("PubMed", source.pmid, f"https://pubmed.ncbi.nlm.nih.gov/{source.pmid}/"),
+        ("PMC", source.pmcid, f"https://pmc.ncbi.nlm.nih.gov/articles/{source.pmcid}/"),
+        ("doi", source.doi, f"https://doi.org/{source.doi}"),
+        ("page", source.url, source.url or ""),
+    )
+    return [(name, value, address) for name, value, address in places if value]
+
+
 def citation(source: Source) -> tuple[str, str]:
     """What to print for a source, and where it opens."""
     parts = (source.authors, str(source.year) if source.year else None, source.title, source.journal)
-    url = (
-        f"https://pubmed.ncbi.nlm.nih.gov/{source.pmid}/" if source.pmid
-        else f"https://doi.org/{source.doi}" if source.doi
-        else f"https://pmc.ncbi.nlm.nih.gov/articles/{source.pmcid}/" if source.pmcid
-        else source.url or ""
-    )  # fmt: skip
-    return ", ".join(part for part in parts if part) or source.key, url
+    addresses = {name: address for name, _, address in places_of(source)}
+    best = next(name for name in ("PubMed", "doi", "PMC", "page") if name in addresses)  # the model sees to it that there is one
+    return ", ".join(part for part in parts if part) or source.key, addresses[best]
 
 
 def interval_in_words(interval: ReferenceInterval) -> str:

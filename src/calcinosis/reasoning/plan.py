@@ -6,20 +6,22 @@ A *criterion* is anything with a truth value that is shown to a reader: a status
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from calcinosis.events import Schema
 from calcinosis.findings import Leaf, children, expand, leaf_id, leaves, references
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import (
+    AgeIs,
     AnyOf,
     Criterion,
     Current,
-    Elsewhere,
     FindingRef,
     Has,
     HypothesisAtLeast,
@@ -27,12 +29,11 @@ from calcinosis.knowledge.criteria import (
     LabIs,
     LabValue,
     Not,
-    Over,
-    SameSite,
+    SexIs,
     Status,
-    Suspected,
+    concepts_asked,
 )
-from calcinosis.knowledge.model import Hypothesis
+from calcinosis.knowledge.model import CalcificationType, Hypothesis, RiskFactor
 from calcinosis.knowledge.treatments import CurrentDrugReview, SafetyRule, Treatment, Use
 from calcinosis.per_version import once_per_version
 from calcinosis.questions import Questions, all_leaves
@@ -111,66 +112,19 @@ class Plan:
 def make_plan(knowledge: Knowledge) -> Plan:
     """Compile the knowledge base."""
     nodes = _order(knowledge)  # first: it refuses circles, which nothing below would survive
+    planner = _Planner()
     rules: dict[str, tuple[PlannedCriterion, ...]] = {}
     shown: dict[str, tuple[PlannedCriterion, ...]] = {}
-    owners: list[tuple[PlannedCriterion, Criterion, bool]] = []
-
-    def plan(kind: str, owner: str, role: str, label: str, sources: tuple[str, ...], when: Criterion, *,
-             now: bool = False, status: Status | None = None, detail: str | None = None) -> PlannedCriterion:  # fmt: skip
-        planned = PlannedCriterion(len(owners), kind, owner, role, label, sources, status, detail)
-        owners.append((planned, when, now))
-        return planned
-
-    hypotheses: list[tuple[str, Hypothesis]] = [
-        *(("type", each) for each in knowledge.types.values()),
-        *(("mimic", each) for each in knowledge.mimics.values()),
-    ]
-    for kind, each in hypotheses:
-        rules[each.key] = tuple(
-            plan(kind, each.key, "rule", rule.label, rule.sources, rule.when, status=rule.status) for rule in each.rules
-        )
-        risks = getattr(each, "risk_factors", ())
-        shown[each.key] = (
-            *(plan(kind, each.key, "supports", w.label, w.sources, w.when) for w in each.supports),
-            *(plan(kind, each.key, "against", w.label, w.sources, w.when) for w in each.against),
-            *(plan(kind, each.key, "subtype", s.label, s.sources, s.when, detail=s.key) for s in each.subtypes),
-            *(plan(kind, each.key, "risk", r.label, r.sources, r.when, detail=r.key) for r in risks if r.when is not None),
-        )
-    other = [plan("alarm", alarm.key, "when", alarm.label, alarm.sources, alarm.when, now=True) for alarm in knowledge.alarms.values()]
-    for disease in knowledge.diseases.values():
-        other.append(plan("disease", disease.key, "established", disease.label, disease.sources, disease.established))
-        if disease.suspected is not None:
-            other.append(plan("disease", disease.key, "suspected", disease.label, disease.suspected_sources, disease.suspected))
-        other += [
-            plan("disease", disease.key, "risk", r.label, r.sources, r.when, detail=r.key)
-            for r in disease.risk_factors
-            if r.when is not None
-        ]
-    other += [
-        plan("form", form.key, "when", form.label, form.description.sources, form.when)
-        for form in knowledge.forms.values()
-        if form.when is not None
-    ]
-    other += [
-        plan("test", test.key, "when", test.label, test.sources, test.when) for test in knowledge.tests.values() if test.when is not None
-    ]
-
-    treatments = tuple(_plan_treatment(each, plan) for each in knowledge.treatments.values())
-    reviews = tuple(
-        PlannedReview(
-            each,
-            plan("review", each.key, "taken", each.label, each.sources, _any_current(each.concepts)),
-            plan("review", each.key, "when", each.label, each.sources, each.when, now=True),
-        )
-        for each in knowledge.reviews.values()
-    )
-    of_findings = {key: tuple(dict.fromkeys(leaves(finding.when, knowledge))) for key, finding in knowledge.findings.items()}
-    wanted = [(leaf, now and not named) for _, when, now in owners for leaf, named in _leaves_with_home(when, knowledge, of_findings)]
-    wanted += [(leaf, False) for within in of_findings.values() for leaf in within]
-    wanted += [(leaf, False) for each in knowledge.types.values() if each.more_urgent for leaf in leaves(each.more_urgent.when, knowledge)]
-    questions = Questions(knowledge, all_leaves(wanted))
-    arguments = _Arguments(knowledge)
-    program = _program(knowledge, questions, nodes, rules, owners)
+    for kind, hypotheses in (("type", knowledge.types), ("mimic", knowledge.mimics)):
+        for each in hypotheses.values():
+            rules[each.key] = tuple(planner.status_rules(kind, each))
+            shown[each.key] = tuple(planner.beside_the_rules(kind, each))
+    other = tuple(planner.everything_else(knowledge))
+    treatments = tuple(planner.treatment(each) for each in knowledge.treatments.values())
+    reviews = tuple(planner.review(each) for each in knowledge.reviews.values())
+    planned = planner.planned
+    questions = _questions(knowledge, planned)
+    program = _program(knowledge, questions, nodes, rules, planned)
     return Plan(
         knowledge=knowledge,
         questions=questions,
@@ -188,68 +142,136 @@ def make_plan(knowledge: Knowledge) -> Plan:
         },
         rules=rules,
         shown=shown,
-        other=tuple(other),
+        other=other,
         treatments=treatments,
         reviews=reviews,
         open_questions={
-            c.id: tuple(_open_questions(when, now, knowledge, program)) for c, when, now in owners if c.kind in ("safety", "review")
+            c.id: tuple(_open_questions(when, now, knowledge, program)) for c, when, now in planned if c.kind in ("safety", "review")
         },
-        criteria=pl.DataFrame(
-            [(c.id, c.kind, c.owner, c.role, c.label, list(c.sources), c.status, c.detail) for c, _, _ in owners],
-            schema={
-                "id": pl.Int32,
-                "kind": pl.String,
-                "owner": pl.String,
-                "role": pl.String,
-                "label": pl.String,
-                "sources": pl.List(pl.String),
-                "status": pl.String,
-                "detail": pl.String,
-            },
-            orient="row",
-        ),
-        criterion_leaves=pl.DataFrame(
-            [(c.id, name, positive) for c, when, now in owners for name, positive in arguments.of(when, now)],
-            schema={"id": pl.Int32, "leaf": pl.String, "positive": pl.Boolean},
-            orient="row",
-        ).unique(maintain_order=True),
-        leaf_subjects=pl.DataFrame(
-            [row for leaf, now in questions.leaves for row in _leaf_subjects(leaf, now)],
-            schema={"leaf": pl.String, "source_kind": pl.String, "concept": pl.String},
-            orient="row",
-        ).unique(maintain_order=True),
+        criteria=_criteria_table(planned),
+        criterion_leaves=_argument_table(planned, knowledge),
+        leaf_subjects=_subject_table(questions),
     )
 
 
-_Plan = Callable[..., PlannedCriterion]
+class _Planned(NamedTuple):
+    """A criterion as it is shown, and as it is evaluated."""
+
+    shown: PlannedCriterion
+    when: Criterion
+    now: bool  # asked about the present, not about the index date
 
 
-def _plan_treatment(treatment: Treatment, plan: _Plan) -> PlannedTreatment:
-    key = treatment.key
-    uses = tuple(
-        PlannedUse(
-            use,
-            None if use.when is None else plan("use", key, "when", treatment.label, use.statement.sources, use.when, now=True),
-            tuple(plan("use", key, "favours", each.label, each.sources, each.when) for each in use.favours),
-        )
-        for use in treatment.uses
-    )
-    return PlannedTreatment(
-        treatment=treatment,
-        current=plan("treatment", key, "current", treatment.label, treatment.what.sources, _any_current(treatment.concepts))
-        if treatment.concepts
-        else None,
-        uses=uses,
-        safety=tuple(
-            (rule, plan("safety", key, rule.verdict, rule.label, rule.sources, rule.when, now=True, detail=rule.key))
-            for rule in treatment.safety
+class _Planner:
+    """Numbers every criterion that is shown to a reader, in the order in which it is asked for them."""
+
+    def __init__(self) -> None:
+        self.planned: list[_Planned] = []
+
+    def _plan(self, kind: str, owner: str, role: str, label: str, sources: tuple[str, ...], when: Criterion, *,
+              now: bool = False, status: Status | None = None, detail: str | None = None) -> PlannedCriterion:  # fmt: skip
+        shown = PlannedCriterion(len(self.planned), kind, owner, role, label, sources, status, detail)
+        self.planned.append(_Planned(shown, when, now))
+        return shown
+
+    def status_rules(self, kind: str, each: Hypothesis) -> Iterator[PlannedCriterion]:
+        for rule in each.rules:
+            yield self._plan(kind, each.key, "rule", rule.label, rule.sources, rule.when, status=rule.status)
+
+    def beside_the_rules(self, kind: str, each: Hypothesis) -> Iterator[PlannedCriterion]:
+        """What is shown of a hypothesis whichever rule decided."""
+        for role, weighed in (("supports", each.supports), ("against", each.against)):
+            for one in weighed:
+                yield self._plan(kind, each.key, role, one.label, one.sources, one.when)
+        for subtype in each.subtypes:
+            yield self._plan(kind, each.key, "subtype", subtype.label, subtype.sources, subtype.when, detail=subtype.key)
+        if isinstance(each, CalcificationType):
+            yield from self._risks(kind, each.key, each.risk_factors)
+
+    def _risks(self, kind: str, owner: str, factors: tuple[RiskFactor, ...]) -> Iterator[PlannedCriterion]:
+        for factor in factors:
+            if factor.when is not None:
+                yield self._plan(kind, owner, "risk", factor.label, factor.sources, factor.when, detail=factor.key)
+
+    def everything_else(self, knowledge: Knowledge) -> Iterator[PlannedCriterion]:
+        """Alarms, diseases, forms and tests."""
+        for alarm in knowledge.alarms.values():
+            yield self._plan("alarm", alarm.key, "when", alarm.label, alarm.sources, alarm.when, now=True)
+        for disease in knowledge.diseases.values():
+            yield self._plan("disease", disease.key, "established", disease.label, disease.sources, disease.established)
+            if disease.suspected is not None:
+                yield self._plan("disease", disease.key, "suspected", disease.label, disease.suspected_sources, disease.suspected)
+            yield from self._risks("disease", disease.key, disease.risk_factors)
+        for form in knowledge.forms.values():
+            if form.when is not None:
+                yield self._plan("form", form.key, "when", form.label, form.description.sources, form.when)
+        for test in knowledge.tests.values():
+            if test.when is not None:
+                yield self._plan("test", test.key, "when", test.label, test.sources, test.when)
+
+    def treatment(self, each: Treatment) -> PlannedTreatment:
+        uses = tuple(self._use(each, use) for use in each.uses)
+        current = None
+        if each.concepts:
+            current = self._plan("treatment", each.key, "current", each.label, each.what.sources, _any_current(each.concepts))
+        safety = tuple(
+            (rule, self._plan("safety", each.key, rule.verdict, rule.label, rule.sources, rule.when, now=True, detail=rule.key))
+            for rule in each.safety
             if rule.when is not None
-        ),
-    )
+        )
+        return PlannedTreatment(each, current, uses, safety)
+
+    def _use(self, of: Treatment, use: Use) -> PlannedUse:
+        when = None
+        if use.when is not None:
+            when = self._plan("use", of.key, "when", of.label, use.statement.sources, use.when, now=True)
+        favours = tuple(self._plan("use", of.key, "favours", each.label, each.sources, each.when) for each in use.favours)
+        return PlannedUse(use, when, favours)
+
+    def review(self, each: CurrentDrugReview) -> PlannedReview:
+        taken = self._plan("review", each.key, "taken", each.label, each.sources, _any_current(each.concepts))
+        return PlannedReview(each, taken, self._plan("review", each.key, "when", each.label, each.sources, each.when, now=True))
 
 
 def _any_current(concepts: tuple[str, ...]) -> Criterion:
     return AnyOf(any=tuple(Current(current=concept) for concept in concepts))
+
+
+def _questions(knowledge: Knowledge, planned: Sequence[_Planned]) -> Questions:
+    """Every leaf that any criterion asks for, once."""
+    of_findings = {key: tuple(dict.fromkeys(leaves(finding.when, knowledge))) for key, finding in knowledge.findings.items()}
+    wanted = [(leaf, now and not named) for _, when, now in planned for leaf, named in _leaves_with_home(when, knowledge, of_findings)]
+    wanted += [(leaf, False) for within in of_findings.values() for leaf in within]
+    wanted += [(leaf, False) for each in knowledge.types.values() if each.more_urgent for leaf in leaves(each.more_urgent.when, knowledge)]
+    return Questions(knowledge, all_leaves(wanted))
+
+
+def _criteria_table(planned: Sequence[_Planned]) -> pl.DataFrame:
+    rows = [(c.id, c.kind, c.owner, c.role, c.label, list(c.sources), c.status, c.detail) for c, _, _ in planned]
+    schema: Schema = {
+        "id": pl.Int32,
+        "kind": pl.String,
+        "owner": pl.String,
+        "role": pl.String,
+        "label": pl.String,
+        "sources": pl.List(pl.String),
+        "status": pl.String,
+        "detail": pl.String,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _argument_table(planned: Sequence[_Planned], knowledge: Knowledge) -> pl.DataFrame:
+    arguments = _Arguments(knowledge)
+    rows = [(c.id, name, positive) for c, when, now in planned for name, positive in arguments.of(when, now)]
+    schema = {"id": pl.Int32, "leaf": pl.String, "positive": pl.Boolean}
+    return pl.DataFrame(rows, schema=schema, orient="row").unique(maintain_order=True)
+
+
+def _subject_table(questions: Questions) -> pl.DataFrame:
+    rows = [row for leaf, now in questions.leaves for row in _leaf_subjects(leaf, now)]
+    schema = {"leaf": pl.String, "source_kind": pl.String, "concept": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row").unique(maintain_order=True)
 
 
 def _open_questions(criterion: Criterion, now: bool, knowledge: Knowledge, program: Program) -> Iterator[tuple[int, str]]:
@@ -276,7 +298,7 @@ def _program(
     questions: Questions,
     nodes: tuple[str, ...],
     rules: dict[str, tuple[PlannedCriterion, ...]],
-    owners: list[tuple[PlannedCriterion, Criterion, bool]],
+    planned: Sequence[_Planned],
 ) -> Program:
     compiler = Compiler(questions.leaves)
     for node in nodes:
@@ -285,12 +307,13 @@ def _program(
             compiler.add(node, knowledge.findings[key].when)
         else:
             hypothesis: Hypothesis = knowledge.types.get(key) or knowledge.mimics[key]
-            for planned, rule in zip(rules[key], hypothesis.rules, strict=True):
-                compiler.add(planned.column, rule.when)
-            compiler.add_status(key, [(planned.column, rule) for planned, rule in zip(rules[key], hypothesis.rules, strict=True)])
-    for planned, when, now in owners:
-        if planned.role != "rule":
-            compiler.add(planned.column, when, now=now)
+            own = [(criterion.column, rule) for criterion, rule in zip(rules[key], hypothesis.rules, strict=True)]
+            for column, rule in own:
+                compiler.add(column, rule.when)
+            compiler.add_status(key, own)
+    for criterion, when, now in planned:
+        if criterion.role != "rule":
+            compiler.add(criterion.column, when, now=now)
     for key, each in knowledge.types.items():
         if each.more_urgent:
             compiler.add(f"more_urgent:{key}", each.more_urgent.when)
@@ -380,21 +403,11 @@ def _leaf_subjects(leaf: Leaf, now: bool) -> Iterator[tuple[str, str, str]]:
     """What the facts of a leaf are about."""
     name = leaf_id(leaf, now=now)
     match leaf:
-        case Has():
-            yield name, "concept", leaf.has
-        case Current():
-            yield name, "concept", leaf.current
-        case Over():
-            yield name, "concept", leaf.over
-        case Suspected():
-            yield name, "concept", leaf.suspected
-        case SameSite():
-            yield from ((name, "concept", concept) for concept in leaf.same_site)
-        case Elsewhere():
-            yield from ((name, "concept", concept) for concept in leaf.elsewhere)
         case LabIs():
             yield name, "lab_now" if now else "lab", leaf.lab
         case LabValue():
             yield name, "lab_now" if now else "lab", leaf.value
-        case _:
+        case AgeIs() | SexIs():
             yield name, "patient", ""
+        case _:
+            yield from ((name, "concept", concept) for concept in concepts_asked(leaf))

@@ -9,7 +9,8 @@ from calcinosis.contract import OptionOut, OrderOut, Reason, UncheckedOut, UseOu
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.gravity import VERDICTS
 from calcinosis.knowledge.treatments import Treatment
-from calcinosis.options import Words, effect_of, evidence_of, safety_out, unchanging
+from calcinosis.options import effect_of, evidence_of, safety_out, unchanging
+from calcinosis.words import Words
 
 
 def options_in_words(rows: Iterable[Mapping[str, Any]], knowledge: Knowledge, words: Words) -> list[OptionOut]:

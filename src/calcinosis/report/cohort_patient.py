@@ -5,34 +5,30 @@ The folder may have been written with another version of the knowledge: whatever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from calcinosis.contract import (
     AlarmOut,
     Assessment,
-    Citation,
     DiseaseOut,
-    FactOut,
     FormOut,
     MimicAssessment,
     Missing,
     OutcomeOut,
     Reason,
     RiskOut,
-    Statement,
     TestOut,
     TypeAssessment,
-    UnknownFact,
 )
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
 from calcinosis.knowledge.gravity import ALARM_URGENCIES
-from calcinosis.knowledge.wording import citation
 from calcinosis.options import reviews_in_words
 from calcinosis.report.cohort_folder import Stored
 from calcinosis.report.cohort_options import options_in_words
+from calcinosis.words import Words
 
 Rows = list[dict[str, Any]]
 _FOR: Final = ("decides", "supports")
@@ -59,9 +55,10 @@ def retell(stored: Stored, knowledge: Knowledge) -> Retold:
     return _Teller(stored, knowledge).whole()
 
 
-class _Teller:
+class _Teller(Words):
     def __init__(self, stored: Stored, knowledge: Knowledge) -> None:
-        self.stored, self.person, self.knowledge = stored, stored.person, knowledge
+        super().__init__(knowledge)
+        self.stored, self.person = stored, stored.person
         self.by_owner: dict[tuple[str, str], Rows] = {}
         for row in stored.reasons:
             self.by_owner.setdefault((row["kind"], row["owner"]), []).append(row)
@@ -104,31 +101,6 @@ class _Teller:
 
     # --- small parts
 
-    def label(self, concept: str) -> str:
-        found = self.knowledge.concepts.get(concept)
-        return found.label if found else concept or "Age and sex"
-
-    def citations(self, keys: Iterable[str] | None) -> list[Citation]:
-        return [self._citation(key) for key in keys or ()]
-
-    def _citation(self, key: str) -> Citation:
-        source = self.knowledge.sources.get(key)
-        text, url = citation(source) if source else (key, "")
-        return Citation(key=key, text=text, url=url or None)
-
-    def statement(self, statement: Any) -> Statement:
-        verified = getattr(statement, "verified", True)
-        return Statement(text=statement.text, citations=self.citations(statement.sources), verified=verified)
-
-    def fact(self, row: Mapping[str, Any]) -> FactOut:
-        return FactOut(
-            concept=row["concept"], label=self.label(row["concept"]), said=row["said"], value=row["value"], time=row["time"],
-            first_time=row["first_time"], last_time=row["last_time"], count=row["n"] or 1, source=row["source"],
-        )  # fmt: skip
-
-    def facts(self, rows: Iterable[Mapping[str, Any]] | None) -> list[FactOut]:
-        return [self.fact(row) for row in rows or ()]
-
     def _reasons(self, rows: Rows, roles: Iterable[str]) -> list[Reason]:
         return [
             Reason(label=row["label"], facts=self.facts(row["facts"]), citations=self.citations(row["sources"]))
@@ -163,10 +135,7 @@ class _Teller:
         missing = [
             Missing(
                 label=row["label"],
-                unknown=[
-                    UnknownFact(concept=each["concept"], label=self.label(each["concept"]), because=each["because"])
-                    for each in row["unknown"] or ()
-                ],
+                unknown=[self.unknown(each["concept"], each["because"]) for each in row["unknown"] or ()],
                 citations=self.citations(row["sources"]),
             )
             for row in rows

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from calcinosis.assessment import Assessment
+from calcinosis.contract import Assessment
 
 SCHEMA_FILE = "assessment.schema.json"
 PAGE_FILE = "json_contract.md"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -174,39 +175,50 @@ class EvidenceMap:
 
 def evidence_map(knowledge: Knowledge, lines: Sequence[words.Line], disease: str | None = None) -> EvidenceMap:
     """Treatments against diseases, in the type in which studies name diseases, and against the other types as a whole."""
-    named = {line.type for line in lines if any(row.diseases for row in line.evidence.rows)}
-    split = max(
-        sorted(named),
-        key=lambda type_: sum(len(row.diseases) for line in lines if line.type == type_ for row in line.evidence.rows),
-        default=None,
-    )
-    cells: list[MapCell] = []
-    columns: dict[str, None] = {}
-    keys = [key for key in knowledge.diseases if disease in (None, key)]
-    for key in keys:
-        if any(key in row.diseases for line in lines if line.type == split for row in line.evidence.rows):
-            columns[knowledge.diseases[key].label.partition(" (")[0]] = None
+    split = _type_by_disease(lines)
     rest = f"{knowledge.types[split].label}, no disease named" if split else ""
-    columns |= dict.fromkeys([rest] if split and disease is None else [])
+    places: dict[str | None, str] = {key: _short(knowledge.diseases[key].label) for key in knowledge.diseases if disease in (None, key)}
+    named = {key for line in lines if line.type == split for row in line.evidence.rows for key in row.diseases}
+    columns = [label for key, label in places.items() if key in named]
+    if split and disease is None:
+        places[None] = rest
+        columns.append(rest)
+    cells: list[MapCell] = []
     for line in lines:
-        if line.type != split:
-            label = knowledge.types[line.type].label
-            columns[label] = None
-            if line.evidence.studies:
-                e = line.evidence
-                cells.append(MapCell(line.treatment, label, e.studies, e.evaluated, e.level, mixed=False))
+        if line.type == split:
+            cells += _cells_by_disease(line, places)
             continue
-        for place in (*keys, None) if disease is None else keys:
-            rows = [row for row in line.evidence.rows if (place in row.diseases if place else not row.diseases)]
-            reports = own_reports(rows)
-            if reports:
-                alone = [row for row in rows if len(row.diseases) <= 1]
-                level = min((row.level for report in reports.values() for row in report if row.level), default=None)
-                label = knowledge.diseases[place].label.partition(" (")[0] if place else rest
-                cells.append(MapCell(line.treatment, label, len(reports), patients_followed(alone), level, mixed=not own_reports(alone)))
+        label, found = knowledge.types[line.type].label, line.evidence
+        columns.append(label)
+        if found.studies:
+            cells.append(MapCell(line.treatment, label, found.studies, found.evaluated, found.level, mixed=False))
     seen = {cell.treatment.key: cell.treatment for cell in cells}
     order = sorted(seen.values(), key=lambda each: (-sum(cell.patients or 0 for cell in cells if cell.treatment is each), each.label))
-    return EvidenceMap(tuple(columns), tuple(cells), tuple(order))
+    return EvidenceMap(tuple(dict.fromkeys(columns)), tuple(cells), tuple(order))
+
+
+def _type_by_disease(lines: Sequence[words.Line]) -> str | None:
+    """The type whose rows name diseases most often."""
+    counts: Counter[str] = Counter()
+    for line in lines:
+        counts[line.type] += sum(len(row.diseases) for row in line.evidence.rows)
+    return max((type_ for type_ in sorted(counts) if counts[type_]), key=counts.__getitem__, default=None)
+
+
+def _cells_by_disease(line: words.Line, places: Mapping[str | None, str]) -> Iterator[MapCell]:
+    """One treatment in each disease (None: in none that is named)."""
+    for key, label in places.items():
+        rows = [row for row in line.evidence.rows if (key in row.diseases if key else not row.diseases)]
+        reports = own_reports(rows)
+        if reports:
+            alone = [row for row in rows if len(row.diseases) <= 1]
+            level = min((row.level for report in reports.values() for row in report if row.level), default=None)
+            yield MapCell(line.treatment, label, len(reports), patients_followed(alone), level, mixed=not own_reports(alone))
+
+
+def _short(label: str) -> str:
+    """Without what stands in brackets."""
+    return label.partition(" (")[0]
 
 
 def map_figure(found: EvidenceMap) -> str:
@@ -215,12 +227,12 @@ def map_figure(found: EvidenceMap) -> str:
 
     rows = [
         {
-            "treatment": cell.treatment.label.partition(" (")[0], "column": cell.column, "patients": cell.patients or 1,
+            "treatment": _short(cell.treatment.label), "column": cell.column, "patients": cell.patients or 1,
             "level": f"level {cell.level}" if cell.level else "no level", "mixed": cell.mixed,
         }
         for cell in found.cells
     ]  # fmt: skip
-    order = [each.label.partition(" (")[0] for each in found.treatments]
+    order = [_short(each.label) for each in found.treatments]
     base = alt.Chart(alt.InlineData(values=rows)).encode(
         x=alt.X(
             "column:N", sort=list(found.columns), scale=alt.Scale(domain=list(found.columns)),

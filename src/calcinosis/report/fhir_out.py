@@ -30,8 +30,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from calcinosis.assessment import AlarmOut, Assessment, Citation, FactOut, MimicAssessment, TestOut, TypeAssessment
-from calcinosis.contract import ReviewOut
+from calcinosis.contract import AlarmOut, Assessment, Citation, FactOut, MimicAssessment, ReviewOut, TestOut, TypeAssessment
 from calcinosis.report.option_words import REVIEW_UNKNOWN, VERDICT_WORD
 from calcinosis.report.wording import STATUS_WORD, URGENCY_WORD, clean, evidence, headline, is_standing, outcome_change
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from calcinosis.assessment import DISCLAIMER, Assessment, TestOut
+from calcinosis.contract import DISCLAIMER, Assessment, TestOut
 from calcinosis.report import option_words, wording
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from calcinosis.assessment import DISCLAIMER
+from calcinosis.contract import DISCLAIMER, MUST_NOT_MISS
 from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.knowledge.criteria import Status
 from calcinosis.knowledge.gravity import ALARM_URGENCIES
@@ -267,7 +267,7 @@ def _common_factors(path: Path, at_risk: pl.LazyFrame) -> list[tuple[str, int]]:
     """The recorded factors of the patients at risk, most frequent first (reasons are written for every patient at risk)."""
     if not path.exists():
         return []
-    of_interest = (pl.col("kind") == "type") & (pl.col("owner") == "calciphylaxis") & (pl.col("role") == "risk")
+    of_interest = (pl.col("kind") == "type") & (pl.col("owner") == MUST_NOT_MISS) & (pl.col("role") == "risk")
     named = pl.scan_parquet(path).filter(of_interest).select("subject_id", "label")
     named = named.join(at_risk.select("subject_id"), on="subject_id", how="semi")
     counted = named.unique().group_by("label").len().sort(["len", "label"], descending=[True, False])

@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from calcinosis.assessment import (
+from calcinosis.contract import (
     AlarmOut,
     Assessment,
     DiseaseOut,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from calcinosis.assessment import AlarmOut, Assessment, MimicAssessment, TypeAssessment
+from calcinosis.contract import AlarmOut, Assessment, MimicAssessment, TypeAssessment
 from calcinosis.report.option_words import NOTHING_PRESCRIBED, OptionList, counted, option_lists
 from calcinosis.report.terminal import Page, show
 from calcinosis.report.terminal_parts import item, left_off, title

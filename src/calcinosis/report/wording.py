@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from calcinosis.assessment import Assessment, Citation, FactOut, MimicAssessment, Missing, OutcomeOut, Reason, TypeAssessment
+from calcinosis.contract import Assessment, Citation, FactOut, MimicAssessment, Missing, OutcomeOut, Reason, TypeAssessment
 from calcinosis.knowledge.criteria import Status
 
 STATUS_WORD: Final = {

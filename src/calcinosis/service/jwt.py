@@ -222,7 +222,10 @@ async def verify_id_token(token: str, *, issuer: str, client_id: str, nonce: str
 
 
 def _opened(token: str) -> tuple[Claims, Claims]:
-    """Header and payload as they stand, not yet verified; only used to find the key."""
+    """Header and payload as they stand, not yet verified; only used to find the key.
+
+    Numbers that are none (NaN) or infinite are refused here, by orjson: the JWT library reads them, and such an ``exp`` never passes.
+    """
     if len(token) > _LONGEST_TOKEN or token.count(".") != 2:
         raise Rejected("not a signed token")
     from base64 import urlsafe_b64decode

@@ -18,7 +18,8 @@ from typing import Any, Literal
 import orjson
 
 from calcinosis.api import Readers, batch_of, make_readers
-from calcinosis.assessment import Assessment, assess_together
+from calcinosis.assessment import assess_together
+from calcinosis.contract import Assessment
 from calcinosis.events import Batch
 from calcinosis.orders import CheckedOrder, check_orders
 from calcinosis.report.fhir_out import to_fhir_bundle

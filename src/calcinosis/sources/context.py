@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from calcinosis.sources.context_rules import DIRECTIONS, ContextRules, Cues, Direction, Effect
 from calcinosis.sources.phrases import Hit, PhraseMatcher
-from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, DOUBT, ENDS, MARKS, OPEN, QUERY, Folded, fold
+from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, DOUBT, ENDS, MARKS, OPEN, QUERY, Folded, folded
 
 AND: Final = frozenset({"and", "plus"})
 OR: Final = frozenset({"or", "nor", "versus", "vs"})
@@ -25,8 +25,8 @@ ASIDES: Final = frozenset({"who", "whom", "whose", "as", "now", "aged"})  # open
 AUXILIARIES: Final = COPULAS | {"has", "have", "had", "been", "be"}
 PERSONS: Final = frozenset({"patient", "he", "she", "who", "his", "her", "they", "i", "we", "pt", "man", "woman", "boy", "girl"})
 NEAR: Final = 6  # words behind the name of a place
-
-
+# effects that pass a comma only inside a list
+_SHORT_OF_A_COMMA: Final = frozenset[Effect]({"uncertain", "looked_for", "asked_about", "topic", "prevented", "companion"})
 LIST: Final = 40  # words within which a list must come to its "or"
 LONGEST_CLAUSE: Final = 200  # words; more is a table or a list without full stops, and is read in parts
 
@@ -76,13 +76,13 @@ class ContextReader:
             "next_drug": rules.next_drug,
         }  # fmt: skip
         self._limits = PhraseMatcher((phrase, kind) for kind, phrases in kinds.items() for phrase in phrases)
-        self._openers = {fold(word)[0] for word in rules.openers}
-        self._concluding = {fold(word)[0] for word in rules.concluding}
-        self._affirming = {fold(word)[0] for word in rules.affirming}
-        self._continuers = {fold(word)[0] for word in rules.continuers}
-        self._adjectives = {fold(word)[0] for word in rules.adjectives}
-        self._linking = {fold(word)[0] for word in rules.linking}
-        self._no_places = {fold(word)[0] for word in rules.elsewhere_of.no_places}
+        self._openers = folded(rules.openers)
+        self._concluding = folded(rules.concluding)
+        self._affirming = folded(rules.affirming)
+        self._continuers = folded(rules.continuers)
+        self._adjectives = folded(rules.adjectives)
+        self._linking = folded(rules.linking)
+        self._no_places = folded(rules.elsewhere_of.no_places)
 
     def limits(self, words: Sequence[Folded]) -> list[Hit[str]]:
         """The words that end clauses and scopes."""
@@ -190,11 +190,11 @@ class _View(NamedTuple):
     family_terminators: set[int]
     companion_terminators: set[int]
     next_drug: set[int]
-    openers: set[str]
-    concluding: set[str]
-    affirming: set[str]
-    linking: set[str]
-    no_places: set[str]
+    openers: frozenset[str]
+    concluding: frozenset[str]
+    affirming: frozenset[str]
+    linking: frozenset[str]
+    no_places: frozenset[str]
 
     def scopes_of(self, hit: Hit[Cue], low: int, high: int) -> Iterator[Scope]:
         effect, direction = hit.payload
@@ -215,25 +215,28 @@ class _View(NamedTuple):
             start, end = self._forward(hit.end + 1, high, effect, True)
             yield Scope(effect, start, end, hit.start, hit.end)
             return
-        forward = hit.end, high, effect, direction == "list"
+        ways = self._ways(hit, low, high)
+        if "before" in ways:
+            start, end = self._forward(hit.end, high, effect, direction == "list")
+            yield Scope(effect, start, end, hit.start, hit.end)
+        if "after" in ways:
+            yield Scope(effect, self._backward(low, hit.start, self._piece_ends(hit.end, high)), hit.start, hit.start, hit.end)
+
+    def _ways(self, hit: Hit[Cue], low: int, high: int) -> tuple[Literal["before", "after"], ...]:
+        """Whether the cue stands before what it is about, after it, or between the two."""
+        effect, direction = hit.payload
         if direction in ("before", "list"):
             # "pain: no", "Raynaud (no)", "knees no": the cue ends its piece and answers what stands before it
             answer = hit.start > low and self._piece_ends(hit.end, high) and self._answers(hit.start - 1)
-            directions = "after" if answer else "before"
-        elif direction == "before_or_after":
-            start, end = self._forward(*forward)
-            directions = "before" if self._mention_between(start, min(end, self._piece_end(start, high))) else "after"
-        elif direction == "after_or_before":
-            directions = "before" if self._opens_piece(hit.start, low) and not self._piece_ends(hit.end, high) else "after"
-        elif direction == "after":
-            directions = "before" if hit.start == low else "after"
-        else:
-            directions = "before after"
-        if "before" in directions:
-            start, end = self._forward(*forward)
-            yield Scope(effect, start, end, hit.start, hit.end)
-        if "after" in directions:
-            yield Scope(effect, self._backward(low, hit.start, self._piece_ends(hit.end, high)), hit.start, hit.start, hit.end)
+            return ("after",) if answer else ("before",)
+        if direction == "before_or_after":
+            start, end = self._forward(hit.end, high, effect, False)
+            return ("before",) if self._mention_between(start, min(end, self._piece_end(start, high))) else ("after",)
+        if direction == "after_or_before":
+            return ("before",) if self._opens_piece(hit.start, low) and not self._piece_ends(hit.end, high) else ("after",)
+        if direction == "after":
+            return ("before",) if hit.start == low else ("after",)
+        return ("before", "after")
 
     def _linked_before(self, low: int, end: int) -> int:
         """ "Necrotic nodules in the upper lobe of the lung": back over words that only link, to the mention and those joined to it."""
@@ -277,11 +280,8 @@ class _View(NamedTuple):
         return at < high and (at in self.cue_starts or self.words[at][0] in self.openers or self.words[at][0].isdigit())
 
     def _forward(self, start: int, high: int, effect: Effect, is_list: bool) -> tuple[int, int]:
-        stops = self.family_terminators if effect in ("family", "companion") else self.terminators
-        if effect == "companion":
-            stops = stops | self.companion_terminators
-        elif effect == "taken_no_more":
-            stops = stops | self.next_drug
+        """From ``start`` to where the effect of a cue before it ends."""
+        stops = self._stops(effect)
         start = self._past_aside(start, high) if effect == "family" else start
         depth, comma = 0, None
         for at in range(start, high):
@@ -295,10 +295,7 @@ class _View(NamedTuple):
             elif depth:
                 continue
             elif word == COMMA:
-                if at == start or self._new_statement(at + 1, high) or (effect == "negated" and self.words[at - 1][0] in self.concluding):
-                    return start, at
-                wide = is_list or effect not in ("uncertain", "looked_for", "asked_about", "topic", "prevented", "companion")
-                if not wide and not any(self.words[k][0] in OR for k in range(at + 1, min(high, at + LIST))):
+                if at == start or self._comma_ends(at, high, effect, is_list):
                     return start, at
                 comma = at
             elif word in AND and at > start:
@@ -311,6 +308,22 @@ class _View(NamedTuple):
             elif word == "with" and effect == "uncertain" and at > start and not is_list:
                 return start, at
         return start, high
+
+    def _stops(self, effect: Effect) -> set[int]:
+        """Where words stand that end this effect."""
+        if effect == "family":
+            return self.family_terminators
+        if effect == "companion":
+            return self.family_terminators | self.companion_terminators
+        return self.terminators | self.next_drug if effect == "taken_no_more" else self.terminators
+
+    def _comma_ends(self, at: int, high: int, effect: Effect, is_list: bool) -> bool:
+        """Whether an effect ends at a comma: a new statement follows, or what reaches no further than its neighbour is not in a list."""
+        if self._new_statement(at + 1, high) or (effect == "negated" and self.words[at - 1][0] in self.concluding):
+            return True
+        if is_list or effect not in _SHORT_OF_A_COMMA:
+            return False
+        return not any(self.words[k][0] in OR for k in range(at + 1, min(high, at + LIST)))
 
     def _past_aside(self, at: int, high: int) -> int:
         """ "Her mother, who came from the Azores, had lupus": where the sentence goes on."""

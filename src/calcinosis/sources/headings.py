@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from calcinosis.sources.context import Scope
 from calcinosis.sources.context_rules import Effect, Headings
-from calcinosis.sources.words import MARKS, Folded, Tokens, fold, tokenise
+from calcinosis.sources.words import MARKS, Folded, Tokens, folded, tokenise
 
 _BULLET: Final = re.compile(r"[ \t]*(?:[-*•·–>+]|\(?\d{1,2}[.)]|\(?[a-z][.)])[ \t]+|[ \t]+", re.IGNORECASE)
 MOST_WORDS: Final = 8  # of a heading that is not known by name
@@ -45,7 +45,7 @@ class HeadingReader:
         self._known = {_plain(phrase) for phrase in rules.others} | set(self._effects)
         self._telling = {words[0] for words in self._effects}
         self._nothing = {_plain(phrase) for phrase in rules.nothing}
-        self._patient = {fold(word)[0] for word in rules.of_the_patient}
+        self._patient = folded(rules.of_the_patient)
 
     def scopes(self, text: str, tokens: Tokens, clauses: Sequence[tuple[int, int]]) -> list[Scope]:
         """The scopes of all sections, clause by clause."""

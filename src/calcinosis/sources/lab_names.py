@@ -8,8 +8,8 @@ from typing import Final
 
 from calcinosis.knowledge.model import Concept
 from calcinosis.sources.context_rules import LabNames
-from calcinosis.sources.phrases import PhraseMatcher
-from calcinosis.sources.words import CLOSE, MARKS, OPEN, Folded, fold, tokenise
+from calcinosis.sources.phrases import Hit, PhraseMatcher
+from calcinosis.sources.words import CLOSE, MARKS, OPEN, Folded, fold, folded, tokenise
 
 Name = tuple[Folded, ...]
 # "ALP (U/L)" is measured in units and "U&E creatinine" in the panel of urea and electrolytes, not in urine
@@ -43,8 +43,8 @@ class LabNameReader:
         self._of_antibodies = [_words(phrase) for phrase in rules.trailing_of_antibodies]
         self._leading = [_words(phrase) for phrase in rules.leading]
         self._trailing = [_words(phrase) for phrase in rules.trailing]
-        self._other_specimen = {fold(word)[0] for word in rules.other_specimen}
-        self._other_quantity = {fold(word)[0] for word in rules.other_quantity} | self._other_specimen
+        self._other_specimen = folded(rules.other_specimen)
+        self._other_quantity = folded(rules.other_quantity) | self._other_specimen
         self._of_blood = {lab.key for lab in labs if lab.lab and lab.lab.unit and not any(map(self.of_other_specimen, lab.synonyms))}
 
     def read(self, text: str) -> str | None:
@@ -121,3 +121,15 @@ def _words(phrase: str) -> Name:
 
 def _same(some: Name, other: Name) -> bool:
     return all(a[0] == b[0] for a, b in zip(some, other, strict=True))
+
+
+def longest_names(hits: Sequence[Hit[str]]) -> list[Hit[str]]:
+    """The longest names of a text in their order; a stretch that names two quantities names neither."""
+    kept: dict[tuple[int, int], str | None] = {}
+    for hit in sorted(hits, key=lambda hit: (hit.start - hit.end, hit.start)):
+        place = (hit.start, hit.end)
+        if place in kept:
+            kept[place] = hit.payload if kept[place] == hit.payload else None
+        elif not any(hit.start < end and start < hit.end for start, end in kept):
+            kept[place] = hit.payload
+    return [Hit(start, end, name) for (start, end), name in sorted(kept.items()) if name is not None]

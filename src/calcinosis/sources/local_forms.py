@@ -7,7 +7,7 @@ from typing import Final
 
 from calcinosis.sources.context_rules import LocalForms
 from calcinosis.sources.phrases import PhraseMatcher
-from calcinosis.sources.words import Folded, fold, tokenise
+from calcinosis.sources.words import Folded, folded, tokenise
 
 _FORM, _ROUTE, _NEITHER = "form", "route", "neither"
 _FARTHEST: Final = 6  # words between a drug and its form: "tacrolimus 0.001 mg/mg topical ointment"
@@ -28,7 +28,7 @@ class LocalFormReader:
                 *((phrase, _NEITHER) for phrase in rules.no_forms),
             ]
         )
-        self._between = {fold(word)[0] for word in rules.between}
+        self._between = folded(rules.between)
         self._lineage, self._rules = lineage, rules
 
     def counts_as(self, drug: str) -> str:

@@ -95,7 +95,7 @@ def take_apart(code: str, description: str | None, above: tuple[str, ...], index
     if context is Context.OBSERVATION:
         if rest and rest[0].upper() == "SPECIMEN_COLLECTED":
             silent = "a specimen, not a result"
-        unit = _told("//".join(rest[1:])) if own is None or own[0] == NATIVE else _told("//".join(rest[2:]))
+        unit = _told("//".join(rest[1 if own is None else 2 :]))
     elif context is Context.PROCEDURE and step == "end":
         silent = "the end of what its start says"
     elif context is Context.DRUG and head.lower() in ("medication", "drug") and own is None:

@@ -10,7 +10,7 @@ from calcinosis.knowledge.model import Context
 from calcinosis.sources.context import AND
 from calcinosis.sources.context_rules import Alone
 from calcinosis.sources.phrases import Hit
-from calcinosis.sources.words import COMMA, ENDS, QUERY, Folded, fold, tokenise
+from calcinosis.sources.words import COMMA, ENDS, QUERY, Folded, folded, tokenise
 
 READS_ALONE: Final = frozenset({Context.CONDITION, Context.DRUG, Context.PROCEDURE})
 MOST_WORDS: Final = 60  # a longer text is no list of names
@@ -25,9 +25,9 @@ class NameAloneReader:
         for name, key in names if context in READS_ALONE else ():
             self._names.setdefault(tuple(word for word, _ in tokenise(name).words), []).append(key)
         self._longest = max(map(len, self._names), default=0)
-        self._leading = {fold(word)[0] for word in rules.leading}
+        self._leading = folded(rules.leading)
         self._of_drugs = context is Context.DRUG
-        self._trailing = {fold(word)[0] for word in (rules.trailing_of_drugs if self._of_drugs else rules.trailing)}
+        self._trailing = folded(rules.trailing_of_drugs if self._of_drugs else rules.trailing)
 
     def hits(self, words: Sequence[Folded]) -> Iterator[Hit[str]]:
         if not self._names or len(words) > MOST_WORDS:

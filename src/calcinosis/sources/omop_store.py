@@ -131,7 +131,7 @@ def store_rows(con: duckdb.DuckDBPyConnection, name: str, rows: str, folder: Pat
     said = [column for column in SAYING if column in there]
     listed = ", ".join(said)
     if name == "note":  # texts by their hash first: those of a hospital would fill the memory
-        found = con.execute(f"SELECT count(*) FROM (SELECT DISTINCT hash({listed}) FROM {plain} AS plain)").fetchall()
+        found = con.execute(f"SELECT count(*) FROM (SELECT DISTINCT hash({listed or 'NULL'}) FROM {plain} AS plain)").fetchall()
         if found[0][0] > MOST_SAYINGS:
             return None
     sayings = f"sayings_{name}"

@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 from calcinosis.knowledge.model import Concept
 from calcinosis.sources.context import AND, OR
 from calcinosis.sources.context_rules import SaidNumbers, SaidResults
-from calcinosis.sources.lab_names import Spelling
+from calcinosis.sources.lab_names import Spelling, longest_names
 from calcinosis.sources.phrases import Hit, PhraseMatcher
-from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, MARKS, OPEN, Folded, Tokens, fold
+from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, MARKS, OPEN, Folded, Tokens, folded
 
 MOST_BETWEEN: Final = 8  # words between a name and its number
 SHORT: Final = 2  # letters of a name that is believed only with a unit: "P" is a pulse as well
@@ -94,12 +94,12 @@ class SaidNumberReader:
         flags = [(phrase, ("flag", flag)) for flag in ("normal", "high", "low") for phrase in results.words[flag]]
         comparators = [(phrase, ("comparator", sign)) for sign, phrases in rules.comparators.items() for phrase in phrases]
         self._links = PhraseMatcher[tuple[str, str]](flags + comparators)
-        self._between = _folded(results.between, rules.between)
-        self._before = _folded(results.before, rules.before)
-        self._units = _folded(results.units)
-        self._never = _folded(results.past, rules.not_measured)
-        self._change, self._somebody_else = _folded(rules.change), _folded(rules.somebody_else)
-        self._of_blood, self._elsewhere = _folded(rules.of_blood), _folded(rules.other_specimen)
+        self._between = folded(results.between, rules.between)
+        self._before = folded(results.before, rules.before)
+        self._units = folded(results.units)
+        self._never = folded(results.past, rules.not_measured)
+        self._change, self._somebody_else = folded(rules.change), folded(rules.somebody_else)
+        self._of_blood, self._elsewhere = folded(rules.of_blood), folded(rules.other_specimen)
 
     def read(self, text: str, tokens: Tokens, clauses: Sequence[tuple[int, int]]) -> SaidNumbersOfText:
         words = tokens.words
@@ -108,7 +108,7 @@ class SaidNumberReader:
         hits = self._names.hits(self._spelling.words(words))
         if not hits:
             return SaidNumbersOfText([], 0)
-        names = _longest(hits)
+        names = longest_names(hits)
         links = {hit.start: hit for hit in self._links.longest(words)}
         found: list[SaidNumber] = []
         without_unit = 0
@@ -118,20 +118,22 @@ class SaidNumberReader:
                 continue  # of another day, perhaps, or of somebody else
             for run, shared in _runs(here, text, tokens):
                 way = self._way(text, tokens, run[-1].end, high, links)
-                if way is None or not self._is_measured(words, low, run[0]):
-                    continue
-                said = self._values(text, tokens, run, way)
-                if said is None and len(run) > 1 and not shared:  # "Ca normal, P 7.8 mg/dL": the number is the last one's
-                    said = self._values(text, tokens, run[-1:], way)
-                elif said is None and len(run) == 1 and len(parts := _parts(run[0], hits)) > 1:  # "Ca/P 9.4/7.2 mg/dL" is no product
-                    said = self._values(text, tokens, parts, way)
-                if said is not None:
-                    found += said
-                    without_unit += not said
-        values: dict[str, set[tuple[float, str | None, str]]] = {}
-        for one in found:
-            values.setdefault(one.concept, set()).add((one.number, one.comparator, one.unit))
-        return SaidNumbersOfText([one for one in dict.fromkeys(found) if len(values[one.concept]) == 1], without_unit)
+                if way is not None and self._is_measured(words, low, run[0]):
+                    said = self._values_of_run(text, tokens, run, way, shared, hits)
+                    found += said or []
+                    without_unit += said == []
+        return SaidNumbersOfText(_undisputed(found), without_unit)
+
+    def _values_of_run(
+        self, text: str, tokens: Tokens, run: Sequence[_Name], way: _Way, shared: bool, hits: Sequence[_Name]
+    ) -> list[SaidNumber] | None:
+        """As :meth:`_values`, of as many of the names as there are numbers."""
+        said = self._values(text, tokens, run, way)
+        if said is None and len(run) > 1 and not shared:  # "Ca normal, P 7.8 mg/dL": the number is the last one's
+            return self._values(text, tokens, run[-1:], way)
+        if said is None and len(run) == 1 and len(parts := _parts(run[0], hits)) > 1:  # "Ca/P 9.4/7.2 mg/dL" is no product
+            return self._values(text, tokens, parts, way)
+        return said
 
     def _is_measured(self, words: Sequence[Folded], low: int, name: _Name) -> bool:
         """Whether what stands before a name leaves it a result of this patient's blood, and of now."""
@@ -175,43 +177,71 @@ class SaidNumberReader:
 
     def _values(self, text: str, tokens: Tokens, run: Sequence[_Name], way: _Way) -> list[SaidNumber] | None:
         """The values of names that stand together, as many as there are; empty: they have no unit; None: there are none."""
-        start, comparator = tokens.starts[way.at], way.comparator
-        sign = _SIGN.search(text[tokens.ends[way.at - 1] : start])
-        if sign is not None:
-            comparator = _SIGNS.get(sign[1], sign[1].replace(" ", ""))
-        value = _VALUE.match(text, start)
-        while value is not None and (on := _BECAME.match(text, value.end()) or (_TO.match(text, value.end()) if way.rising else None)):
-            value, comparator = _VALUE.match(text, on.end()), None
-        written: list[re.Match[str]] = []
-        while value is not None:
-            written.append(value)
-            on = _NEXT.match(text, value.end()) if len(written) < len(run) or "/" in text[value.end() : value.end() + 2] else None
-            value = _VALUE.match(text, on.end()) if on else None
-        if len(written) != len(run) or any(_EITHER.fullmatch(one["number"]) for one in written) or _TO.match(text, written[-1].end()):
+        found = _written(text, tokens, way, len(run))
+        if found is None:
             return None
+        written, comparator = found
         units = [" ".join((one["unit"] or "").split()) for one in written]
         units = [unit or units[-1] or way.unit or "" for unit in units]
         if any(not unit and name.payload not in self._mere_numbers for name, unit in zip(run, units, strict=True)):
             bare = way.flag is None and all(_is_long(tokens, name) for name in run) and not _YEAR.match(written[0]["number"])
             return [] if bare and _BARE.match(text, written[-1].end()) else None
-        if any(unit == "%" and name.payload not in self._percent for name, unit in zip(run, units, strict=True)):
-            return None  # "albumin 20 %" is an infusion
-        if any(not _is_long(tokens, name) and not ("/" in unit or unit.startswith("mg")) for name, unit in zip(run, units, strict=True)):
+        if not all(self._believed(name, unit, tokens) for name, unit in zip(run, units, strict=True)):
             return None
-        begin, whole = tokens.starts[run[0].start], written[-1].end()
-        if len(run) > 1:
-            numbers = [number_in(one["number"]) for one in written]
-            return [
-                SaidNumber(name.payload, number, None, unit, begin, whole, way.flag)
-                for name, number, unit in zip(run, numbers, units, strict=True)
-            ]
-        (one,), (unit,), end, low, high = written, units, whole, None, None
-        interval = _INTERVAL.match(text, end)
-        if interval is not None and (interval["unit"] is None or interval["unit"].split() == unit.split()):
-            low, high, end = number_in(interval["low"]), number_in(interval["high"]), interval.end()
-        marked = _MARKED.match(one["mark"] or "") or _MARKED.match(text, end)
-        flag = way.flag if way.flag is not None or marked is None else _FLAGS.get(marked["flag"][0].lower())
-        return [SaidNumber(run[0].payload, number_in(one["number"]), comparator, unit, begin, whole, flag, low, high)]
+        begin, end = tokens.starts[run[0].start], written[-1].end()
+        if len(run) == 1:
+            said = SaidNumber(run[0].payload, number_in(written[0]["number"]), comparator, units[0], begin, end, way.flag)
+            return [_with_what_follows(said, text, written[0]["mark"])]
+        return [
+            SaidNumber(name.payload, number_in(one["number"]), None, unit, begin, end, way.flag)
+            for name, one, unit in zip(run, written, units, strict=True)
+        ]
+
+    def _believed(self, name: _Name, unit: str, tokens: Tokens) -> bool:
+        """Whether a value with this unit can be one of this quantity."""
+        if unit == "%" and name.payload not in self._percent:
+            return False  # "albumin 20 %" is an infusion
+        return _is_long(tokens, name) or "/" in unit or unit.startswith("mg")
+
+
+def _written(text: str, tokens: Tokens, way: _Way, wanted: int) -> tuple[list[re.Match[str]], str | None] | None:
+    """The numbers at the end of the way (of "from 1.9 to 3.1" the last one), and what compares them; None unless as many as wanted."""
+    start, comparator = tokens.starts[way.at], way.comparator
+    sign = _SIGN.search(text[tokens.ends[way.at - 1] : start])
+    if sign is not None:
+        comparator = _SIGNS.get(sign[1], sign[1].replace(" ", ""))
+    value = _VALUE.match(text, start)
+    while value is not None and (on := _BECAME.match(text, value.end()) or (_TO.match(text, value.end()) if way.rising else None)):
+        value, comparator = _VALUE.match(text, on.end()), None
+    written: list[re.Match[str]] = []
+    while value is not None:
+        written.append(value)
+        on = _NEXT.match(text, value.end()) if len(written) < wanted or "/" in text[value.end() : value.end() + 2] else None
+        value = _VALUE.match(text, on.end()) if on else None
+    if len(written) != wanted or any(_EITHER.fullmatch(one["number"]) for one in written) or _TO.match(text, written[-1].end()):
+        return None
+    return written, comparator
+
+
+def _with_what_follows(said: SaidNumber, text: str, mark: str | None) -> SaidNumber:
+    """The value with the laboratory's own interval and its mark, where they stand behind it."""
+    end = said.end
+    interval = _INTERVAL.match(text, end)
+    if interval is not None and (interval["unit"] is None or interval["unit"].split() == said.unit.split()):
+        said = said._replace(range_low=number_in(interval["low"]), range_high=number_in(interval["high"]))
+        end = interval.end()
+    marked = _MARKED.match(mark or "") or _MARKED.match(text, end)
+    if said.flag is None and marked is not None:
+        said = said._replace(flag=_FLAGS.get(marked["flag"][0].lower()))
+    return said
+
+
+def _undisputed(found: Sequence[SaidNumber]) -> list[SaidNumber]:
+    """Each value once; of a quantity that was said to have two, which holds?"""
+    values: dict[str, set[tuple[float, str | None, str]]] = {}
+    for one in found:
+        values.setdefault(one.concept, set()).add((one.number, one.comparator, one.unit))
+    return [one for one in dict.fromkeys(found) if len(values[one.concept]) == 1]
 
 
 def number_in(written: str) -> float:
@@ -236,7 +266,7 @@ def _runs(names: Sequence[_Name], text: str, tokens: Tokens) -> list[tuple[list[
 
 def _parts(name: _Name, hits: Sequence[_Name]) -> list[_Name]:
     """The names inside a longer one."""
-    return _longest([hit for hit in hits if name.start <= hit.start and hit.end <= name.end and hit[:2] != name[:2]])
+    return longest_names([hit for hit in hits if name.start <= hit.start and hit.end <= name.end and hit[:2] != name[:2]])
 
 
 def _is_long(tokens: Tokens, name: _Name) -> bool:
@@ -251,19 +281,3 @@ def _past_bracket(words: Sequence[Folded], at: int, high: int) -> int:
         if not depth:
             break
     return at
-
-
-def _longest(hits: Sequence[_Name]) -> list[_Name]:
-    """The longest names in their order; a stretch that names two quantities names neither."""
-    kept: dict[tuple[int, int], str | None] = {}
-    for hit in sorted(hits, key=lambda hit: (hit.start - hit.end, hit.start)):
-        place = (hit.start, hit.end)
-        if place in kept:
-            kept[place] = hit.payload if kept[place] == hit.payload else None
-        elif not any(hit.start < end and start < hit.end for start, end in kept):
-            kept[place] = hit.payload
-    return [Hit(start, end, name) for (start, end), name in sorted(kept.items()) if name is not None]
-
-
-def _folded(*groups: Iterable[str]) -> frozenset[str]:
-    return frozenset(fold(word)[0] for group in groups for word in group)

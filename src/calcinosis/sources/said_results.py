@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 from calcinosis.knowledge.model import Concept
 from calcinosis.sources.context import AND, OR
 from calcinosis.sources.context_rules import SaidResults
-from calcinosis.sources.lab_names import Spelling
+from calcinosis.sources.lab_names import Spelling, longest_names
 from calcinosis.sources.phrases import Hit, PhraseMatcher
-from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, MARKS, OPEN, Folded, fold, tokenise
+from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, MARKS, OPEN, Folded, folded, tokenise
 
 QUALITIES: Final = frozenset({"positive", "negative"})  # of an antibody; a calcium is never positive
 NOT_SAID: Final = frozenset({"family", "family_list", "companion", "uncertain", "silent", "topic"})
@@ -55,28 +55,28 @@ class SaidResultReader:
     def __init__(self, labs: Iterable[Concept], rules: SaidResults, spelling: Spelling) -> None:
         labs = list(labs)
         self._spelling = spelling
-        leave = {fold(word)[0] for word in rules.short_names}
+        leave = folded(rules.short_names)
         names = ((spelling.phrase(name), lab.key) for lab in labs for name in lab.synonyms)
         self._names = PhraseMatcher((name, key) for name, key in names if _telling(tokenise(name).words, leave))
         self._results = PhraseMatcher((phrase, flag) for flag, phrases in rules.words.items() for phrase in phrases)
         self._whole = PhraseMatcher(
             (word, (key, flag)) for key, flags in rules.in_one_word.items() for flag, said in flags.items() for word in said
         )
-        self._denials = {fold(word)[0] for word in rules.denials}
+        self._denials = folded(rules.denials)
         measured = {lab.key for lab in labs if lab.lab and lab.lab.unit}
         self._quantities = measured | {lab.key for lab in labs if lab.lab and not measured.isdisjoint(lab.lab.stands_for)}
         self._positive_titre = {lab.key: lab.lab.positive_titre for lab in labs if lab.lab and lab.lab.positive_titre}
         self._low_titre = {lab.key: lab.lab.low_titre for lab in labs if lab.lab and lab.lab.low_titre}
-        self._between = {fold(word)[0] for word in rules.between}
-        self._before = {fold(word)[0] for word in rules.before}
-        self._behind = {fold(word)[0] for word in rules.behind}
-        self._units = {fold(word)[0] for word in rules.units}
-        self._past = {fold(word)[0] for word in rules.past}
+        self._between = folded(rules.between)
+        self._before = folded(rules.before)
+        self._behind = folded(rules.behind)
+        self._units = folded(rules.units)
+        self._past = folded(rules.past)
 
     def read(self, words: Sequence[Folded], clauses: Sequence[tuple[int, int]]) -> list[SaidResult]:
         found = list(self._in_one_word(words))
         results = self._results.longest(words)
-        names = _longest(self._names.hits(self._spelling.words(words))) if results or _ONE in words else []
+        names = longest_names(self._names.hits(self._spelling.words(words))) if results or _ONE in words else []
         if names:
             known = _known(names, results)
             begins = sorted(hit.start for hit in names)
@@ -118,23 +118,9 @@ class SaidResultReader:
         kinds = "".join(item.kind for item in items)
         if NAME not in kinds:
             return
-        in_turn = _IN_TURN.fullmatch(kinds) is not None
         past = any(word[0] in self._past or _YEAR.match(word[0]) for word in words)
         for run in _RUN.finditer(kinds):
-            after = _past_links(kinds, run.end(), 1)
-            end = _past_links(kinds, run.end(), 1, LINK + NUMBER)
-            before = _past_links(kinds, run.start() - 1, -1)
-            behind = items[end] if end < len(kinds) and kinds[end] == RESULT and (in_turn or self._ends_well(items, kinds, end)) else None
-            ahead = items[before] if before >= 0 and kinds[before] == RESULT and self._stands_free(items, kinds, before) else None
-            if ahead is not None and (owner := _past_links(kinds, before - 1, -1)) >= 0 and kinds[owner] == NAME:
-                ahead = None  # it is the result of the name before it
-            if behind is None and after < len(kinds) and not self._may_follow(items[after]):
-                titre = kinds[after] == NUMBER and ahead is not None and ahead.payload in QUALITIES
-                ahead = ahead if titre else None  # "positive ANA 1:640", but "low calcium diet", "calcium 2.3"
-            if behind is None and ahead is None:
-                behind = _titre(items, after)
-            if behind is not None and ahead is None and not self._may_precede(items, kinds, run.start()):
-                continue  # "dietary calcium was normal"
+            ahead, behind = self._beside(items, kinds, run.start(), run.end())
             for name, result in _shared(items[run.start() : run.end()], ahead, behind):
                 if name.payload in self._quantities and (result.payload in QUALITIES or past):
                     continue
@@ -143,6 +129,25 @@ class SaidResultReader:
                 if past and result.payload != "positive":  # an antibody once found tells of the disease
                     continue
                 yield SaidResult(name.payload, result.payload, min(name.start, result.start), max(name.end, result.end))
+
+    def _beside(self, items: Sequence[_Item], kinds: str, start: int, stop: int) -> tuple[_Item | None, _Item | None]:
+        """The result that stands ahead of a run of names, and the one behind it."""
+        after = _past_links(kinds, stop, 1)
+        end = _past_links(kinds, stop, 1, LINK + NUMBER)
+        before = _past_links(kinds, start - 1, -1)
+        ends_well = end < len(kinds) and kinds[end] == RESULT and (_IN_TURN.fullmatch(kinds) or self._ends_well(items, kinds, end))
+        behind = items[end] if ends_well else None
+        ahead = items[before] if before >= 0 and kinds[before] == RESULT and self._stands_free(items, kinds, before) else None
+        if ahead is not None and (owner := _past_links(kinds, before - 1, -1)) >= 0 and kinds[owner] == NAME:
+            ahead = None  # it is the result of the name before it
+        if behind is None and after < len(kinds) and not self._may_follow(items[after]):
+            titre = kinds[after] == NUMBER and ahead is not None and ahead.payload in QUALITIES
+            ahead = ahead if titre else None  # "positive ANA 1:640", but "low calcium diet", "calcium 2.3"
+        if behind is None and ahead is None:
+            behind = _titre(items, after)
+        if ahead is None and not self._may_precede(items, kinds, start):
+            behind = None  # "dietary calcium was normal"
+        return ahead, behind
 
     def _titres(self, items: Sequence[_Item], words: Sequence[Folded]) -> Iterator[SaidResult]:
         """What the titre of an antibody says beside "positive"."""
@@ -192,20 +197,6 @@ def _past_links(kinds: str, at: int, step: int, links: str = LINK) -> int:
     return at
 
 
-def _longest(hits: Sequence[Hit[str]]) -> list[Hit[str]]:
-    """The longest names, none overlapping another; a stretch that names two quantities names neither."""
-    kept: list[Hit[str]] = []
-    taken: dict[int, Hit[str]] = {}
-    for hit in sorted(hits, key=lambda hit: (hit.start - hit.end, hit.start)):
-        rival = taken.get(hit.start)
-        if rival is not None and (rival.start, rival.end) == (hit.start, hit.end) and rival.payload != hit.payload:
-            kept = [one for one in kept if one is not rival]
-        elif not any(at in taken for at in range(hit.start, hit.end)):
-            kept.append(hit)
-            taken.update(dict.fromkeys(range(hit.start, hit.end), hit))
-    return kept
-
-
 def _shared(run: Sequence[_Item], ahead: _Item | None, behind: _Item | None) -> Iterator[tuple[_Item, _Item]]:
     """Each name of a run with its result."""
     names = [item for item in run if item.kind == NAME]
@@ -224,6 +215,6 @@ def _shared(run: Sequence[_Item], ahead: _Item | None, behind: _Item | None) -> 
         yield from zip(names, (ahead, behind), strict=True)
 
 
-def _telling(words: Sequence[Folded], leave: set[str]) -> bool:
+def _telling(words: Sequence[Folded], leave: frozenset[str]) -> bool:
     """Whether a name is long enough to be read inside a text."""
     return len(words) > 1 or words[0][0] in leave or len(words[0][1]) >= SHORTEST

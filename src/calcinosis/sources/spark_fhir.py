@@ -22,7 +22,7 @@ from calcinosis.sources.fhir_staged import LINES, REJECT, ROW, STAGED, stage_fil
 from calcinosis.spark_types import arrow_table, ddl, decoded, globbed, shown
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 READ_WHOLE: Final = 32 * 2**20  # bytes up to which a file is read whole; larger plain NDJSON is read in parts
 _LARGEST_WHOLE: Final = 2**31 - 2**20  # bytes; Spark hands a file over as one value
@@ -95,9 +95,8 @@ class SparkFhir:
         rows = _from_the_start(spark, rows).join(f.broadcast(places), "file", "left")
         rows = _without_seconds(rows)
         rows = _with_medications(rows)
-        buckets = max(1, -(-rows.count() // self.rows_per_bucket))
         key = f.coalesce("sid", f.concat_ws("/", "file", f.col("block").cast("string")))
-        return rows.withColumn("bucket", f.pmod(f.xxhash64(key), f.lit(buckets)))
+        return in_buckets(rows, key, rows.count(), self.rows_per_bucket)
 
 
 def list_files(spark: SparkSession, sources: Sequence[str]) -> list[SparkFile]:
@@ -108,6 +107,13 @@ def list_files(spark: SparkSession, sources: Sequence[str]) -> list[SparkFile]:
         files = [SparkFile(row["path"], row["length"]) for row in listed.collect()]
         found.update((file.path, file) for file in sorted(files, key=lambda file: PurePosixPath(file.path).parts))
     return list(found.values())
+
+
+def in_buckets(rows: DataFrame, key: Column | str, expected: int, rows_per_bucket: int) -> DataFrame:
+    """The rows with a column "bucket", the same for all that have one key; ``expected`` says how many rows that matter there are."""
+    from pyspark.sql import functions as f
+
+    return rows.withColumn("bucket", f.pmod(f.xxhash64(key), f.lit(max(1, -(-expected // rows_per_bucket)))))
 
 
 # --- in the workers ----------------------------------------------------------------------------------------

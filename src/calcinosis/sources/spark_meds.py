@@ -14,7 +14,7 @@ from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA, Batch, Schema
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.meds import EXACT, NEEDED, NO_METADATA, SPELLINGS, column_of, divided_subjects, metadata_file, renamed
 from calcinosis.sources.meds_events import FILE, MEDS_ROWS, ROW, MedsMapper
-from calcinosis.sources.spark_fhir import list_files
+from calcinosis.sources.spark_fhir import in_buckets, list_files
 from calcinosis.sources.text import TextReader
 from calcinosis.spark_types import ddl, decoded, globbed, shown
 
@@ -72,9 +72,8 @@ class SparkMeds:
         )  # fmt: skip
         subjects = self._named(subjects, listed)
         everything = kept.unionByName(subjects, allowMissingColumns=True)
-        buckets = max(1, -(-(kept.count() + subjects.count()) // self.rows_per_bucket))
-        bucket = f.pmod(f.xxhash64(f.coalesce("subject_id", f.lit(""))), f.lit(buckets))
-        return everything.withColumn("bucket", bucket), ManySubjects(mapper), rest
+        key = f.coalesce("subject_id", f.lit(""))
+        return in_buckets(everything, key, kept.count() + subjects.count(), self.rows_per_bucket), ManySubjects(mapper), rest
 
     def _rows(self, shards: Sequence[str]) -> DataFrame:
         from pyspark.sql import functions as f

@@ -17,7 +17,7 @@ from calcinosis.sources.omop_database import KNOWN, Cdm
 from calcinosis.sources.omop_events import PERSON, OmopMapper
 from calcinosis.sources.omop_selection import select
 from calcinosis.sources.omop_tables import RAW, Column, Columns, Dialect
-from calcinosis.sources.spark_fhir import list_files
+from calcinosis.sources.spark_fhir import in_buckets, list_files
 from calcinosis.sources.text import TextReader
 from calcinosis.spark_types import arrow_schema, decoded, globbed, shown
 
@@ -60,12 +60,11 @@ class SparkOmop:
         fetched = {name: _counted(asked[name]) for name in chosen.queries}
         ignored, unmapped = chosen.left(fetched.__getitem__)
         expected = cdm.count("person") + sum(n for counts in fetched.values() for *_, n in counts)
-        buckets = max(1, -(-expected // self.rows_per_bucket))
         rest = Batch(
             patients=pl.DataFrame(schema=PATIENT_SCHEMA), events=pl.DataFrame(schema=EVENT_SCHEMA), unmapped=unmapped,
             records_read=ignored, records_ignored=ignored, not_read=dict(chosen.not_read),
         )  # fmt: skip
-        return rows.withColumn("bucket", f.pmod(f.xxhash64("person_id"), f.lit(buckets))), ManyPersons(chosen.mapper), rest
+        return in_buckets(rows, "person_id", expected, self.rows_per_bucket), ManyPersons(chosen.mapper), rest
 
 
 def _counted(rows: DataFrame) -> list[tuple[Any, ...]]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from calcinosis.sources.context_rules import RelativeTime
 from calcinosis.sources.phrases import PhraseMatcher
-from calcinosis.sources.words import COMMA, Folded, fold
+from calcinosis.sources.words import COMMA, Folded, fold, folded
 
 _COMPACT = re.compile(r"(\d+)([a-z]+)")
 _ORDINALS = frozenset({"st", "nd", "rd", "th"})
@@ -26,8 +26,8 @@ class LeadTimeReader:
         self._kinds |= {"of": "of", "on": "on"}  # "within 24 hours of", "lesions on day 4"
         self._telling = frozenset(self._kinds) - {"of", "on"} | {"within", "day"}
         self._lesion = PhraseMatcher((word, True) for word in rules.lesion)
-        self._between = {fold(word)[0] for word in rules.between}
-        self._pointing_back = {fold(word)[0] for word in rules.pointing_back}
+        self._between = folded(rules.between)
+        self._pointing_back = folded(rules.pointing_back)
         self._numbers = {fold(word)[0]: value for word, value in rules.numbers.items()}
         self._units = {fold(word)[0]: value for word, value in rules.days_per_unit.items()}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -116,6 +117,11 @@ def fold(word: str) -> Folded:
     plain = word[:-1] if word.endswith("ae") and len(word) > 4 else word
     full = _american(plain)
     return _american(_singular(plain)), full
+
+
+def folded(*groups: Iterable[str]) -> frozenset[str]:
+    """Words of the rules, as the words of a text are compared with them."""
+    return frozenset(fold(word)[0] for group in groups for word in group)
 
 
 @lru_cache(maxsize=1 << 12)

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.reference import PAGES
 from calcinosis.knowledge.usage import Usage, usage_of
-from calcinosis.knowledge.wording import citation, cited, interval_in_words
+from calcinosis.knowledge.wording import citation, cited, interval_in_words, places_of
 from calcinosis.report import evidence_summary
 from calcinosis.service.pages import links
 from calcinosis.service.pages.finder import Finder
@@ -89,7 +89,7 @@ def entry(request: Request, table: Annotated[str, Path(max_length=40)], key: Ann
         request, "entry.html.j2", knowledge=knowledge, table=table, record=record, about=links.TABLES[table], links=links, usage=usage,
         used_by=_grouped([each for each in used if each[0] != "study_rows"]), rows=rows if table in ("sources", "treatments") else [],
         cited=[each for each in cited(record) if each in knowledge.sources] if table != "sources" else [], citation=citation,
-        origin=knowledge.origins[type(record).__name__, key], words=evidence_summary, interval=interval_in_words,
+        places_of=places_of, origin=knowledge.origins[type(record).__name__, key], words=evidence_summary, interval=interval_in_words,
         tree=lambda criterion: links.criterion_tree(criterion, knowledge),
     )  # fmt: skip
 

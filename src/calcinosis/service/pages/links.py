@@ -9,7 +9,6 @@ from markupsafe import Markup, escape
 
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Criterion
-from calcinosis.knowledge.model import Source
 from calcinosis.knowledge.wording import Namer, Outline, label_of, outline, setting_value
 from calcinosis.report.evidence_summary import study_name
 
@@ -69,17 +68,6 @@ def _names(knowledge: Knowledge) -> Namer:
 def _linked(part: Outline) -> Outline:
     line, parts = part
     return Markup(_LINK.sub(r'<a href="\1">\2</a>', str(escape(line)))), [_linked(each) for each in parts]
-
-
-def places_of(source: Source) -> list[tuple[str, str, str]]:
-    """Where a source can be read: name, identifier, address."""
-    places = (
-        ("PubMed", source.pmid, f"https://pubmed.ncbi.nlm.nih.gov/{source.pmid}/"),
-        ("PMC", source.pmcid, f"https://pmc.ncbi.nlm.nih.gov/articles/{source.pmcid}/"),
-        ("doi", source.doi, f"https://doi.org/{source.doi}"),
-        ("page", source.url, source.url or ""),
-    )
-    return [(name, str(value), address) for name, value, address in places if value]
 
 
 def byline(table: str, record: Any) -> str:
