@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from small_records import ask, biopsy, film, mimic_status, says, status
+from small_records import ask, biopsy, film, lab, mimic_status, says, status
 
 from calcinosis.knowledge.criteria import Status
 
@@ -83,3 +83,41 @@ def test_without_an_injury_of_the_last_year_or_with_calcinosis_of_the_skin_the_r
 def test_calcium_in_the_skin_soon_after_an_injury_stays_dystrophic() -> None:
     answer = ask(says("firm nodule", at="thigh"), film("Subcutaneous calcification of the thigh."), injury("2024-05-10"))
     assert (answer.leading, status(answer, "dystrophic")) == ("dystrophic", Status.PROBABLE)
+
+
+FINGERS = (says("whitish-yellow papules and nodules", at="finger pads"), says("chronic renal failure"), lab("Calcium", "N"))
+
+
+def test_whitish_fluid_on_biopsy_with_high_urate_is_a_tophus() -> None:
+    answer = ask(*FINGERS, says("whitish discharge on biopsy", at="fingers"), lab("Uric acid", "H"))
+    assert (answer.leading, answer.leading_mimic) == ("mimic", "gouty_tophus")
+
+
+def test_whitish_fluid_with_high_phosphate_on_dialysis_stays_metastatic() -> None:
+    answer = ask(*FINGERS, ON_DIALYSIS, says("whitish fluid on punch biopsy", at="fingers"), lab("Uric acid", "H"), lab("Phosphate", "H"))
+    assert answer.leading == "metastatic"
+
+
+@pytest.mark.parametrize("words", ["whitish vaginal discharge", "whitish discharge", "white cell count of the joint fluid on biopsy day"])
+def test_other_whitish_discharge_is_no_chalk(words: str) -> None:
+    assert mimic_status(ask(*FINGERS, says(words), lab("Uric acid", "H")), "gouty_tophus") is Status.POSSIBLE
+
+
+SHOULDER = (says("pain", at="shoulder"), says("limited range of motion", at="shoulder"))
+
+
+def test_one_deposit_beside_the_shoulder_may_be_calcific_tendinopathy_and_deposits_at_several_sites_are_not() -> None:
+    one = ask(*SHOULDER, film("Calcified soft tissue deposit beside the shoulder."))
+    several = ask(*SHOULDER, film("Large calcified soft tissue deposits beside the shoulder and at several other sites."))
+    assert mimic_status(one, "calcific_tendinopathy") is Status.POSSIBLE
+    assert mimic_status(several, "calcific_tendinopathy") is None
+
+
+def test_a_deposit_named_in_the_tendon_stays_so_whatever_else_there_is() -> None:
+    answer = ask(*SHOULDER, film("Calcification within the supraspinatus tendon; deposits at several other sites."))
+    assert mimic_status(answer, "calcific_tendinopathy") is Status.CONFIRMED
+
+
+def test_pain_at_several_sites_is_no_deposit_there() -> None:
+    answer = ask(*SHOULDER, film("Calcified soft tissue deposit beside the shoulder."), says("pain at several sites"))
+    assert mimic_status(answer, "calcific_tendinopathy") is Status.POSSIBLE
