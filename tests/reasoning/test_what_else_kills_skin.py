@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from small_records import ask, biopsy, drug, lab, mimic_status, says, status
+from small_records import Resource, ask, biopsy, drug, lab, mimic_status, says, status
 
 from calcinosis.knowledge.criteria import Status
 
@@ -83,7 +83,7 @@ def test_krokodil_explains_neither_kidney_failure_nor_dead_skin_of_the_belly() -
         assert answer.leading == "calciphylaxis"
 
 
-def virus(flag: str) -> dict[str, object]:
+def virus(flag: str) -> Resource:
     return lab("SARS-CoV-2 RT-PCR", flag)
 
 
