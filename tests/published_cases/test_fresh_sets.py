@@ -13,7 +13,7 @@ import pytest
 from calcinosis.validation import Score, validate_folder
 
 TESTS = Path(__file__).parents[1]
-SETS = ["published_cases/fresh_e", "published_cases/fresh_f", "published_cases/fresh_p", *(f"constructed_cases/fresh_{letter}" for letter in "ghijklmno")]
+SETS = [*(f"published_cases/fresh_{letter}" for letter in "efpq"), *(f"constructed_cases/fresh_{letter}" for letter in "ghijklmno")]
 
 
 @pytest.fixture(scope="module", params=SETS)
