@@ -322,7 +322,7 @@ class Case:
     def flagged(self, measurement: Measurement) -> Measurement:
         """The flag the laboratory sent, else by its own interval, else by the interval for age and sex: for every one that may be the right one."""
         if measurement.flag is not None or measurement.value is None:
-            return measurement
+            return self.doubted(measurement)
         low, high = measurement.range_low, measurement.range_high
         lab = self.knowledge.concepts[measurement.concept].lab
         age = self.age_at(measurement.time if measurement.time is not None else self.index)
@@ -342,6 +342,21 @@ class Case:
             for each_sex in ([self.person["sex"]] if self.person["sex"] in ("female", "male") else ["female", "male"])
         }
         return replace(measurement, flag=flags.pop() if len(flags) == 1 else None)
+
+    def doubted(self, measurement: Measurement) -> Measurement:
+        """Without a "high" that was said of a child by the limits of adults, as far as the interval of its age can tell."""
+        lab = self.knowledge.concepts[measurement.concept].lab
+        age = self.age_at(measurement.time if measurement.time is not None else self.index)
+        if measurement.flag != "high" or measurement.value is None or lab is None or age is None:
+            return measurement
+        grown = [i for i in lab.intervals if i.age_below_years >= 200]
+        if not grown or age >= grown[-1].age_from_years or interval_for(lab, 100.0, self.person["sex"] or "female")[1] is None:
+            return measurement
+        own = self.flagged(replace(measurement, flag=None)).flag
+        if measurement.range_low is None and measurement.range_high is None:
+            return replace(measurement, flag=None) if own == "normal" else measurement
+        said = judge(measurement.value, measurement.comparator, measurement.range_low, measurement.range_high)
+        return replace(measurement, flag=None) if said is not None and own is None else measurement
 
     @property
     def measured(self) -> dict[str, list[Measurement]]:

@@ -375,6 +375,15 @@ def test_a_number_that_no_patient_reaches_is_refused_aloud_and_never_converted_b
     assert taken or ("is the unit right?" in refused[0] and concept in refused[0])
 
 
+def test_a_child_s_result_that_was_called_high_by_the_limits_of_adults_is_not_believed() -> None:
+    """Phosphate 1.72 mmol/L at six years is high for an adult and normal for the age; the laboratory sends the flag of its adults."""
+    assert flag("phosphate", lab("phosphate", 1.72, "mmol/L", flag="high"), who=CHILD) is None
+    assert flag("phosphate", lab("phosphate", 1.72, "mmol/L", flag="high", interval=(0.8, 1.5)), who=CHILD) is None
+    assert flag("phosphate", lab("phosphate", 1.72, "mmol/L", flag="high", interval=(0.9, 1.7)), who=CHILD) == "high"
+    assert flag("phosphate", lab("phosphate", 2.4, "mmol/L", flag="high"), who=CHILD) == "high"
+    assert flag("phosphate", lab("phosphate", 1.72, "mmol/L", flag="high"), who=ADULT) == "high"
+
+
 def test_the_interval_of_adults_sent_with_a_child_s_result_makes_nothing_high_alone() -> None:
     """Phosphate 4.8 mg/dL at six years with "2.5-4.5": high for an adult, normal for the age."""
     sent = (2.5, 4.5)

@@ -372,8 +372,18 @@ def flagged(measured: Measured, people: People, knowledge: Knowledge) -> Measure
         -1,
     )
     given = measured.flag >= 0
-    return replace(
-        measured,
-        flag=np.where(given, measured.flag, judged),
-        flag_from=np.where(given, np.maximum(measured.flag_from, REPORTED), np.where(judged < 0, -1, source)),
-    )
+    unlike = ((source == REFERENCE_INTERVAL) & (judged == NORMAL)) | ((source == BOTH_INTERVALS) & (judged < 0))
+    doubted = given & (measured.flag == HIGH) & unlike & _of_children(measured, people, knowledge)
+    flag, origin = np.where(given, measured.flag, judged), np.where(given, np.maximum(measured.flag_from, REPORTED), source)
+    return replace(measured, flag=np.where(doubted, -1, flag), flag_from=np.where(doubted | (flag < 0), -1, origin))
+
+
+def _of_children(measured: Measured, people: People, knowledge: Knowledge) -> Mask:
+    """Results of children in quantities whose interval depends on the age.
+
+    A laboratory that sent the limits of adults with one, or none, may have called it high by them; where the interval of the age says
+    otherwise, neither is believed.
+    """
+    with np.errstate(invalid="ignore"):
+        child: Mask = people.age(measured) < _adults(knowledge)[0, measured.concepts]
+    return child & ~np.isnan(measured.value)
