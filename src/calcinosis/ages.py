@@ -22,6 +22,11 @@ def years_between(birth: npt.NDArray[np.datetime64], moment: Micros) -> Floats:
     return np.where(known & (whole >= 0), np.clip(days, whole, whole + 0.999), np.nan)
 
 
+def shown_age(years: float | None) -> float | None:
+    """To one decimal, never up: nobody is called 66 on the day before the birthday."""
+    return None if years is None else int(years * 10) / 10
+
+
 _EPOCH = np.datetime64(0, "D")
 
 

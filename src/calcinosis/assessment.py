@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from calcinosis.ages import shown_age
 from calcinosis.contract import (
     MUST_NOT_MISS,
     AlarmOut,
@@ -251,7 +252,7 @@ class Writer(Words):
             options=options.options(row, diseases),
             index_date=person["index_time"],
             index_basis=person["index_basis"],
-            age_years=round(person["age_years"], 1) if person["age_years"] is not None else None,
+            age_years=shown_age(person["age_years"]),
             sex=person["sex"],
             warnings=warnings,
             not_understood=not_understood,

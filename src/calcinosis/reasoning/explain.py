@@ -339,12 +339,18 @@ class FactTable:
         return [concepts, said, value, datetimes(time), first, last, source, known.n[rows].tolist()]
 
     def _people(self, rows: Ints) -> list[list[Any]]:
-        ids, sexes, ages = (values_at(self.facts.subjects[name], rows) for name in ("subject_id", "sex", "age_years"))
+        columns = ("subject_id", "sex", "age_years", "age_now")
+        ids, sexes, ages, today = (values_at(self.facts.subjects[name], rows) for name in columns)
         n, never = len(rows), [None] * len(rows)
-        said = [
-            f"{sex or 'sex unknown'}, {'age unknown' if age is None else int(age)} years" for sex, age in zip(sexes, ages, strict=True)
-        ]
+        said = [f"{sex or 'sex unknown'}, {_aged(age, now)}" for sex, age, now in zip(sexes, ages, today, strict=True)]
         return [[""] * n, said, ["present"] * n, never, never, never, [f"Patient/{who}" for who in ids], [1] * n]
+
+
+def _aged(age: float | None, now: float | None) -> str:
+    """The age at the index date, and that of now where it is another: a rule of a treatment asks for the latter."""
+    if age is None:
+        return "age unknown"
+    return f"{int(age)} years" if now is None or int(now) == int(age) else f"{int(age)} years, {int(now)} now"
 
 
 _FLAGS: Final = (*FLAGS, None)  # −1 finds the last

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from calcinosis.ages import shown_age
 from calcinosis.contract import (
     AlarmOut,
     Assessment,
@@ -86,7 +87,7 @@ class _Teller(Words):
             options=options_in_words(self.stored.options, self.knowledge, self),
             index_date=person["index_time"],
             index_basis=person["index_basis"] or "unknown",
-            age_years=None if person["age_years"] is None else round(person["age_years"], 1),
+            age_years=shown_age(person["age_years"]),
             sex=person["sex"],
             warnings=[f"{row['record'] or row['file']}: {row['reason']}" for row in self.stored.rejects],
             knowledge_version=person["knowledge_version"] or "unknown",
