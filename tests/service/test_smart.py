@@ -103,7 +103,7 @@ def test_the_authorization_request_asks_for_what_the_searches_need_and_no_more(a
     assert scopes[3:] == [
         f"patient/{kind}.rs"
         for kind in (
-            "AllergyIntolerance", "Condition", "Device", "DiagnosticReport", "DocumentReference", "Medication", "MedicationAdministration",
+            "AllergyIntolerance", "Condition", "Device", "DiagnosticReport", "DocumentReference", "Immunization", "Medication", "MedicationAdministration",
             "MedicationDispense", "MedicationRequest", "MedicationStatement", "Observation", "Patient", "Procedure",
         )
     ]  # fmt: skip

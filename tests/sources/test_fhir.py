@@ -521,3 +521,11 @@ def test_a_ratio_is_neither_of_its_parts(name: str) -> None:
     }  # fmt: skip
     events = read([{"resourceType": "Patient", "id": "p"}, observation]).events
     assert not [concept for concept in events["concept"].drop_nulls() if concept in {"white_cell_count", "creatinine"}]
+
+
+def test_an_immunization_is_a_vaccine_that_was_given() -> None:
+    given = {"vaccineCode": coded("Warfarin"), "patient": {"reference": "Patient/p"}, "occurrenceDateTime": "2020-03-04"}  # a drug that INDEX knows
+    event = only(made("Immunization", status="completed", **given))
+    assert (event["concept"], event["time"]) == ("warfarin", datetime(2020, 3, 4))
+    assert said(made("Immunization", status="not-done", **given)) == []
+    assert problems(read(made("Immunization", status="completed"))) == [("error", "no_code", None, "Immunization/1")]

@@ -37,6 +37,7 @@ TEMPLATES: Final = {
     "documents": "DocumentReference?patient={{context.patientId}}",
     "allergies": "AllergyIntolerance?patient={{context.patientId}}",
     "devices": "Device?patient={{context.patientId}}",
+    "immunizations": "Immunization?patient={{context.patientId}}",
 }
 _WORDS: Final = {
     "patient": "the patient's birth date and sex", "conditions": "diagnoses", "laboratory": "laboratory results",
@@ -45,10 +46,11 @@ _WORDS: Final = {
     "pathology": "pathology reports", "procedures": "procedures", "medicationRequests": "prescriptions",
     "medicationStatements": "drugs taken", "administrations": "drugs given",
     "dispenses": "drugs dispensed", "documents": "letters and notes", "allergies": "allergies", "devices": "devices",
+    "immunizations": "vaccinations",
 }  # fmt: skip
 _EITHER: Final = (("medicationRequests", "medicationStatements"),)  # one of them is enough
 # few servers have them; their lack is not worth a line on each card
-_OPTIONAL: Final = frozenset({"body", "examination", "devices", "administrations", "dispenses", "documents"})
+_OPTIONAL: Final = frozenset({"body", "examination", "devices", "immunizations", "administrations", "dispenses", "documents"})
 
 
 def provided(prefetch: Mapping[str, Any]) -> frozenset[str]:

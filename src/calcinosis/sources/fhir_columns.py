@@ -65,6 +65,7 @@ LAYOUTS: Final[dict[str, Layout]] = {
     ),
     "FamilyMemberHistory": Layout(("status", "condition", "note", "contained"), ("date",)),
     "Device": Layout(("status", "type", "note", "contained")),
+    "Immunization": Layout(("status", "vaccineCode", "contained"), ("occurrenceDateTime",)),
     "Medication": Layout(("status", "code")),
     "MedicationRequest": Layout(_MEDICATION, ("authoredOn",), ("dispenseRequest.validityPeriod.end",)),
     "MedicationStatement": Layout(_MEDICATION, (*_EFFECTIVE, "dateAsserted"), ("effectivePeriod.end",)),

@@ -39,6 +39,7 @@ _IGNORED: Final = {
     "Procedure": {"entered-in-error"},
     "FamilyMemberHistory": {"entered-in-error"},
     "Device": {"entered-in-error"},
+    "Immunization": {"entered-in-error", "not-done"},
     "Medication": {"entered-in-error"},
     **{kind: {"entered-in-error", "cancelled", "draft", "not-done", "declined"} for kind in MEDICATION_TYPES},
 }
@@ -76,7 +77,8 @@ class FhirMapper:
         self._methods: dict[str, Callable[[Fields, str, Meaning], None]] = {
             "Condition": self._condition, "Observation": self._observation, "Procedure": self._procedure,
             "DiagnosticReport": self._report, "DocumentReference": self._document, "AllergyIntolerance": self._allergy,
-            "FamilyMemberHistory": self._family, "Device": self._device, COMPONENT: self._observation, **medication,
+            "FamilyMemberHistory": self._family, "Device": self._device, "Immunization": self._immunization,
+            COMPONENT: self._observation, **medication,
         }  # fmt: skip
 
     def from_json(self, kind: str, packed: str) -> Meaning:
@@ -139,6 +141,14 @@ class FhirMapper:
             return _no_code(fields, "type", meaning)
         notes = self.read.notes(fields, Context.NOTE, meaning)
         meaning.drafts = [*self.read.coded(coded, Context.DEVICE, meaning).drafts, *notes.drafts]
+        return None
+
+    def _immunization(self, fields: Fields, _kind: str, meaning: Meaning) -> None:
+        """A vaccine is a drug that was given; where it was injected says nothing of a lesion."""
+        coded = fields.coded("vaccineCode")
+        if coded is None:
+            return _no_code(fields, "vaccineCode", meaning)
+        meaning.drafts = self.read.coded(coded, Context.DRUG, meaning).drafts
         return None
 
     def _allergy(self, fields: Fields, _kind: str, meaning: Meaning) -> None:
