@@ -47,7 +47,7 @@ def test_headline_of_a_mimic_and_of_a_mixed_picture() -> None:
     mixed = frozen("dialysis").model_copy(update={"mixed": True})
     mixed.types[2].status = Status.PROBABLE
     assert headline(mixed).notes[0] == (
-        "Mixed picture: Calciphylaxis and Metastatic calcification stand at probable or confirmed; the most urgent one leads."
+        "Mixed picture: Calciphylaxis and Metastatic calcification stand at probable or confirmed."
     )
 
 

@@ -94,9 +94,10 @@ def headline(assessment: Assessment) -> Headline:
     notes: list[str] = []
     standing = [type_.label for type_ in assessment.types if type_.status.rank >= Status.PROBABLE.rank]
     if assessment.mixed:
-        notes.append(f"Mixed picture: {join(standing)} stand at probable or confirmed; the most urgent one leads.")
+        notes.append(f"Mixed picture: {join(standing)} stand at probable or confirmed.")
     if assessment.provisional:
-        notes.append("Provisional: no examination, imaging or biopsy in the record shows calcium yet.")
+        word = "Provisional: no" if assessment.leading_status in (Status.POSSIBLE, Status.PROBABLE) else "No"
+        notes.append(f"{word} examination, imaging or biopsy in the record shows calcium yet.")
     if assessment.leading == "mimic":
         labels = {each.mimic: each.label for each in assessment.mimics}
         mimic = labels.get(assessment.leading_mimic or "", assessment.leading_mimic or "A mimic")
