@@ -107,3 +107,12 @@ def test_thiosulfate_on_the_skin_is_not_the_infusion() -> None:
 @pytest.mark.parametrize("text", ["I would value your opinion on sodium thiosulfate.", "Grateful for your advice on sodium thiosulphate."])
 def test_a_drug_that_is_asked_about_is_not_taken(text: str) -> None:
     assert "sodium_thiosulfate_iv" not in current(ask(*NECROSIS, note(text)))
+
+
+def test_a_class_is_not_reviewed_beside_the_drug_that_is_named() -> None:
+    pregnant = (says("Calcinosis cutis"), says("Dermatomyositis"), says("Pregnancy"))
+    named = {each.treatment for each in ask(*pregnant, drug("Alendronic acid 70 mg weekly")).review if each.kind == "unsafe"}
+    assert "alendronate" in named
+    assert "bisphosphonate" not in named
+    unnamed = {each.treatment for each in ask(*pregnant, drug("Bisphosphonate")).review if each.kind == "unsafe"}
+    assert "bisphosphonate" in unnamed

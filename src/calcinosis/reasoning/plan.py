@@ -19,6 +19,7 @@ from calcinosis.findings import Leaf, children, expand, leaf_id, leaves, referen
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import (
     AgeIs,
+    All,
     AnyOf,
     Criterion,
     Current,
@@ -120,7 +121,7 @@ def make_plan(knowledge: Knowledge) -> Plan:
             rules[each.key] = tuple(planner.status_rules(kind, each))
             shown[each.key] = tuple(planner.beside_the_rules(kind, each))
     other = tuple(planner.everything_else(knowledge))
-    treatments = tuple(planner.treatment(each) for each in knowledge.treatments.values())
+    treatments = tuple(planner.treatment(each, knowledge) for each in knowledge.treatments.values())
     reviews = tuple(planner.review(each) for each in knowledge.reviews.values())
     planned = planner.planned
     questions = _questions(knowledge, planned)
@@ -209,11 +210,11 @@ class _Planner:
             if test.when is not None:
                 yield self._plan("test", test.key, "when", test.label, test.sources, test.when)
 
-    def treatment(self, each: Treatment) -> PlannedTreatment:
+    def treatment(self, each: Treatment, knowledge: Knowledge) -> PlannedTreatment:
         uses = tuple(self._use(each, use) for use in each.uses)
         current = None
         if each.concepts:
-            current = self._plan("treatment", each.key, "current", each.label, each.what.sources, _any_current(each.concepts))
+            current = self._plan("treatment", each.key, "current", each.label, each.what.sources, _taken(each, knowledge))
         safety = tuple(
             (rule, self._plan("safety", each.key, rule.verdict, rule.label, rule.sources, rule.when, now=True, detail=rule.key))
             for rule in each.safety
@@ -231,6 +232,14 @@ class _Planner:
     def review(self, each: CurrentDrugReview) -> PlannedReview:
         taken = self._plan("review", each.key, "taken", each.label, each.sources, _any_current(each.concepts))
         return PlannedReview(each, taken, self._plan("review", each.key, "when", each.label, each.sources, each.when, now=True))
+
+
+def _taken(treatment: Treatment, knowledge: Knowledge) -> Criterion:
+    """That it is taken now; of a class, only while no drug of it is that stands as a treatment of its own."""
+    within = {below for concept in treatment.concepts for below in knowledge.descendants[concept]}.difference(treatment.concepts)
+    named = tuple(dict.fromkeys(c for each in knowledge.treatments.values() for c in each.concepts if c in within))
+    taken = _any_current(treatment.concepts)
+    return All(all=(taken, Not.model_validate({"not": Known(known=_any_current(named))}))) if named else taken
 
 
 def _any_current(concepts: tuple[str, ...]) -> Criterion:
