@@ -302,15 +302,23 @@ def _missing(rules: Sequence[UncheckedOut], named: set[str], most: int | None) -
     return "; ".join(shown) + (f"; and {len(new) - len(shown)} more" if len(shown) < len(new) else "")
 
 
-def safety_words(option: OptionOut) -> list[tuple[str, str]]:
-    """The verdicts as (kind, words): what holds, then what could not be checked. “unchecked” is a kind of its own, never left out."""
+def safety_words(option: OptionOut, *, named: bool = False) -> list[tuple[str, str]]:
+    """The verdicts as (kind, words): what holds, then what could not be checked. “unchecked” is a kind of its own, never left out.
+
+    Args:
+        named: which contraindications and cautions hold, in the words of their rules.
+    """
+
+    def labels(verdict: str) -> str:
+        return f" ({'; '.join(clean(rule.label) for rule in rules_with(option.safety, verdict))})" if named else ""
+
     holds = {verdict: len(rules_with(option.safety, verdict)) for verdict in VERDICT_WORD}
     everybody = len(rules_with(option.always, "contraindicated", "caution"))
     grave = sum(rule.verdict == "contraindicated" for rule in option.not_checked)
     others = len(option.not_checked) - grave
     found = [
-        ("contraindicated", "contraindicated", holds["contraindicated"]),
-        ("caution", counted(holds["caution"], "caution"), holds["caution"]),
+        ("contraindicated", f"contraindicated{labels('contraindicated')}", holds["contraindicated"]),
+        ("caution", f"{counted(holds['caution'], 'caution')}{labels('caution')}", holds["caution"]),
         ("caution", f"{counted(everybody, 'caution')} for everybody", everybody),
         ("monitor", "needs monitoring", holds["monitor"]),
         ("note", counted(holds["note"], "note"), holds["note"]),

@@ -133,7 +133,7 @@ class TreatmentPart:
 
     def line(self, option: OptionOut) -> RenderableType:
         """An option in one line: its place, how good the evidence is, and what speaks against it here."""
-        parts = [STANCE_WORD[option.stance], short_evidence(option.evidence), *(words for _, words in safety_words(option))]
+        parts = [STANCE_WORD[option.stance], short_evidence(option.evidence), *(words for _, words in safety_words(option, named=True))]
         return item(Text(clean(f"{option.label}: {'; '.join(parts)}")), sign=f"{option.place}.")
 
     def _last(self, option: OptionOut) -> Iterator[RenderableType]:
