@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from small_records import METABOLISM_NORMAL, ask, asked_for, biopsy, film, mimic_status, says, status
+from small_records import METABOLISM_NORMAL, Resource, ask, asked_for, biopsy, film, measured, mimic_status, says, status
 
 from calcinosis.knowledge.criteria import Status
 
@@ -48,3 +48,18 @@ def test_needle_shaped_clefts_of_cholesterol_are_no_urate() -> None:
     answer = ask(says("blue toes", at="toe"), biopsy("Needle-shaped cholesterol clefts within arterioles."))
     assert mimic_status(answer, "gouty_tophus") is None
     assert mimic_status(answer, "cholesterol_embolism") is Status.CONFIRMED
+
+
+def dated(resource: Resource, day: str) -> Resource:
+    return {name: value for name, value in resource.items() if name != "recordedDate"} | {"onsetDateTime": day}
+
+
+def test_kidneys_that_failed_years_later_do_not_make_the_deposit_metastatic() -> None:
+    deposit = (dated(says("Systemic sclerosis"), "2012-01-01"), dated(says("Calcinosis cutis", at="finger"), "2016-06-01"))
+    values = (measured("Creatinine", 380, "umol/L"), measured("Phosphate", 1.7, "mmol/L"), measured("Calcium", 2.3, "mmol/L"))
+    crisis = dated(says("Scleroderma renal crisis"), "2024-05-28")
+    answer = ask(*deposit, crisis, *values)
+    assert answer.leading == "dystrophic"
+    assert status(answer, "metastatic") is Status.POSSIBLE
+    chronic = dated(says("Chronic kidney disease stage 4"), "2015-01-01")
+    assert status(ask(*deposit, chronic, *values), "metastatic").rank >= Status.PROBABLE.rank
