@@ -116,3 +116,12 @@ def test_a_class_is_not_reviewed_beside_the_drug_that_is_named() -> None:
     assert "bisphosphonate" not in named
     unnamed = {each.treatment for each in ask(*pregnant, drug("Bisphosphonate")).review if each.kind == "unsafe"}
     assert "bisphosphonate" in unnamed
+
+
+def test_a_warning_for_the_age_asks_for_that_of_today_not_of_the_lesion() -> None:
+    """Calcinosis since 1995 in a woman of 66: no pregnancy to fear; and since 2009 in one who was seven then."""
+    since_1995 = {**says("Calcinosis cutis of the fingers"), "recordedDate": "1995-06-01"}
+    scleroderma = says("Systemic sclerosis")
+    assert "contraception" not in warnings(ask(since_1995, scleroderma, drug("Bosentan"), born="1958-01-01"), "bosentan")
+    since_2009 = {**says("Calcinosis cutis of the fingers"), "recordedDate": "2009-06-01"}
+    assert "contraception" in warnings(ask(since_2009, scleroderma, drug("Bosentan"), born="2002-01-01"), "bosentan")
