@@ -63,3 +63,9 @@ def test_kidneys_that_failed_years_later_do_not_make_the_deposit_metastatic() ->
     assert status(answer, "metastatic") is Status.POSSIBLE
     chronic = dated(says("Chronic kidney disease stage 4"), "2015-01-01")
     assert status(ask(*deposit, chronic, *values), "metastatic").rank >= Status.PROBABLE.rank
+
+
+def test_vibrio_vulnificus_rings_at_once() -> None:
+    septic = (says("haemorrhagic bullae", at="leg"), says("sepsis"), says("liver cirrhosis"))
+    assert "necrotising_infection" in {alarm.key for alarm in ask(*septic).alarms}
+    assert "necrotising_infection" not in {alarm.key for alarm in ask(says("bullae", at="leg"), says("liver cirrhosis")).alarms}
