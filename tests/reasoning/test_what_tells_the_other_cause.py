@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from small_records import Resource, ask, drug, says, status
+from small_records import Resource, ask, biopsy, drug, film, lab, mimic_status, says, status
 
 from calcinosis.knowledge.criteria import Status
 
@@ -40,3 +40,121 @@ def test_necrotising_fasciitis_of_today_with_its_signs_leads_and_calciphylaxis_s
 def test_necrotising_fasciitis_without_kidney_failure_or_vitamin_k_antagonist_leads_as_before() -> None:
     answer = ask(*DEAD_LEGS, says("diabetes mellitus"), says("necrotizing fasciitis"))
     assert (answer.leading, answer.leading_mimic) == ("mimic", "necrotising_fasciitis")
+
+
+INJECTED = {**drug("enoxaparin"), "note": [{"text": "60 mg twice daily in the abdominal wall; lesions 5 days after the first injection"}]}
+BELLY = (says("skin necrosis", at="abdomen"), says("diabetes mellitus"), lab("Protein S activity", "L"))
+
+
+@pytest.mark.parametrize("name", ["enoxaparin", "tinzaparin", "low molecular weight heparin"])
+def test_necrosis_where_heparin_was_given_within_two_weeks_may_be_its_own_and_the_alarm_of_calciphylaxis_stays(name: str) -> None:
+    before, answer = ask(*BELLY), ask(*BELLY, {**INJECTED, "medicationCodeableConcept": {"text": name}})
+    assert before.leading == "calciphylaxis"
+    assert mimic_status(answer, "heparin_necrosis_hit") is Status.PROBABLE
+    assert (answer.leading, status(answer, "calciphylaxis")) == ("mimic", Status.POSSIBLE)
+    assert {each.key for each in before.alarms} <= {each.key for each in answer.alarms}
+
+
+@pytest.mark.parametrize("place", ["injection points", "points of injection", "abdominal injection sites"])
+def test_the_place_of_an_injection_is_read_in_other_words(place: str) -> None:
+    answer = ask(says("skin necrosis", at=place), {**drug("enoxaparin"), "note": [{"text": "begun 5 days before the lesions"}]})
+    assert mimic_status(answer, "heparin_necrosis_hit") is Status.PROBABLE
+
+
+def test_heparin_elsewhere_or_on_dialysis_explains_no_dying_skin() -> None:
+    thigh = ask(says("skin necrosis", at="thigh"), says("diabetes mellitus"), lab("Protein S activity", "L"), INJECTED)
+    on_dialysis = ask(*BELLY, INJECTED, ON_DIALYSIS)
+    for answer in (thigh, on_dialysis):
+        assert mimic_status(answer, "heparin_necrosis_hit") is not Status.PROBABLE
+        assert (answer.leading, status(answer, "calciphylaxis")) == ("calciphylaxis", Status.PROBABLE)
+
+
+PURPURA = (says("non-blanching purpura", at="lower legs"), says("pain", at="lower legs"))
+INFLAMED_VESSELS = "Neutrophils in capillaries and venules, fibrin deposits, extravasated red cells."
+
+
+@pytest.mark.parametrize(
+    "section", [INFLAMED_VESSELS, "Neutrophilic infiltrate around small vessels with fibrin deposition and red cell extravasation.",
+                "Perivascular neutrophils with nuclear dust and extravasated erythrocytes."],
+)  # fmt: skip
+def test_vasculitis_is_told_from_what_the_section_shows_without_its_name(section: str) -> None:
+    answer = ask(*PURPURA, biopsy(section))
+    assert (answer.leading, answer.leading_mimic) == ("mimic", "cutaneous_vasculitis")
+
+
+@pytest.mark.parametrize(
+    "section", ["Fibrin thrombi in capillaries and venules, scattered neutrophils and extravasated red cells.", "Extravasated red cells.",
+                "Ulcer base with fibrin deposits, neutrophils, proliferating capillaries and extravasated red cells."],
+)  # fmt: skip
+def test_clots_an_ulcer_base_or_red_cells_alone_are_no_vasculitis(section: str) -> None:
+    assert mimic_status(ask(*PURPURA, biopsy(section)), "cutaneous_vasculitis") is None
+
+
+@pytest.mark.parametrize("setting", [ON_DIALYSIS, drug("warfarin")])
+def test_inflamed_vessels_take_nothing_from_calciphylaxis_in_its_setting(setting: Resource) -> None:
+    dying = (*PURPURA, says("skin necrosis", at="lower legs"), setting)
+    before, answer = ask(*dying), ask(*dying, biopsy(INFLAMED_VESSELS))
+    assert answer.leading == "calciphylaxis"
+    assert status(answer, "calciphylaxis") is status(before, "calciphylaxis")
+    assert {each.key for each in before.alarms} <= {each.key for each in answer.alarms}
+
+
+SHINS = says("firm subcutaneous nodules", at="shins")
+
+
+@pytest.mark.parametrize(
+    "section", ["Histiocytes in the deep dermis with central necrosis; mucin on Alcian blue.", "Histiocytes around degenerated collagen with abundant mucin."]
+)
+def test_histiocytes_round_dead_collagen_with_mucin_in_a_child_are_granuloma_annulare(section: str) -> None:
+    answer = ask(SHINS, biopsy(section), born="2018-01-01")
+    assert (answer.leading, answer.leading_mimic) == ("mimic", "subcutaneous_granuloma_annulare")
+
+
+def test_without_mucin_with_caseation_or_in_rheumatoid_arthritis_it_is_not_probable() -> None:
+    bare = ask(SHINS, biopsy("Histiocytes with central necrosis."), born="2018-01-01")
+    tuberculous = ask(SHINS, biopsy("Histiocytes with central necrosis and mucin; caseous necrosis."), born="2018-01-01")
+    arthritic = ask(SHINS, says("rheumatoid arthritis"), biopsy("Histiocytes with central necrosis and mucin."))
+    for answer in (bare, tuberculous, arthritic):
+        assert mimic_status(answer, "subcutaneous_granuloma_annulare") is not Status.PROBABLE
+
+
+ROUND_DENSITIES = film("Left thigh: soft tissue mass with a cluster of small round calcifications.")
+
+
+@pytest.mark.parametrize("section", ["Partly thrombosed vascular channels of venous type.", "Dysplastic veins with organising thrombi.", "Venous-type vessels."])
+def test_veins_in_a_mass_that_holds_mineral_are_a_venous_malformation(section: str) -> None:
+    answer = ask(says("pain", at="thigh"), ROUND_DENSITIES, biopsy(section), born="2012-01-01")
+    assert (answer.leading, answer.leading_mimic) == ("mimic", "phlebolith_haemangioma")
+
+
+def test_round_calcifications_alone_and_small_vessels_elsewhere_are_none() -> None:
+    for others in ((), (biopsy("Granulation tissue with small vessels."),), (says("calcinosis cutis", at="thigh"), biopsy("Venous-type vessels."))):
+        assert mimic_status(ask(ROUND_DENSITIES, *others), "phlebolith_haemangioma") is not Status.PROBABLE
+
+
+LEAK = (says("extravasation of intravenous infusion", at="left upper arm"), says("calcium deposits in skin", at="left upper arm"), says("tumour lysis syndrome"))
+
+
+def test_a_drip_that_leaked_where_the_deposit_lies_with_calcium_into_a_vein_is_iatrogenic() -> None:
+    assert ask(*LEAK, drug("calcium gluconate")).leading == "iatrogenic"
+
+
+def test_a_leak_of_another_drug_elsewhere_or_without_calcium_is_not() -> None:
+    other_drug = (says("extravasation of doxorubicin", at="left upper arm"), *LEAK[1:], drug("calcium gluconate"))
+    elsewhere = (says("extravasation of intravenous infusion", at="right foot"), *LEAK[1:], drug("calcium gluconate"))
+    for record in (LEAK, other_drug, elsewhere):
+        assert ask(*record).leading == "metastatic"
+
+
+LID = says("firm yellow-white nodule", at="left upper eyelid")
+
+
+def test_calcium_under_the_surface_epithelium_of_a_lid_is_no_calcified_cyst() -> None:
+    answer = ask(LID, biopsy("Calcification beneath a keratinizing squamous epithelium with acanthosis; von Kossa positive."), born="2017-01-01")
+    assert answer.leading == "idiopathic"
+    assert mimic_status(answer, "pilomatricoma") is None
+
+
+@pytest.mark.parametrize("section", ["Calcified cyst lined by keratinizing squamous epithelium.", "Calcium deposits in a cyst with keratinising squamous lining."])
+def test_calcium_in_a_cyst_with_such_a_lining_still_is(section: str) -> None:
+    assert ask(LID, biopsy(section), born="2017-01-01").leading_mimic == "pilomatricoma"
