@@ -158,3 +158,61 @@ def test_calcium_under_the_surface_epithelium_of_a_lid_is_no_calcified_cyst() ->
 @pytest.mark.parametrize("section", ["Calcified cyst lined by keratinizing squamous epithelium.", "Calcium deposits in a cyst with keratinising squamous lining."])
 def test_calcium_in_a_cyst_with_such_a_lining_still_is(section: str) -> None:
     assert ask(LID, biopsy(section), born="2017-01-01").leading_mimic == "pilomatricoma"
+
+
+ELBOWS = says("firm nodules", at="extensor surface of elbows")
+STIFF, BOTH_HANDS = says("morning stiffness", at="hands"), says("symmetric joint swelling", at="metacarpophalangeal joints")
+
+
+@pytest.mark.parametrize("joints", [BOTH_HANDS, says("symmetrical polyarthritis", at="wrists"), says("bilateral synovitis of the MCP joints")])
+def test_nodules_of_the_elbows_with_stiff_swollen_hands_are_rheumatoid_before_the_arthritis_has_its_name(joints: Resource) -> None:
+    answer = ask(ELBOWS, STIFF, joints)
+    assert (answer.leading, answer.leading_mimic) == ("mimic", "rheumatoid_nodule")
+    assert mimic_status(answer, "rheumatoid_nodule") is Status.PROBABLE
+
+
+@pytest.mark.parametrize("other", [says("gout"), says("systemic sclerosis"), film("Elbow: calcification in the nodules.")])
+def test_gout_another_connective_tissue_disease_or_mineral_speaks_against_it(other: Resource) -> None:
+    assert mimic_status(ask(ELBOWS, STIFF, BOTH_HANDS, other), "rheumatoid_nodule") is None
+
+
+def test_one_stiff_joint_beside_the_nodule_is_not_enough() -> None:
+    assert mimic_status(ask(ELBOWS, says("joint pain", at="knee"), says("stiffness", at="knee")), "rheumatoid_nodule") is None
+
+
+@pytest.mark.parametrize("words", ["cystic swellings", "multiple cysts", "steatocystoma multiplex"])
+def test_cysts_of_the_scrotum_without_mineral_may_be_just_cysts(words: str) -> None:
+    answer = ask(says(words, at="scrotum"), sex="male")
+    assert (answer.leading, answer.leading_mimic) == ("mimic", "milia_molluscum_cyst")
+
+
+def test_cysts_of_the_scrotum_that_hold_calcium_and_hard_nodules_there_stay_calcinosis() -> None:
+    calcified = ask(says("cystic swellings", at="scrotum"), biopsy("Scrotum: calcium deposits in the dermis."), sex="male")
+    nodules = ask(says("hard yellow nodules", at="scrotum"), sex="male")
+    for answer in (calcified, nodules):
+        assert answer.leading == "idiopathic"
+
+
+PLANTAR = (says("painful soft tissue mass", at="sole of foot"), film("Foot: extremely calcified lesion of the plantar soft tissues."))
+
+
+@pytest.mark.parametrize("scan", ["Heterogeneous soft tissue mass with enhancing areas and calcifications.", "Calcified mass with heterogeneous contrast enhancement.",
+                                  "Calcified mass with an enhancing soft tissue component."])  # fmt: skip
+def test_a_calcified_mass_of_a_limb_with_solid_parts_that_take_up_contrast_may_be_a_sarcoma(scan: str) -> None:
+    answer = ask(*PLANTAR, film(f"MRI foot: {scan}"))
+    assert (answer.leading, mimic_status(answer, "soft_tissue_sarcoma")) == ("mimic", Status.POSSIBLE)
+
+
+@pytest.mark.parametrize("scan", ["Non-enhancing calcified mass.", "Calcified mass with thin peripheral rim enhancement.", "Calcified mass without heterogeneous enhancement."])
+def test_a_mass_that_takes_up_no_contrast_or_only_at_its_rim_suggests_none(scan: str) -> None:
+    assert mimic_status(ask(*PLANTAR, film(f"MRI foot: {scan}")), "soft_tissue_sarcoma") is None
+
+
+@pytest.mark.parametrize("cause", [ON_DIALYSIS, says("systemic sclerosis"), says("primary hyperparathyroidism"), says("haemangioma", at="foot")])
+def test_where_something_else_explains_the_mineral_no_sarcoma_is_thought_of(cause: Resource) -> None:
+    scan = film("MRI foot: calcified mass with heterogeneous contrast enhancement.")
+    assert mimic_status(ask(*PLANTAR, scan, cause), "soft_tissue_sarcoma") is None
+
+
+def test_an_enhancing_mass_of_an_organ_is_no_sarcoma_of_soft_tissue() -> None:
+    assert mimic_status(ask(film("CT abdomen: heterogeneously enhancing renal mass with calcifications.")), "soft_tissue_sarcoma") is None
