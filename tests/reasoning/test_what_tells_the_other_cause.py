@@ -216,3 +216,25 @@ def test_where_something_else_explains_the_mineral_no_sarcoma_is_thought_of(caus
 
 def test_an_enhancing_mass_of_an_organ_is_no_sarcoma_of_soft_tissue() -> None:
     assert mimic_status(ask(film("CT abdomen: heterogeneously enhancing renal mass with calcifications.")), "soft_tissue_sarcoma") is None
+
+
+@pytest.mark.parametrize("setting", [ON_DIALYSIS, says("kidney transplant")])
+@pytest.mark.parametrize("name", ["pyoderma gangrenosum", "leukocytoclastic vasculitis"])
+def test_a_bare_name_that_calciphylaxis_is_first_given_takes_nothing_from_it_in_kidney_failure(name: str, setting: Resource) -> None:
+    before, answer = ask(*DEAD_LEGS, setting), ask(*DEAD_LEGS, setting, says(name))
+    assert answer.leading == "calciphylaxis"
+    assert status(answer, "calciphylaxis") is status(before, "calciphylaxis") is Status.PROBABLE
+    assert {each.key for each in before.alarms} <= {each.key for each in answer.alarms}
+
+
+@pytest.mark.parametrize(
+    ("name", "sign"), [("pyoderma gangrenosum", says("undermined ulcer border", at="legs")), ("leukocytoclastic vasculitis", biopsy("Leukocytoclastic vasculitis."))]
+)
+def test_with_a_sign_of_its_own_such_a_name_lowers_calciphylaxis_to_possible_and_no_further(name: str, sign: Resource) -> None:
+    answer = ask(*DEAD_LEGS, ON_DIALYSIS, says(name), sign)
+    assert (answer.leading, status(answer, "calciphylaxis")) == ("mimic", Status.POSSIBLE)
+
+
+@pytest.mark.parametrize("name", ["pyoderma gangrenosum", "leukocytoclastic vasculitis"])
+def test_without_kidney_failure_or_vitamin_k_antagonist_such_a_name_leads_as_before(name: str) -> None:
+    assert ask(*DEAD_LEGS, says("diabetes mellitus"), says(name)).leading == "mimic"
