@@ -103,7 +103,11 @@ SHINS = says("firm subcutaneous nodules", at="shins")
 
 
 @pytest.mark.parametrize(
-    "section", ["Histiocytes in the deep dermis with central necrosis; mucin on Alcian blue.", "Histiocytes around degenerated collagen with abundant mucin."]
+    "section",
+    [
+        "Histiocytes in the deep dermis with central necrosis; mucin on Alcian blue.",
+        "Histiocytes around degenerated collagen with abundant mucin.",
+    ],
 )
 def test_histiocytes_round_dead_collagen_with_mucin_in_a_child_are_granuloma_annulare(section: str) -> None:
     answer = ask(SHINS, biopsy(section), born="2018-01-01")
@@ -121,18 +125,28 @@ def test_without_mucin_with_caseation_or_in_rheumatoid_arthritis_it_is_not_proba
 ROUND_DENSITIES = film("Left thigh: soft tissue mass with a cluster of small round calcifications.")
 
 
-@pytest.mark.parametrize("section", ["Partly thrombosed vascular channels of venous type.", "Dysplastic veins with organising thrombi.", "Venous-type vessels."])
+@pytest.mark.parametrize(
+    "section", ["Partly thrombosed vascular channels of venous type.", "Dysplastic veins with organising thrombi.", "Venous-type vessels."]
+)
 def test_veins_in_a_mass_that_holds_mineral_are_a_venous_malformation(section: str) -> None:
     answer = ask(says("pain", at="thigh"), ROUND_DENSITIES, biopsy(section), born="2012-01-01")
     assert (answer.leading, answer.leading_mimic) == ("mimic", "phlebolith_haemangioma")
 
 
 def test_round_calcifications_alone_and_small_vessels_elsewhere_are_none() -> None:
-    for others in ((), (biopsy("Granulation tissue with small vessels."),), (says("calcinosis cutis", at="thigh"), biopsy("Venous-type vessels."))):
+    for others in (
+        (),
+        (biopsy("Granulation tissue with small vessels."),),
+        (says("calcinosis cutis", at="thigh"), biopsy("Venous-type vessels.")),
+    ):
         assert mimic_status(ask(ROUND_DENSITIES, *others), "phlebolith_haemangioma") is not Status.PROBABLE
 
 
-LEAK = (says("extravasation of intravenous infusion", at="left upper arm"), says("calcium deposits in skin", at="left upper arm"), says("tumour lysis syndrome"))
+LEAK = (
+    says("extravasation of intravenous infusion", at="left upper arm"),
+    says("calcium deposits in skin", at="left upper arm"),
+    says("tumour lysis syndrome"),
+)
 
 
 def test_a_drip_that_leaked_where_the_deposit_lies_with_calcium_into_a_vein_is_iatrogenic() -> None:
@@ -150,12 +164,17 @@ LID = says("firm yellow-white nodule", at="left upper eyelid")
 
 
 def test_calcium_under_the_surface_epithelium_of_a_lid_is_no_calcified_cyst() -> None:
-    answer = ask(LID, biopsy("Calcification beneath a keratinizing squamous epithelium with acanthosis; von Kossa positive."), born="2017-01-01")
+    answer = ask(
+        LID, biopsy("Calcification beneath a keratinizing squamous epithelium with acanthosis; von Kossa positive."), born="2017-01-01"
+    )
     assert answer.leading == "idiopathic"
     assert mimic_status(answer, "pilomatricoma") is None
 
 
-@pytest.mark.parametrize("section", ["Calcified cyst lined by keratinizing squamous epithelium.", "Calcium deposits in a cyst with keratinising squamous lining."])
+@pytest.mark.parametrize(
+    "section",
+    ["Calcified cyst lined by keratinizing squamous epithelium.", "Calcium deposits in a cyst with keratinising squamous lining."],
+)
 def test_calcium_in_a_cyst_with_such_a_lining_still_is(section: str) -> None:
     assert ask(LID, biopsy(section), born="2017-01-01").leading_mimic == "pilomatricoma"
 
@@ -164,7 +183,9 @@ ELBOWS = says("firm nodules", at="extensor surface of elbows")
 STIFF, BOTH_HANDS = says("morning stiffness", at="hands"), says("symmetric joint swelling", at="metacarpophalangeal joints")
 
 
-@pytest.mark.parametrize("joints", [BOTH_HANDS, says("symmetrical polyarthritis", at="wrists"), says("bilateral synovitis of the MCP joints")])
+@pytest.mark.parametrize(
+    "joints", [BOTH_HANDS, says("symmetrical polyarthritis", at="wrists"), says("bilateral synovitis of the MCP joints")]
+)
 def test_nodules_of_the_elbows_with_stiff_swollen_hands_are_rheumatoid_before_the_arthritis_has_its_name(joints: Resource) -> None:
     answer = ask(ELBOWS, STIFF, joints)
     assert (answer.leading, answer.leading_mimic) == ("mimic", "rheumatoid_nodule")
@@ -203,12 +224,21 @@ def test_a_calcified_mass_of_a_limb_with_solid_parts_that_take_up_contrast_may_b
     assert (answer.leading, mimic_status(answer, "soft_tissue_sarcoma")) == ("mimic", Status.POSSIBLE)
 
 
-@pytest.mark.parametrize("scan", ["Non-enhancing calcified mass.", "Calcified mass with thin peripheral rim enhancement.", "Calcified mass without heterogeneous enhancement."])
+@pytest.mark.parametrize(
+    "scan",
+    [
+        "Non-enhancing calcified mass.",
+        "Calcified mass with thin peripheral rim enhancement.",
+        "Calcified mass without heterogeneous enhancement.",
+    ],
+)
 def test_a_mass_that_takes_up_no_contrast_or_only_at_its_rim_suggests_none(scan: str) -> None:
     assert mimic_status(ask(*PLANTAR, film(f"MRI foot: {scan}")), "soft_tissue_sarcoma") is None
 
 
-@pytest.mark.parametrize("cause", [ON_DIALYSIS, says("systemic sclerosis"), says("primary hyperparathyroidism"), says("haemangioma", at="foot")])
+@pytest.mark.parametrize(
+    "cause", [ON_DIALYSIS, says("systemic sclerosis"), says("primary hyperparathyroidism"), says("haemangioma", at="foot")]
+)
 def test_where_something_else_explains_the_mineral_no_sarcoma_is_thought_of(cause: Resource) -> None:
     scan = film("MRI foot: calcified mass with heterogeneous contrast enhancement.")
     assert mimic_status(ask(*PLANTAR, scan, cause), "soft_tissue_sarcoma") is None
@@ -228,7 +258,11 @@ def test_a_bare_name_that_calciphylaxis_is_first_given_takes_nothing_from_it_in_
 
 
 @pytest.mark.parametrize(
-    ("name", "sign"), [("pyoderma gangrenosum", says("undermined ulcer border", at="legs")), ("leukocytoclastic vasculitis", biopsy("Leukocytoclastic vasculitis."))]
+    ("name", "sign"),
+    [
+        ("pyoderma gangrenosum", says("undermined ulcer border", at="legs")),
+        ("leukocytoclastic vasculitis", biopsy("Leukocytoclastic vasculitis.")),
+    ],
 )
 def test_with_a_sign_of_its_own_such_a_name_lowers_calciphylaxis_to_possible_and_no_further(name: str, sign: Resource) -> None:
     answer = ask(*DEAD_LEGS, ON_DIALYSIS, says(name), sign)
