@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from small_records import METABOLISM_NORMAL, Resource, ask, asked_for, biopsy, film, measured, mimic_status, says, status
+from small_records import METABOLISM_NORMAL, Resource, ask, asked_for, biopsy, film, lab, measured, mimic_status, says, status
 
 from calcinosis.knowledge.criteria import Status
 
@@ -69,3 +69,18 @@ def test_vibrio_vulnificus_rings_at_once() -> None:
     septic = (says("haemorrhagic bullae", at="leg"), says("sepsis"), says("liver cirrhosis"))
     assert "necrotising_infection" in {alarm.key for alarm in ask(*septic).alarms}
     assert "necrotising_infection" not in {alarm.key for alarm in ask(says("bullae", at="leg"), says("liver cirrhosis")).alarms}
+
+
+WOUNDS = (says("painful wounds", at="abdomen"), says("alcoholic hepatitis"), says("morbid obesity"))
+
+
+def test_painful_wounds_over_fat_with_three_risk_factors_are_possible_calciphylaxis() -> None:
+    answer = ask(*WOUNDS, lab("Protein C", "L"))
+    assert status(answer, "calciphylaxis") is Status.POSSIBLE
+    assert "possible_early_calciphylaxis" in {alarm.key for alarm in answer.alarms}
+
+
+def test_two_risk_factors_or_a_wound_with_a_cause_are_not_enough() -> None:
+    assert status(ask(*WOUNDS), "calciphylaxis") is Status.NOT_ASSESSED
+    dehiscence = ask(*WOUNDS, lab("Protein C", "L"), says("dehiscence of the laparotomy wound", at="abdomen"))
+    assert status(dehiscence, "calciphylaxis").rank < Status.POSSIBLE.rank
