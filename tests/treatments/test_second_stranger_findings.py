@@ -125,3 +125,14 @@ def test_a_warning_for_the_age_asks_for_that_of_today_not_of_the_lesion() -> Non
     assert "contraception" not in warnings(ask(since_1995, scleroderma, drug("Bosentan"), born="1958-01-01"), "bosentan")
     since_2009 = {**says("Calcinosis cutis of the fingers"), "recordedDate": "2009-06-01"}
     assert "contraception" in warnings(ask(since_2009, scleroderma, drug("Bosentan"), born="2002-01-01"), "bosentan")
+
+
+def test_phosphate_that_is_normal_is_lowered_in_kidney_failure_only() -> None:
+    """On dialysis a normal phosphate is often the work of a binder; without kidney failure there is nothing to lower."""
+    necrosis = says("Necrotic painful ulcer", at="thigh")
+    normal = (measured("Phosphate", 1.0, "mmol/L"), measured("Calcium", 2.3, "mmol/L"))
+    offered = {each.treatment for each in ask(necrosis, says("alcoholic cirrhosis"), *normal).options}
+    assert "wound_care" in offered
+    assert "phosphate_lowering" not in offered
+    assert "phosphate_lowering" in {each.treatment for each in ask(*NECROSIS, *normal).options}
+    assert "phosphate_lowering" in {each.treatment for each in ask(necrosis, says("alcoholic cirrhosis")).options}  # nobody measured it
