@@ -136,3 +136,13 @@ def test_phosphate_that_is_normal_is_lowered_in_kidney_failure_only() -> None:
     assert "phosphate_lowering" not in offered
     assert "phosphate_lowering" in {each.treatment for each in ask(*NECROSIS, *normal).options}
     assert "phosphate_lowering" in {each.treatment for each in ask(necrosis, says("alcoholic cirrhosis")).options}  # nobody measured it
+
+
+def test_a_supply_that_ran_out_last_week_is_asked_about_the_same_day() -> None:
+    """Pharmacies and OMOP write the end of a supply as the end of the drug."""
+    ran_out = {
+        "resourceType": "MedicationStatement", "status": "active", "medicationCodeableConcept": {"text": "Warfarin 3 mg"},
+        "effectivePeriod": {"start": "2024-03-01", "end": "2024-05-25"},
+    }  # fmt: skip
+    rings = {alarm.key: alarm.urgency for alarm in ask(*NECROSIS, ran_out).alarms}
+    assert rings["vka_until_lately_with_suspected_calciphylaxis"] == "same_day"

@@ -32,7 +32,7 @@ class LocalFormReader:
         self._lineage, self._rules = lineage, rules
 
     def counts_as(self, drug: str) -> str:
-        """The concept of a drug's local form; the nearest of its ancestors that has one decides."""
+        """The concept of a drug's local form: its own, else that of a class above it (no drug lies below two that have one)."""
         own = self._rules.own
         if drug in own:
             return own[drug]
