@@ -78,7 +78,7 @@ def test_a_measurement_is_named_as_it_was_sent() -> None:
     ]
     rows = reasons(knowledge, events)
     (fact,) = one(rows, "decides")["facts"]
-    assert (fact["value"], fact["said"], fact["source"]) == ("high", "12 mg/dL, adjusted for albumin", "Observation/1 + Observation/2")
+    assert (fact["value"], fact["said"], fact["source"]) == ("high", "12.8 mg/dL, adjusted for albumin from 12 mg/dL", "Observation/1 + Observation/2")
     (latest,) = one(rows, "when", owner="now")["facts"]
     assert (latest["value"], latest["source"], latest["time"]) == ("normal", "Observation/3", day(500))
 

@@ -152,7 +152,7 @@ def test_albumin_adjustment() -> None:
     assert fact is not None
     assert fact["value"] == pytest.approx(2.1 + 0.02 * (40 - 20))  # 2.5
     assert fact["flag"] == "normal"
-    assert fact["said"] == "2.1 mmol/L, adjusted for albumin"
+    assert fact["said"] == "2.5 mmol/L, adjusted for albumin from 2.1 mmol/L"
     assert flag("calcium_total", lab("calcium_total", 2.1, "mmol/L")) == "low"
 
 

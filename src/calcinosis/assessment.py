@@ -19,6 +19,7 @@ from calcinosis.contract import (
     FormOut,
     MimicAssessment,
     Missing,
+    OnRecordOut,
     OutcomeOut,
     Reason,
     ReviewOut,
@@ -33,6 +34,7 @@ from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
 from calcinosis.knowledge.gravity import ALARM_URGENCIES
 from calcinosis.leaves import ask
+from calcinosis.on_record import on_record
 from calcinosis.options import OptionWriter, Told, chosen_types, reviews_by_patient
 from calcinosis.per_version import once_per_version
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
@@ -99,6 +101,7 @@ def in_words(evaluated: Evaluated, batch: Batch | None = None, *, brief: bool = 
     leaders = [plan.hypotheses[place] if place >= 0 else None for place in evaluation.leading.tolist()]
     chosen = [[] if brief else chosen_types(plan, *pair) for pair in zip(statuses, leaders, strict=True)]
     options = OptionWriter(told, chosen)
+    at_hand = on_record(told, plan.knowledge)
     answers = []
     for row, subject in enumerate(evaluation.subjects["subject_id"].to_list()):
         answers.append(
@@ -108,6 +111,7 @@ def in_words(evaluated: Evaluated, batch: Batch | None = None, *, brief: bool = 
                 leaders[row],
                 options=options,
                 row=row,
+                on_record=at_hand[facts.row_of[subject]],
                 reviews=reviews.get(row, ([], [])),
                 provisional=not shown[row],
                 reasons=reasons[facts.row_of[subject]],
@@ -220,6 +224,7 @@ class Writer(Words):
         *,
         options: OptionWriter,
         row: int,
+        on_record: OnRecordOut,
         reviews: tuple[list[ReviewOut], list[str]],
         provisional: bool,
         reasons: list[dict[str, Any]],
@@ -247,6 +252,7 @@ class Writer(Words):
             forms=self._forms(by_owner),
             calciphylaxis_risk=self._risks("type", MUST_NOT_MISS, by_owner),
             workup=self._workup(leading, status, changed),
+            on_record=on_record,
             review=reviews[0],
             review_not_checked=reviews[1],
             options=options.options(row, diseases),

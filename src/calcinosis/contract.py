@@ -259,6 +259,21 @@ class ReviewOut(Record):
     citations: list[Citation]
 
 
+class DrugOut(Record):
+    """A drug that the record names, and whether the patient takes it."""
+
+    standing: str = Field(description="taken, ended, or unclear: an entry too old to say that it goes on")
+    fact: FactOut
+
+
+class OnRecordOut(Record):
+    """What a reader checks first: the drugs and the latest measurements as they were read."""
+
+    drugs: list[DrugOut] = Field(description="those taken first")
+    labs: list[FactOut] = Field(description="the latest result of each measurement that first-line tests ask for")
+    labs_unknown: list[UnknownFact] = Field(description="those of which no recent result could be used")
+
+
 class Assessment(Record):
     """The answer for one patient. Order matters: alarms first."""
 
@@ -275,6 +290,7 @@ class Assessment(Record):
     forms: list[FormOut]
     calciphylaxis_risk: list[RiskOut]
     workup: list[TestOut] = Field(description="missing tests, those that would change most first")
+    on_record: OnRecordOut | None = Field(default=None, description="null when the answer is retold from stored tables")
     review: list[ReviewOut] = Field(description="current treatment to stop or review, the most urgent first")
     review_not_checked: list[str] = Field(description="drugs that would need review, and nobody knows whether the patient takes them")
     options: list[OptionOut] = Field(description="for the leading type and every type that is probable or confirmed")

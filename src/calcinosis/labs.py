@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ import polars as pl
 
 from calcinosis.derived import (
     AS_SENT,
+    DERIVED_FROM,
     FOR_ALBUMIN,
     FROM_CREATININE,
     FROM_TWO,
@@ -42,7 +43,10 @@ from calcinosis.judged import (
     judged,
 )
 from calcinosis.knowledge import Knowledge
+from calcinosis.knowledge.model import Lab
 from calcinosis.numbers import DAY, LAST_TIME, NO_TIME, Floats, Ints, Mask, Micros, concept_numbers, firsts, moments, texts_at, values_at
+from calcinosis.per_version import once_per_version
+from calcinosis.units import canonical_factor
 
 LAB_FACT_SCHEMA: Final[Schema] = {
     "subject_id": pl.String,
@@ -112,6 +116,7 @@ class LabFacts:
         seen: the flags ever seen, as a sum of ``1 << index into FLAGS``.
         n, first_time, last_time: of the measurements.
         measured, events: all measurements, and the table of events they rest on.
+        derived: number of a computed quantity -> its unit, molar mass and valence.
     """
 
     rows: Ints
@@ -124,6 +129,7 @@ class LabFacts:
     last_time: Micros
     measured: Measured
     events: pl.DataFrame
+    derived: Mapping[int, Lab]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -133,6 +139,8 @@ class LabFacts:
         place = deciding.place[which]
         held = np.flatnonzero(place >= 0)
         said, source = _words(self.measured.events[place[held]], self.measured.made[place[held]], self.events)
+        for at in np.flatnonzero(self.measured.made[place[held]] != AS_SENT).tolist():
+            said[at] = self._with_size(int(place[held[at]]), said[at])
         flag_from = deciding.flag_from[which[held]]
         for at in np.flatnonzero(flag_from > REFERENCE_INTERVAL).tolist():
             said[at] = f"{said[at]}, {_WHATEVER[int(flag_from[at])]}"
@@ -143,6 +151,15 @@ class LabFacts:
         for at, its_words, its_source in zip(held.tolist(), said, source, strict=True):
             all_said[at], sources[at] = its_words, its_source
         return all_said, sources
+
+    def _with_size(self, place: int, made_of: str | None) -> str:
+        """What was computed, before the words that say of what; calcium in the unit in which it was sent."""
+        value, lab = float(self.measured.value[place]), self.derived[int(self.measured.concepts[place])]
+        unit = lab.unit or ""
+        if self.measured.made[place] == FOR_ALBUMIN:
+            sent = self.events["unit"][int(self.measured.events[place, 0])]
+            value, unit = value / canonical_factor(sent, lab), sent or unit
+        return f"{float(f'{value:.3g}'):g} {unit.translate(_PLAIN)}, {made_of}"
 
     def table(self, ids: Sequence[str], names: Sequence[str]) -> pl.DataFrame:
         """All facts (``LAB_FACT_SCHEMA``)."""
@@ -177,7 +194,8 @@ def no_labs() -> LabFacts:
     none, nothing = np.zeros(0, dtype=np.intp), np.zeros(0)
     decides = Deciding(none, nothing, none, none, none, none)
     measured = Measured(none, none, none, nothing, none, none, none, nothing, nothing, none.reshape(0, 3), none, none)
-    return LabFacts(none, none, decides, decides, none.astype(np.uint8), none, none, none, measured, pl.DataFrame(schema=EVENT_SCHEMA))
+    nobody = pl.DataFrame(schema=EVENT_SCHEMA)
+    return LabFacts(none, none, decides, decides, none.astype(np.uint8), none, none, none, measured, nobody, {})
 
 
 def lab_facts(events: LabEvents, people: People, knowledge: Knowledge) -> tuple[LabFacts, pl.DataFrame]:
@@ -234,7 +252,15 @@ def _deciding(measured: Measured, events: pl.DataFrame, people: People, knowledg
         last_time=np.maximum.reduceat(time, starts),
         measured=measured,
         events=events,
+        derived=_derived_labs(knowledge),
     )
+
+
+@once_per_version
+def _derived_labs(knowledge: Knowledge) -> dict[int, Lab]:
+    numbers = concept_numbers(knowledge)
+    found = ((key, knowledge.concepts[key].lab) for key in DERIVED_FROM if key in knowledge.concepts)
+    return {numbers[key]: lab for key, lab in found if lab is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,8 +352,9 @@ def _written(number: float, comparator: str | None, unit: str | None) -> str:
     return f"{comparator or ''}{float(f'{number:.6g}')!r}".removesuffix(".0") + f" {unit or '(no unit)'}"
 
 
+_PLAIN: Final = str.maketrans("_", " ", "{}")  # an annotation of UCUM, "{1.73_m2}", as it is written by hand
 _MADE: Final = {
-    FOR_ALBUMIN: "{}, adjusted for albumin",
+    FOR_ALBUMIN: "adjusted for albumin from {}",
     FROM_TWO: "computed from calcium and phosphate",
     FROM_CREATININE: "computed from creatinine {}",
 }

@@ -95,37 +95,69 @@ def _any(values: Matrix, leaf: Ints, rows: Ints, truth: Truth) -> None:
 
 
 def _current(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -> None:
-    """An entry is over when it says so, when its end has come, or when a later entry of the same concept ended.
+    """Whether what was recorded goes on. What is done (an operation) does not go on; it counts as current for the days asked for after it
+    ended."""
+    entries = entries_of(facts, chosen)
+    which, leaf, within, itself, done, lasting = questions.current.of(facts.mentioned.concepts[chosen])
+    taken = entries.go_on(which, within) | (lasting & entries.called_active[which])
+    truth = np.where(entries.is_open[which], np.where(taken, TRUE, UNKNOWN), np.where(itself, FALSE, UNKNOWN))
+    _any(values, leaf, entries.rows[which], np.where(done & entries.lately(which, within), TRUE, truth))
 
-    A drug that the record itself lists as active, without an end, is taken whatever the age of its order: warfarin is ordered once and
-    taken for years. The end of one drug does not end its class: another may be taken. What is done (an operation) does not go on; it
-    counts as current for the days asked for after it ended.
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Some mentions, and whether what they name goes on.
+
+    An entry is over when it says so, when its end has come, or when a later entry of the same concept ended. A drug that the record itself
+    lists as active, without an end, is taken whatever the age of its order: warfarin is ordered once and taken for years. The end of one
+    drug does not end its class: another may be taken.
+
+    Attributes:
+        rows, time, end, as_of: row of the patient, moments.
+        is_open: not over.
+        called_active: the record lists it as active.
     """
+
+    rows: Ints
+    time: Micros
+    end: Micros
+    as_of: Micros
+    is_open: Mask
+    called_active: Mask
+
+    def go_on(self, which: Ints, within: Floats | float) -> Mask:
+        """Whether entries that are open are recent enough, undated, or end in the future."""
+        ahead = (self.end != NO_TIME) & (self.as_of != NO_TIME) & (self.end > self.as_of)
+        going: Mask = self._within(self.time, which, within) | ahead[which]
+        return going
+
+    def lately(self, which: Ints, within: Floats | float) -> Mask:
+        """Whether entries ended recently."""
+        return self._within(np.where(self.end != NO_TIME, self.end, self.time), which, within)
+
+    def _within(self, moment: Micros, which: Ints, within: Floats | float) -> Mask:
+        undated = (self.as_of == NO_TIME) | (self.time == NO_TIME)
+        near: Mask = undated[which] | (_days(self.as_of - moment)[which] <= within)
+        return near
+
+
+def entries_of(facts: Facts, chosen: Ints) -> Entries:
+    """Some of ``facts.mentioned``, by place."""
     mentions = facts.mentioned
-    rows, concepts = mentions.rows[chosen], mentions.concepts[chosen]
-    time, as_of = mentions.time[chosen], facts.as_of[rows]
-    over, end, last_end = _ends(facts, chosen, questions)
-    is_open = ~over & ~((time != NO_TIME) & (time < last_end))
-    dated = as_of != NO_TIME
-    goes_on = (end != NO_TIME) & dated & (end > as_of)
+    rows, time = mentions.rows[chosen], mentions.time[chosen]
+    over, end, last_end = _ends(facts, chosen)
     called_active = (facts.events["status"] == ACTIVE).fill_null(False).to_numpy()[mentions.event[chosen]]
-    which, leaf, within, itself, done, lasting = questions.current.of(concepts)
-    undated = (~dated | (time == NO_TIME))[which]
-    near = undated | (_days(as_of - time)[which] <= within)
-    lately = undated | (_days(as_of - np.where(end != NO_TIME, end, time))[which] <= within)
-    taken = near | goes_on[which] | (lasting & called_active[which])
-    truth = np.where(is_open[which], np.where(taken, TRUE, UNKNOWN), np.where(itself, FALSE, UNKNOWN))
-    _any(values, leaf, rows[which], np.where(done & lately, TRUE, truth))
+    return Entries(rows, time, end, facts.as_of[rows], ~over & ~((time != NO_TIME) & (time < last_end)), called_active)
 
 
-def _ends(facts: Facts, chosen: Ints, questions: Questions) -> tuple[Mask, Micros, Micros]:
+def _ends(facts: Facts, chosen: Ints) -> tuple[Mask, Micros, Micros]:
     """Of some mentions: whether they are over by their own word, their own end, and the last end of the same concept in the patient."""
     mentions = facts.mentioned
     rows, event, as_of = mentions.rows[chosen], mentions.event[chosen], facts.as_of[mentions.rows[chosen]]
     end = micros(facts.events["end_time"])[event]
     said_over = (facts.events["status"] == ENDED).fill_null(False).to_numpy()[event]
     over = said_over | ((end != NO_TIME) & (as_of != NO_TIME) & (end <= as_of))
-    _, entry = np.unique(rows * len(questions.numbers) + mentions.concepts[chosen], return_inverse=True)
+    _, entry = np.unique(facts.key(rows, mentions.concepts[chosen]), return_inverse=True)
     last_end = np.full(len(chosen), NO_TIME)
     np.maximum.at(last_end, entry[over], np.where(end != NO_TIME, end, mentions.time[chosen])[over])
     return over, end, last_end[entry]
@@ -134,7 +166,7 @@ def _ends(facts: Facts, chosen: Ints, questions: Questions) -> tuple[Mask, Micro
 def _over(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -> None:
     """All entries must have ended long enough ago: Kleene's *and*."""
     rows, time, as_of = facts.mentioned.rows[chosen], facts.mentioned.time[chosen], facts.as_of[facts.mentioned.rows[chosen]]
-    said_over, end, last_end = _ends(facts, chosen, questions)
+    said_over, end, last_end = _ends(facts, chosen)
     ended = said_over | ((time != NO_TIME) & (time < last_end))
     end = np.where(said_over, np.where(end != NO_TIME, end, time), last_end)
     which, leaf, long = questions.over.of(facts.mentioned.concepts[chosen])

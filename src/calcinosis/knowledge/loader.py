@@ -143,6 +143,12 @@ class Knowledge:
         """The rows of the evidence by their key."""
         return {study.row: study for study in self.studies}
 
+    @cached_property
+    def first_line_labs(self) -> tuple[str, ...]:
+        """The measurements that first-line tests ask for."""
+        tests = (test for test in self.tests.values() if test.when is None)
+        return tuple(dict.fromkeys(lab for test in tests for outcome in test.outcomes for lab in outcome.labs))
+
     def setting(self, key: str) -> float:
         """A numeric setting; an unknown key lists the valid ones."""
         if key not in self.settings:

@@ -236,6 +236,13 @@ def _never_without_a_fact(rows: Ints, facts: Facts, texts: ReasonTexts) -> Ints:
     return found
 
 
+def unknown_measurements(plan: Plan, facts: Facts, rows: Ints, concepts: Ints) -> list[str]:
+    """Why the latest results of some measurements are not known."""
+    kind = np.full(len(rows), FACT_KINDS.index("lab_now"))
+    because = _because(rows, kind, concepts, np.zeros(len(rows), dtype=np.bool_), facts, reason_texts(plan))
+    return [BECAUSE[each] for each in because.tolist()]
+
+
 def _because(rows: Ints, kind: Ints, concept: Ints, current: Mask, facts: Facts, texts: ReasonTexts) -> Ints:
     """Why nobody knows, as an index into ``BECAUSE``."""
     key = facts.key(rows, concept)

@@ -62,6 +62,7 @@ def environment() -> Environment:
         web_address=wording.web_address,
     )
     env.globals.update(
+        at_hand=wording.at_hand,
         counted=option_words.counted,
         disease_names=option_words.disease_names,
         disease_word=option_words.disease_word,

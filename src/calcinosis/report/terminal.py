@@ -34,6 +34,7 @@ from calcinosis.report.wording import (
     URGENCY_WORD,
     Evidence,
     SetAside,
+    at_hand,
     clean,
     decided_by,
     evidence,
@@ -90,6 +91,7 @@ class Page:
     def parts(self) -> Iterator[RenderableType]:
         a = self.assessment
         yield from self.head()
+        yield from self.at_hand()
         yield from self.treatment.review()
         yield self.table_of_types()
         for each in a.types:
@@ -121,6 +123,13 @@ class Page:
         else:
             yield Text(NO_ALARM)
         yield from self._answer()
+
+    def at_hand(self) -> Iterator[RenderableType]:
+        """The drugs and the latest results as they were read: what a reader checks before anything else."""
+        if self.assessment.on_record is not None:
+            yield title("Read from the record")
+            for heading, entries in at_hand(self.assessment.on_record):
+                yield item(Text.assemble((f"{heading}: ", "bold"), "; ".join(entries)))
 
     def foot(self) -> Iterator[RenderableType]:
         """What of the record was not used, what is cited above, and whose knowledge it is."""

@@ -35,6 +35,7 @@ class _Brief(Page):
     def parts(self) -> Iterator[RenderableType]:
         a = self.assessment
         yield from self.head()
+        yield from self.at_hand()
         yield from self.treatment.review()
         yield self.table_of_types()
         if (led := self._led()) is not None:
@@ -57,11 +58,11 @@ class _Brief(Page):
 
     def _alarm_facts(self, alarm: AlarmOut, shown: set[str]) -> Iterator[RenderableType]:
         found = [each for each in evidence(alarm.facts) if each.line not in shown]
-        shown.update(each.line for each in found)
+        shown.update(each.line for each in found[:FACTS])  # one that was only named may be what the next alarm is about
         for each in found[:FACTS]:
             yield item(Text(f"on record: {each.line}"), sign="-", depth=2)
-        if len(found) > FACTS:
-            yield item(Text(f"and {counted(len(found) - FACTS, 'more entry', 'more entries')} (--full)", style="dim"), sign="-", depth=2)
+        if found[FACTS:]:
+            yield item(Text(f"and, with dates in --full: {'; '.join(each.labels[0] for each in found[FACTS:])}"), sign="-", depth=2)
 
     def _why(self, each: TypeAssessment | MimicAssessment) -> Iterator[RenderableType]:
         yield title(f"Why {each.label} is {STATUS_WORD[each.status]}")

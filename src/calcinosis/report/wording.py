@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from calcinosis.contract import Assessment, Citation, FactOut, MimicAssessment, Missing, OutcomeOut, Reason, TypeAssessment
+from calcinosis.contract import Assessment, Citation, FactOut, MimicAssessment, Missing, OnRecordOut, OutcomeOut, Reason, TypeAssessment
 from calcinosis.knowledge.criteria import Status
 
 STATUS_WORD: Final = {
@@ -201,12 +201,34 @@ def _evidence(group: list[FactOut]) -> Evidence:
         detail = f"{most.count} entries{span}"
     return Evidence(
         labels=labels,
-        said="" if said.casefold() in {label.casefold() for label in labels} else said,
+        said="" if said.casefold() in {each.casefold() for each in (*labels, fact.value or "")} else said,
         value="" if fact.value in (None, "present") else clean(fact.value),
         time=fact.time,
         detail=detail,
         source=clean(fact.source),
     )
+
+
+STANDING_WORD: Final = {"taken": "Drugs taken", "unclear": "Drugs named, not known to go on", "ended": "Drugs ended"}
+
+NO_RESULT: Final = {"never measured": "No result on record"}
+
+
+def at_hand(record: OnRecordOut) -> list[tuple[str, list[str]]]:
+    """What a reader checks first, line by line: (heading, entries); headings without entries are left out, but for drugs taken."""
+    drugs: dict[str, list[str]] = {standing: [] for standing in STANDING_WORD}
+    for drug in record.drugs:
+        (entry,) = evidence([drug.fact])
+        drugs[drug.standing].append(f"{entry.what} ({entry.when})")
+    lines = [(word, drugs[standing]) for standing, word in STANDING_WORD.items()]
+    if not record.drugs:
+        lines[0] = (STANDING_WORD["taken"], ["no drug on record, which is not to say that none is taken"])
+    lines.append(("Latest results", [f"{entry.what}, {entry.when}" for fact in record.labs for entry in evidence([fact])]))
+    why: dict[str, list[str]] = {}
+    for each in record.labs_unknown:
+        why.setdefault(each.because, []).append(clean(each.label))
+    lines += [(NO_RESULT.get(because, f"{because[:1].upper()}{because[1:]}"), labels) for because, labels in why.items()]
+    return [(heading, entries) for heading, entries in lines if entries]
 
 
 def unknowns(missing: Missing) -> list[tuple[str, list[str], list[str]]]:

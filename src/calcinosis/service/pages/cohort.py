@@ -160,8 +160,7 @@ def _citations(retold: Retold) -> Any:
 def _first_labs(stored: Stored, folder: CohortFolder) -> list[str]:
     """Measurements that decided something, then what the first-line tests ask for."""
     told = [fact["concept"] for row in stored.reasons if row["role"] != "missing" for fact in row["facts"] or ()]
-    asked = [lab for test in folder.knowledge.tests.values() if test.when is None for outcome in test.outcomes for lab in outcome.labs]
-    return list(dict.fromkeys([*told, *asked]))
+    return list(dict.fromkeys([*told, *folder.knowledge.first_line_labs]))
 
 
 def _choices(folder: CohortFolder) -> dict[str, list[tuple[str, str]]]:

@@ -1,0 +1,63 @@
+"""What a reader checks first: the drugs that the record names, whether they are taken, and the latest measurements, as they were read."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from calcinosis.contract import DrugOut, OnRecordOut
+from calcinosis.knowledge import Knowledge
+from calcinosis.leaves import entries_of
+from calcinosis.numbers import Ints, concept_numbers
+from calcinosis.options import Told
+from calcinosis.reasoning.explain import FACT_KINDS, unknown_measurements
+
+STANDINGS: Final = ("taken", "unclear", "ended")
+_NOW: Final = FACT_KINDS.index("lab_now")
+
+
+def on_record(told: Told, knowledge: Knowledge) -> list[OnRecordOut]:
+    """To each row of ``facts.subjects`` the drugs of the record and the latest first-line measurements."""
+    found = [OnRecordOut(drugs=[], labs=[], labs_unknown=[]) for _ in range(told.facts.subjects.height)]
+    _add_drugs(found, told, knowledge)
+    _add_labs(found, told, knowledge)
+    return found
+
+
+def _add_drugs(found: list[OnRecordOut], told: Told, knowledge: Knowledge) -> None:
+    """Each drug once, by the strongest of its entries: what is taken before what may be, and that before what ended."""
+    facts = told.facts
+    mentions, names = facts.mentioned, facts.numbers.names
+    is_drug = np.array([*(knowledge.concepts[key].kind == "drug" for key in names), False])
+    chosen = np.flatnonzero((mentions.rows >= 0) & is_drug[mentions.concepts])
+    if not len(chosen):
+        return
+    entries = entries_of(facts, chosen)
+    goes_on = entries.called_active | entries.go_on(np.arange(len(chosen)), knowledge.setting("current_within_days"))
+    standing = np.where(entries.is_open, np.where(goes_on, 0, 1), 2)
+    concepts = mentions.concepts[chosen]
+    place = facts.recorded_index.find(facts.key(entries.rows, concepts))
+    order = np.lexsort((np.arange(len(chosen)), standing, concepts, entries.rows))
+    key = facts.key(entries.rows, concepts)[order]
+    first = order[np.append(True, key[1:] != key[:-1])]
+    for at in first[np.lexsort((first, standing[first]))].tolist():
+        drug = DrugOut(standing=STANDINGS[standing[at]], fact=told.fact(int(place[at])))
+        found[int(entries.rows[at])].drugs.append(drug)
+
+
+def _add_labs(found: list[OnRecordOut], told: Told, knowledge: Knowledge) -> None:
+    facts = told.facts
+    numbers = concept_numbers(knowledge)
+    begin = int(told.table.starts[_NOW])
+    wanted: Ints = np.array([numbers[key] for key in knowledge.first_line_labs], dtype=np.intp)
+    rows = np.repeat(np.arange(len(found)), len(wanted))
+    concepts = np.tile(wanted, len(found))
+    place = facts.measured_index.find(facts.key(rows, concepts))
+    held = (place >= 0) & told.table.sourced[begin + np.maximum(place, 0)] if len(facts.measured) else np.zeros(len(rows), dtype=np.bool_)
+    for row, at in zip(rows[held].tolist(), place[held].tolist(), strict=True):
+        found[row].labs.append(told.fact(begin + at))
+    lacking = np.flatnonzero(~held)
+    because = unknown_measurements(told.evaluation.plan, facts, rows[lacking], concepts[lacking])
+    for row, concept, why in zip(rows[lacking].tolist(), concepts[lacking].tolist(), because, strict=True):
+        found[row].labs_unknown.append(told.words.unknown(facts.numbers.names[concept], why))
