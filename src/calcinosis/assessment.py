@@ -383,8 +383,8 @@ class Writer(Words):
                 test=key, label=test.label, would_change=weight > 0, outcomes=outcomes, note=test.note,
                 citations=self.citations(test.sources),
             )  # fmt: skip
-            ranked.append((-weight / len(rows), self._place_of_test[key], out))
-        return [out for _, _, out in sorted(ranked, key=lambda item: item[:2])]
+            ranked.append((not test.first, -weight / len(rows), self._place_of_test[key], out))
+        return [out for *_, out in sorted(ranked, key=lambda item: item[:3])]
 
 
 def _holds(rows: list[dict[str, Any]]) -> bool:

@@ -121,3 +121,48 @@ def test_a_deposit_named_in_the_tendon_stays_so_whatever_else_there_is() -> None
 def test_pain_at_several_sites_is_no_deposit_there() -> None:
     answer = ask(*SHOULDER, film("Calcified soft tissue deposit beside the shoulder."), says("pain at several sites"))
     assert mimic_status(answer, "calcific_tendinopathy") is Status.POSSIBLE
+
+
+def test_an_outgrowth_that_goes_on_into_the_bone_is_an_exostosis_and_a_deposit_beside_the_bone_is_not() -> None:
+    lump = says("bony-hard nodule under the nail", at="great toe")
+    answer = ask(lump, film("Calcified projection on the distal phalanx, continuous with the bone."))
+    assert (answer.leading, answer.leading_mimic) == ("mimic", "subungual_exostosis")
+    assert mimic_status(ask(lump, film("Calcification in the soft tissue of the great toe.")), "subungual_exostosis") is None
+
+
+def test_blood_in_a_growing_mass_is_a_haematoma_unless_calcium_was_shown() -> None:
+    mass = says("soft mass, growing for a year", at="buttock")
+    answer = ask(mass, film("Blood collection in the mass of the buttock."))
+    assert (answer.leading, answer.leading_mimic) == ("mimic", "expanding_haematoma")
+    shown = ask(mass, film("Blood collection in the mass of the buttock, extensive subcutaneous calcification."))
+    assert mimic_status(shown, "expanding_haematoma") is Status.POSSIBLE
+
+
+def test_blood_elsewhere_is_no_haematoma_of_the_mass() -> None:
+    answer = ask(says("soft mass, growing for a year", at="buttock"), says("subdural haematoma", at="head"))
+    assert mimic_status(answer, "expanding_haematoma") is None
+
+
+def test_a_fluid_fluid_level_alone_shows_no_calcium() -> None:
+    assert ask(says("soft mass", at="buttock"), film("Fluid-fluid level inside the mass.")).provisional
+    assert not ask(says("soft mass", at="buttock"), film("Fluid-calcium level inside the mass.")).provisional
+
+
+def test_hard_skin_in_albrights_osteodystrophy_is_bone_first() -> None:
+    answer = ask(says("hard skin lesions"), says("Albright hereditary osteodystrophy"))
+    assert (answer.leading, answer.leading_mimic) == ("mimic", "albright_osteodystrophy")
+
+
+def test_a_calcified_mass_on_dialysis_is_metastatic_first_and_calciphylaxis_stays_possible_where_the_skin_breaks() -> None:
+    answer = ask(
+        says("tender mass", at="buttock"), says("skin erosion", at="buttock"), ON_DIALYSIS, film("Right buttock: solid calcified subcutaneous mass.")
+    )
+    assert (answer.leading, answer.leading_status) == ("metastatic", Status.PROBABLE)
+    assert status(answer, "calciphylaxis") is Status.POSSIBLE
+    assert "possible_early_calciphylaxis" in {alarm.key for alarm in answer.alarms}
+
+
+@pytest.mark.parametrize(("where", "expected"), [("right cheek", Status.PROBABLE), ("left foot", Status.NOT_ASSESSED)])
+def test_calcium_where_an_infection_healed_is_dystrophic(where: str, expected: Status) -> None:
+    answer = ask(says("calcified structures in soft tissue", at="right cheek"), says(f"past infection of the {where}"))
+    assert status(answer, "dystrophic") is expected

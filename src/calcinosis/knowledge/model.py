@@ -326,6 +326,7 @@ class Test(Closed):
     outcomes: tuple[Outcome, ...] = Field(min_length=1)
     when: Criterion | None = Field(None, description="ask only when this is true or unknown")
     without_lesion: bool = Field(False, description="asked for also where no lesion is on record, as soon as ``when`` is true")
+    first: bool = Field(False, description="named before the others, whatever it would change: it costs nothing and comes before them")
     sources: tuple[str, ...] = Field(min_length=1)
     note: str | None = None
 

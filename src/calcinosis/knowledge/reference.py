@@ -229,6 +229,8 @@ class _Reference:
         if test.when is not None:
             asked = "true, also where no lesion is on record" if test.without_lesion else "true or unknown"
             yield from (f"**Asked for while this is {asked}**", "", *self.criterion(test.when), "")
+        if test.first:
+            yield from ("Named before the other tests.", "")
         yield from ("**Possible results**", "")
         for outcome in test.outcomes:
             adds = [f"{self.link('concepts', key)} {flag}" for key, flag in outcome.labs.items()]
