@@ -78,6 +78,7 @@ class ContextReader:
         self._limits = PhraseMatcher((phrase, kind) for kind, phrases in kinds.items() for phrase in phrases)
         self._openers = folded(rules.openers)
         self._concluding = folded(rules.concluding)
+        self._specifics = folded(rules.specifics)
         self._affirming = folded(rules.affirming)
         self._continuers = folded(rules.continuers)
         self._adjectives = folded(rules.adjectives)
@@ -138,7 +139,7 @@ class ContextReader:
             return True
         if end - start == 1:  # an item of a list that closes with "and"
             return k + 1 < len(pieces) and self._runs_on(words, pieces, k + 1)
-        return end - start <= 4 and any(words[at][0] in AND or words[at][0] in OR for at in range(start + 1, end))
+        return end - start <= 4 and any(words[at][0] in AND or words[at][0] in OR for at in range(start, end))
 
     def scopes(
         self, words: Sequence[Folded], clauses: Sequence[tuple[int, int]], limits: Sequence[Hit[str]], mentions: Sequence[int]
@@ -153,7 +154,7 @@ class ContextReader:
         view = _View(
             words,
             mentions,
-            cue_starts={hit.start for hit in cues},
+            cue_starts={hit.start for hit in cues if hit.payload.direction != "near"},  # an organ opens no statement: "no lupus, coronary disease"
             telling_cues={hit.start for hit in cues if hit.payload.effect != "none"},
             terminators={hit.start for hit in limits if hit.payload == "terminator"},
             family_terminators={hit.start for hit in limits if hit.payload == "family_terminator"},
@@ -164,6 +165,7 @@ class ContextReader:
             affirming=self._affirming,
             linking=self._linking,
             no_places=self._no_places,
+            specifics=self._specifics,
         )
         found: list[Scope] = []
         clause = iter(clauses)
@@ -195,6 +197,7 @@ class _View(NamedTuple):
     affirming: frozenset[str]
     linking: frozenset[str]
     no_places: frozenset[str]
+    specifics: frozenset[str]
 
     def scopes_of(self, hit: Hit[Cue], low: int, high: int) -> Iterator[Scope]:
         effect, direction = hit.payload
@@ -319,11 +322,23 @@ class _View(NamedTuple):
 
     def _comma_ends(self, at: int, high: int, effect: Effect, is_list: bool) -> bool:
         """Whether an effect ends at a comma: a new statement follows, or what reaches no further than its neighbour is not in a list."""
-        if self._new_statement(at + 1, high) or (effect == "negated" and self.words[at - 1][0] in self.concluding):
+        if self._new_statement(at + 1, high):
+            return True
+        if effect == "negated" and (self.words[at - 1][0] in self.concluding or self._told_at_length(at + 1, high)):
             return True
         if is_list or effect not in _SHORT_OF_A_COMMA:
             return False
         return not any(self.words[k][0] in OR for k in range(at + 1, min(high, at + LIST)))
+
+    def _told_at_length(self, start: int, high: int) -> bool:
+        """Whether the piece behind a comma is no item of a denied list: it has a place, a side, a size or company, and no "or" follows.
+
+        "No rash, retiform purpura with black eschar over both thighs".
+        """
+        end = self._piece_end(start, high)
+        if end - start < 2 or any(self.words[at][0] in OR for at in range(start, min(high, start + LIST))):
+            return False
+        return any(self.words[at][0] in self.specifics or self.words[at][0][0].isdigit() for at in range(start + 1, end))
 
     def _past_aside(self, at: int, high: int) -> int:
         """ "Her mother, who came from the Azores, had lupus": where the sentence goes on."""

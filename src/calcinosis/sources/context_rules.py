@@ -185,6 +185,7 @@ class ContextRules(_Closed):
     next_drug: Phrases
     openers: Phrases
     concluding: tuple[str, ...]
+    specifics: tuple[str, ...]
     continuers: Phrases
     adjectives: Phrases
     affirming: Phrases
