@@ -20,9 +20,12 @@ AND: Final = frozenset({"and", "plus"})
 OR: Final = frozenset({"or", "nor", "versus", "vs"})
 COPULAS: Final = frozenset({"is", "are", "was", "were"})
 ASKING: Final = COPULAS | {"has", "have", "had", "does", "do", "did", "could", "can", "should", "would", "any"}  # open a question
+CONDITION: Final = "if"
 RELATIVE: Final = frozenset({"which", "that"})
-ASIDES: Final = frozenset({"who", "whom", "whose", "as", "now", "aged"})  # open what is said in passing
+# these open what is said in passing, and those go on behind it
+ASIDES: Final = frozenset({"who", "whom", "whose", "as", "now", "aged", "also", "a", "an", "herself", "himself", "then", "both"})
 AUXILIARIES: Final = COPULAS | {"has", "have", "had", "been", "be"}
+GOING_ON: Final = AUXILIARIES | {"died", "suffers", "suffered", "developed", "takes", "took", "received", "needed", "lost"}
 PERSONS: Final = frozenset({"patient", "he", "she", "who", "his", "her", "they", "i", "we", "pt", "man", "woman", "boy", "girl"})
 NEAR: Final = 6  # words behind the name of a place
 # effects that pass a comma only inside a list
@@ -53,6 +56,7 @@ def _cues(rules: ContextRules, reporting_affirms: bool) -> Iterator[tuple[str, C
         (rules.companion, "companion"), (rules.silent, "silent"),
         (rules.not_taken, "not_taken"), (rules.taken_no_more, "taken_no_more"),
         (rules.still_suspected, "still_suspected"), (rules.looked_for, "looked_for"), (rules.asked_about, "asked_about"),
+        (rules.considered, "considered"), (rules.allergy_list, "allergy_list"),
         (rules.prevented, "prevented"),
         (rules.topic, "topic"), (rules.removed, "removed"), (rules.taken_out, "taken_out"), (rules.planned, "planned"),
         (rules.elsewhere, "elsewhere"),
@@ -154,7 +158,8 @@ class ContextReader:
         view = _View(
             words,
             mentions,
-            cue_starts={hit.start for hit in cues if hit.payload.direction != "near"},  # an organ opens no statement: "no lupus, coronary disease"
+            # an organ opens no statement: "no lupus, coronary disease"
+            cue_starts={hit.start for hit in cues if hit.payload.direction != "near"},
             telling_cues={hit.start for hit in cues if hit.payload.effect != "none"},
             terminators={hit.start for hit in limits if hit.payload == "terminator"},
             family_terminators={hit.start for hit in limits if hit.payload == "family_terminator"},
@@ -213,24 +218,33 @@ class _View(NamedTuple):
                 return
             yield Scope(effect, self._linked_before(low, hit.start), self._linked_after(hit.end, high), hit.start, hit.end)
             return
+        if direction == "list_after":  # "calciphylaxis, vasculitis, warfarin necrosis: none supported"
+            yield Scope(effect, low, hit.start, hit.start, hit.end)
+            return
         heads = effect == "uncertain" and hit.start == low and hit.end < high and self.words[hit.end][0] == COMMA
         if direction in ("after_or_before", "list") and heads:  # "in the differential, calciphylaxis and vasculitis"
             start, end = self._forward(hit.end + 1, high, effect, True)
             yield Scope(effect, start, end, hit.start, hit.end)
             return
         ways = self._ways(hit, low, high)
+        if self.words[hit.start][0] == CONDITION and hit.start > low:  # "dialysis if the urine stops" is none yet
+            yield Scope("planned", hit.start - 1, hit.start, hit.start, hit.end)
         if "before" in ways:
             start, end = self._forward(hit.end, high, effect, direction == "list")
             yield Scope(effect, start, end, hit.start, hit.end)
+            if start > hit.end:  # what was said in passing is theirs as well
+                yield Scope(effect, hit.end, start, hit.start, hit.end)
         if "after" in ways:
-            yield Scope(effect, self._backward(low, hit.start, self._piece_ends(hit.end, high)), hit.start, hit.start, hit.end)
+            start = self._backward(low, hit.start, self._piece_ends(hit.end, high), effect)
+            yield Scope(effect, start, hit.start, hit.start, hit.end)
 
     def _ways(self, hit: Hit[Cue], low: int, high: int) -> tuple[Literal["before", "after"], ...]:
         """Whether the cue stands before what it is about, after it, or between the two."""
         effect, direction = hit.payload
         if direction in ("before", "list"):
             # "pain: no", "Raynaud (no)", "knees no": the cue ends its piece and answers what stands before it
-            answer = hit.start > low and self._piece_ends(hit.end, high) and self._answers(hit.start - 1)
+            alone = self._piece_ends(hit.end, high) or (self.words[hit.start - 1][0] == DASH and self.words[hit.end][0] == COLON)
+            answer = hit.start > low and alone and self._answers(hit.start - 1, low)
             return ("after",) if answer else ("before",)
         if direction == "before_or_after":
             start, end = self._forward(hit.end, high, effect, False)
@@ -261,8 +275,12 @@ class _View(NamedTuple):
                 return at
         return min(high, start + NEAR)
 
-    def _answers(self, before: int) -> bool:
-        return self.words[before][0] in (COLON, DASH, OPEN) or self._mention_between(before, before + 1)
+    def _answers(self, before: int, low: int) -> bool:
+        if self.words[before][0] == CLOSE:  # "digital ulcers (current) no"
+            while before > low and self.words[before][0] != OPEN:
+                before -= 1
+            before -= 1
+        return before >= low and (self.words[before][0] in (COLON, DASH, OPEN) or self._mention_between(before, before + 1))
 
     def _piece_ends(self, at: int, high: int) -> bool:
         return at >= high or self.words[at][0] in (COMMA, CLOSE, *ENDS)
@@ -285,7 +303,7 @@ class _View(NamedTuple):
     def _forward(self, start: int, high: int, effect: Effect, is_list: bool) -> tuple[int, int]:
         """From ``start`` to where the effect of a cue before it ends."""
         stops = self._stops(effect)
-        start = self._past_aside(start, high) if effect == "family" else start
+        start = self._past_aside(start, high) or start if effect in ("family", "companion") else start
         depth, comma = 0, None
         for at in range(start, high):
             word = self.words[at][0]
@@ -304,6 +322,8 @@ class _View(NamedTuple):
             elif word in AND and at > start:
                 if self._new_statement(at + 1, high):
                     return start, at
+            elif at > start and is_list and effect == "topic" and word in (DASH, COLON):  # what a leaflet says has parts
+                continue
             elif at > start and (word == DASH or at in stops or (word == QUERY and effect == "uncertain")):
                 return start, at
             elif at > start and word == COLON:  # "no pain, skin: ulcers"
@@ -328,7 +348,12 @@ class _View(NamedTuple):
             return True
         if is_list or effect not in _SHORT_OF_A_COMMA:
             return False
-        return not any(self.words[k][0] in OR for k in range(at + 1, min(high, at + LIST)))
+        ahead = range(at + 1, min(high, at + LIST))
+        if any(self.words[k][0] in OR for k in ahead):
+            return False
+        # "people with lupus, myositis and other diseases"
+        ends = (k for k in ahead if self.words[k][0] in AND and self.words[min(k + 1, high - 1)][0] not in PERSONS)
+        return effect != "topic" or not any(all(self.words[j][0] not in PERSONS for j in range(at + 1, k)) for k in ends)
 
     def _told_at_length(self, start: int, high: int) -> bool:
         """Whether the piece behind a comma is no item of a denied list: it has a place, a side, a size or company, and no "or" follows.
@@ -340,15 +365,15 @@ class _View(NamedTuple):
             return False
         return any(self.words[at][0] in self.specifics or self.words[at][0][0].isdigit() for at in range(start + 1, end))
 
-    def _past_aside(self, at: int, high: int) -> int:
-        """ "Her mother, who came from the Azores, had lupus": where the sentence goes on."""
+    def _past_aside(self, at: int, high: int) -> int | None:
+        """ "Her mother, who came from the Azores, had lupus": where the sentence goes on; none where nothing is said in passing."""
         if at + 1 < high and self.words[at][0] == COMMA and self.words[at + 1][0] in ASIDES:
             close = self._piece_end(at + 1, high)
-            if close + 1 < high and self.words[close + 1][0] in AUXILIARIES:
+            if close + 1 < high and self.words[close + 1][0] in GOING_ON:
                 return close + 1
-        return at
+        return None
 
-    def _backward(self, low: int, end: int, alone: bool) -> int:
+    def _backward(self, low: int, end: int, alone: bool, effect: Effect) -> int:
         at, joined, depth = end - 1, False, 0
         while at >= low and (self.words[at][0] in (COLON, DASH, OPEN) or (alone and self.words[at][0] == COMMA)):
             alone = False
@@ -361,11 +386,15 @@ class _View(NamedTuple):
                 depth += 1
             elif word == OPEN:
                 depth -= 1
+                if depth < 0 and self._mention_between(at, end):  # "apixaban (warfarin until 2017)": what the bracket says ends in it
+                    return at + 1
             elif word == COMMA:
                 relative = self.words[at + 1][0] in RELATIVE  # "calcified vessels, which are not seen here"
                 if not joined and not relative and depth <= 0:
                     return at + 1
             elif word in AND or word in OR:
+                if effect == "taken_no_more" and self._mention_between(at, end) and not self._mention_between(at - 1, at):
+                    return at + 1  # "on warfarin (a clot in 2019) and psoriasis in the past"
                 joined = True
             elif word == DASH or word in self.affirming or ((at in self.telling_cues or word == COLON) and self._mention_between(at, end)):
                 return at + 1

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import product
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-Direction = Literal["before", "after", "before_or_after", "after_or_before", "list", "around", "touching", "near"]
-DIRECTIONS: Final[tuple[Direction, ...]] = ("before", "after", "before_or_after", "after_or_before", "list", "around", "touching", "near")
+Direction = Literal["before", "after", "before_or_after", "after_or_before", "list", "list_after", "around", "touching", "near"]
+DIRECTIONS: Final[tuple[Direction, ...]] = get_args(Direction)
 Effect = Literal[
     "negated", "spared", "uncertain", "family", "family_list", "companion", "silent", "not_taken", "taken_no_more",
-    "still_suspected", "looked_for", "topic", "prevented", "removed", "taken_out", "planned", "asked_about", "elsewhere", "none",
+    "still_suspected", "looked_for", "topic", "prevented", "removed", "taken_out", "planned", "asked_about", "considered",
+    "allergy_list", "elsewhere", "none",
 ]  # fmt: skip
 
 
@@ -40,6 +41,7 @@ class Cues(_Closed):
     before_or_after: Phrases = ()
     after_or_before: Phrases = ()
     list: Phrases = ()
+    list_after: Phrases = ()
     around: Phrases = ()
     touching: Phrases = ()
     near: Phrases = ()
@@ -110,6 +112,7 @@ class Headings(_Closed):
     """Headings that change what the lines below them say, by what they make of them; and those that end such a section."""
 
     family: Phrases
+    allergies: Phrases
     not_taken: Phrases
     uncertain: Phrases
     taken_no_more: Phrases
@@ -160,6 +163,7 @@ class ContextRules(_Closed):
     still_suspected: Cues
     looked_for: Cues
     asked_about: Cues
+    considered: Cues
     hypothetical: Cues
     family: Cues
     companion: Cues
@@ -172,6 +176,7 @@ class ContextRules(_Closed):
     pseudo_removed: Phrases
     taken_out: Cues
     not_taken: Cues
+    allergy_list: Cues
     planned: Cues
     beside: dict[str, tuple[str, ...]]
     elsewhere_of: ElsewhereOf

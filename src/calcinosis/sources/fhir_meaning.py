@@ -226,12 +226,17 @@ class Interpreter:
 
 
 def merged(drafts: Iterable[Draft]) -> list[Draft]:
-    """One draft per concept and certainty, with the sites of all; what was said of no place stays apart, since it may lie elsewhere."""
+    """One draft per concept and certainty, with the sites of all; what was said of no place stays apart, since it may lie elsewhere.
+
+    Whether a drug is taken no more, the last words about it say: a letter tells the history before the drugs of today and the plan.
+    """
     found: dict[tuple[str, str, bool], Draft] = {}
+    last: dict[tuple[str, str], str | None] = {}
     for draft in drafts:
+        last[draft.concept, draft.certainty] = draft.status
         key = (draft.concept, draft.certainty, bool(draft.sites))
         found[key] = replace(found[key], sites=union(found[key].sites, draft.sites)) if key in found else draft
-    return list(found.values())
+    return [replace(draft, status=last[draft.concept, draft.certainty]) for draft in found.values()]
 
 
 def joined(parts: Iterable[Concepts]) -> Concepts:

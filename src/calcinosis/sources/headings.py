@@ -38,8 +38,8 @@ class HeadingReader:
 
     def __init__(self, rules: Headings) -> None:
         told: dict[Effect, Sequence[str]] = {
-            "family_list": rules.family, "not_taken": rules.not_taken, "uncertain": rules.uncertain, "taken_no_more": rules.taken_no_more,
-            "negated": rules.negated, "planned": rules.planned, "topic": rules.topic,
+            "family_list": rules.family, "allergy_list": rules.allergies, "not_taken": rules.not_taken, "uncertain": rules.uncertain,
+            "taken_no_more": rules.taken_no_more, "negated": rules.negated, "planned": rules.planned, "topic": rules.topic,
         }  # fmt: skip
         self._effects = {_plain(phrase): effect for effect, phrases in told.items() for phrase in phrases}
         self._known = {_plain(phrase) for phrase in rules.others} | set(self._effects)

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from calcinosis.knowledge.model import Concept, Context
 from calcinosis.sources.context import AND, LONGEST_CLAUSE, ContextReader, Scope
 from calcinosis.sources.context_rules import ContextRules, Effect, load_context_rules
+from calcinosis.sources.form_marks import without_form_marks
 from calcinosis.sources.headings import HeadingReader
 from calcinosis.sources.lab_names import LabNameReader, Spelling
 from calcinosis.sources.local_forms import LocalFormReader
@@ -70,8 +71,8 @@ class Reading:
 
 
 BESIDE: Final = 40  # words round a mention that needs other words beside it
-_NOT_DONE: Final = frozenset({"planned", "asked_about"})
-_DOUBTS_DISEASE: Final = frozenset({"looked_for", "asked_about"})
+_NOT_DONE: Final = frozenset({"planned", "asked_about", "considered"})
+_DOUBTS_DISEASE: Final = frozenset({"looked_for", "asked_about", "considered"})
 _ENDING: Final = {"drug": "taken_no_more", "finding": "removed"}  # kind of concept -> what ends it
 
 
@@ -134,6 +135,7 @@ class TextReader:
         return self._remembered_lab(text) if len(text) <= LONGEST_REMEMBERED else None
 
     def _read(self, text: str, context: Context) -> Reading:
+        text = without_form_marks(text)
         parts = self._report_parts.split(text) if context in REPORTING else None
         if parts is not None:
             clinical, rest = parts
@@ -404,6 +406,8 @@ def _certainty(match: _Match, matches: Sequence[_Match], scopes: Sequence[Scope]
     kind = match.concept.kind
     effects = {_as_meant(scope.effect, kind) for scope in over}
     if "silent" in effects or "topic" in effects or ("family" in effects and denials) or ("not_taken" in effects and kind == "drug"):
+        return None
+    if "allergy_list" in effects and kind in ("drug", "finding"):
         return None
     if kind in DONE_OR_GIVEN and not effects.isdisjoint(_NOT_DONE):
         return None

@@ -25,7 +25,7 @@ _PREFIX: Final = r"(?i:non[-‐‑ ]|(?:pseudo|pre|sub|hyper|hypo|normo|peri|par
 _TOKEN: Final = re.compile(  # most are plain words after a blank, so these stand first
     rf"""[ ]?(?: (  (?![nphiesNPHIES])[^\W\d_]+(?=[ ,;:)\n])
           | [+\-−][vV][eE]\b | [(\[][-–−][)\]] | \[\+\] | \d+(?:[.,]\d+)+
-          | (?:{_PREFIX}(?=[^\W\d_]))? [^\W_]+ (?:['’][^\W_]+)* | & | (?<=\s)\+(?=\s) | (?<=\w\w\w)\+(?=[\s,;.)]|$) )
+          | (?:{_PREFIX}(?=[^\W\d_]))? [^\W_]+ (?:['’][^\W_]+)* | & | [-=]> | → | (?<=\s)\+(?=\s) | (?<=\w\w\w)\+(?=[\s,;.)]|$) )
         | ( [.;:,?!()=|\n—–] | (?<=\s)-(?=\s|$) ) )""",
     re.VERBOSE,
 )

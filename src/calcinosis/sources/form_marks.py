@@ -1,0 +1,61 @@
+"""The marks of forms in a text: boxes, choices that nobody made, leaders of dots, lists of pluses and minuses.
+
+An empty box says nothing of what stands beside it: not that it is there, and not that it is absent. Every function keeps each character
+that it does not blank where it is, so that places in the text stay true.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_EMPTY: Final = r"\[[ _]{0,3}\]|☐|□|◻|○(?=\s)"
+_BOX: Final = re.compile(rf"(?P<empty>{_EMPTY})|(?P<ticked>\[ ?[xX✓✔] ?\]|☑|☒|■|✓|✔)")
+_WORD: Final = re.compile(r"[^\W_]")
+# "Calcinosis: Y / N": both are offered and none is chosen, or the choice was made with a pen
+_CHOICE: Final = re.compile(r"[^.;\n]*?(?<![^\W_])(?:y\s?/\s?n|yes\s?/\s?no)(?![^\W_/])", re.IGNORECASE)
+_ANSWER: Final = r"\s*(?:yes|no|none|nil|absent|present|negative|positive|neg|pos)\b"
+_LEADER: Final = re.compile(rf"(?<=\w)\s*(?:\.{{3,}}|…|_{{3,}})(?={_ANSWER})", re.IGNORECASE)
+_PLUS: Final = re.compile(r"(?:^|[,;:])[ \t]*\+[ \t]?[^\W\d_]", re.MULTILINE)
+_MINUS: Final = re.compile(r"[,;] [-−–] ?(?=[^\W\d_])")
+
+
+def without_form_marks(text: str) -> str:
+    """``text`` in the same length, without what a form offers and nobody ticked.
+
+    >>> without_form_marks("[ ] livedo [x] puffy fingers")
+    ';          ;   puffy fingers'
+    >>> without_form_marks("Calcinosis ..... absent")
+    'Calcinosis:      absent'
+    >>> without_form_marks("+ pain, - fever")
+    '+ pain,no fever'
+    """
+    if _BOX.search(text):
+        text = "".join(_of_line(line) for line in text.splitlines(keepends=True))
+    if "/" in text:
+        text = _CHOICE.sub(lambda found: " " * len(found[0]), text)
+    text = _LEADER.sub(lambda found: ":" + " " * (len(found[0]) - 1), text)
+    if _PLUS.search(text):
+        text = _MINUS.sub(lambda found: found[0][0] + "no" + " " * (len(found[0]) - 3), text)
+    return text
+
+
+def _of_line(line: str) -> str:
+    """A box stands before its label, unless the line ends in one; a line with one box, an empty one, says nothing."""
+    boxes = list(_BOX.finditer(line))
+    if not boxes:
+        return line
+    if len(boxes) == 1 and boxes[0]["empty"]:
+        bare = line.rstrip("\r\n")
+        return " " * len(bare) + line[len(bare) :]
+    written = list(line)
+    behind = not _WORD.search(line, boxes[-1].end())  # "livedo [ ]  gangrene [x]"
+    for place, box in enumerate(boxes):
+        if behind:
+            begin, end = boxes[place - 1].end() if place else line.rfind(":", 0, box.start()) + 1, box.end()
+        else:
+            begin, end = box.start(), boxes[place + 1].start() if place + 1 < len(boxes) else len(line.rstrip("\r\n"))
+        if box["empty"]:
+            written[begin:end] = " " * (end - begin)
+        written[box.start() : box.end()] = ";".ljust(box.end() - box.start())
+    return "".join(written)

@@ -1,0 +1,40 @@
+"""Forms in a text: an empty box, a choice that nobody made and a leader of dots say nothing by themselves."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calcinosis.sources.form_marks import without_form_marks
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("[ ] calciphylaxis [ ] livedo [x] puffy fingers", "puffy fingers"),
+        ("livedo [ ]  gangrene [x]  ulcer [ ]", "gangrene"),
+        ("Calcinosis: Yes [ ] No [x]", "Calcinosis: No"),
+        ("☐ calciphylaxis ☒ calcinosis", "calcinosis"),
+        ("Calciphylaxis: [   ]   tick if ever diagnosed", ""),
+        ("Calcinosis: Y / N", ""),
+        ("Calcinosis (circle): yes / NO", ""),
+        ("Raynaud present. Calcinosis: Y/N", "Raynaud present."),
+        ("Calcinosis ....... absent", "Calcinosis: absent"),
+        ("+ pain, + fatigue, - fever", "+ pain, + fatigue,no fever"),
+    ],
+)
+def test_only_what_was_ticked_or_said_is_left(text: str, left: str) -> None:
+    assert " ".join(without_form_marks(text).replace(";", " ").split()) == left
+
+
+@pytest.mark.parametrize("text", ["She waited ... nothing came.", "Fever - none. Pain - yes.", "ulcers on right/left leg, 25 mg/day"])
+def test_plain_text_is_left_as_it_is(text: str) -> None:
+    assert without_form_marks(text) == text
+
+
+@given(st.text(alphabet="ab [x]☐☒:;,.-+/yn\n", max_size=80))
+def test_every_character_keeps_its_place(text: str) -> None:
+    told = without_form_marks(text)
+    assert len(told) == len(text)
+    assert [at for at, char in enumerate(told) if char == "\n"] == [at for at, char in enumerate(text) if char == "\n"]

@@ -1,0 +1,142 @@
+"""Sentences as letters write them, found by a dermatologist who did not know the program: denied, planned, ended, of others, of leaflets."""
+
+from __future__ import annotations
+
+import pytest
+
+from calcinosis.api import make_readers
+from calcinosis.knowledge.model import Context
+
+READER = make_readers().text
+
+
+def said(text: str, concept: str, context: Context = Context.NOTE) -> set[str]:
+    """How ``text`` says a concept: its certainty, or "ended"; nothing where it does not."""
+    found = (mention for mention in READER.read(text, context).mentions if mention.concept == concept)
+    return {"ended" if mention.ended else mention.certainty for mention in found}
+
+
+@pytest.mark.parametrize(
+    ("text", "concept"),
+    [
+        ("Skin: no rash, retiform purpura with black eschar both thighs, VAS 10.", "retiform_purpura"),
+        ("No fever, no DVT, retiform purpura over both thighs with black eschar, excruciating pain.", "severe_pain"),
+        ("Chest clear, no oedema, livedo both thighs with firm subcutaneous plaques.", "livedo_reticularis"),
+        ("Skin: no rash, ulcer R shin 4 cm", "skin_ulcer"),
+        ("no murmur, skin necrosis over abdomen", "skin_necrosis"),
+        ("Afebrile, no DVT, black eschar L thigh", "eschar"),
+    ],
+)
+def test_what_is_told_at_length_behind_a_denied_item_is_there(text: str, concept: str) -> None:
+    assert said(text, concept) == {"affirmed"}
+
+
+def test_calcified_vessels_behind_a_denied_item_are_there() -> None:
+    text = "X-ray tib/fib: no osteomyelitis, fine branching calcification of small vessels in the subcutaneous fat"
+    assert said(text, "netlike_calcification", Context.IMAGING) == {"affirmed"}
+
+
+@pytest.mark.parametrize(
+    ("text", "concept"),
+    [
+        ("No fever, chills, rash, ulcers.", "skin_ulcer"),
+        ("No rash, no ulcers, nodules or plaques over both legs.", "plaque"),
+        ("No history of diabetes, coronary artery disease, chronic kidney disease.", "ckd"),
+        ("no Raynaud, digital ulcers, telangiectasia, calcinosis.", "calcification"),
+        ("Imp: PG. Calciphylaxis, vasculitis, ecthyma: none supported.", "calciphylaxis"),
+        ("Calciphylaxis was queried by ED - no: this is CLTI.", "calciphylaxis"),
+        ("Digital ulcers (current)  no", "digital_ulcer"),
+        ("There is no weakness, and CK was normal, so I see nothing to suggest overlap with dermatomyositis.", "dermatomyositis"),
+    ],
+)
+def test_what_a_list_or_an_answer_denies_is_denied(text: str, concept: str) -> None:
+    assert said(text, concept) == {"negated"}
+
+
+def test_what_stands_behind_a_denial_and_a_colon_is_there() -> None:
+    assert said("Calciphylaxis was queried by ED - no: this is CLTI.", "peripheral_arterial_disease") == {"affirmed"}
+
+
+@pytest.mark.parametrize(
+    ("text", "concept"),
+    [
+        ("Her sister, also on dialysis, died of calciphylaxis in 2019", "calciphylaxis"),
+        ("Her sister, also on dialysis, died of calciphylaxis in 2019", "dialysis_dependence"),
+        ("His mother, a diabetic, was on warfarin", "warfarin"),
+        ("Her brother, also a patient here, has dermatomyositis", "dermatomyositis"),
+    ],
+)
+def test_what_is_said_of_a_relative_in_passing_is_the_relatives(text: str, concept: str) -> None:
+    assert said(text, concept) == {"family"}
+
+
+@pytest.mark.parametrize(
+    ("text", "concept"),
+    [
+        ("Rarely calciphylaxis has been reported in patients on warfarin.", "calciphylaxis"),
+        ("Rarely calciphylaxis has been reported in patients on warfarin.", "warfarin"),
+        ("STS is used in calciphylaxis, a serious disease of dialysis patients", "dialysis_dependence"),
+        ("This research looks at tissue from people with systemic sclerosis, calciphylaxis and other diseases", "calciphylaxis"),
+        ('Education: leaflet "Calciphylaxis - what to look for: painful skin, purple net-like rash, black scab."', "eschar"),
+        ("Allergies: trimethoprim rash, co-trimoxazole (neutropenia)", "rash"),
+        ("[ ] calciphylaxis [ ] livedo [x] puffy fingers", "calciphylaxis"),
+    ],
+)
+def test_what_is_said_of_others_or_offered_by_a_form_is_not_the_patients(text: str, concept: str) -> None:
+    assert said(text, concept) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "concept"),
+    [
+        ("We thought of calciphylaxis but the histology and the lack of pain argue against", "calciphylaxis"),
+        ("We entertained calciphylaxis but dismissed it", "calciphylaxis"),
+        ("We considered calciphylaxis, vasculitis and an embolism.", "vasculitis"),
+        ("Warfarin-induced skin necrosis was discussed but the timing does not fit.", "warfarin_skin_necrosis"),
+        ("Could this be pyoderma gangrenosum", "pyoderma_gangrenosum"),
+    ],
+)
+def test_what_was_thought_of_is_uncertain(text: str, concept: str) -> None:
+    assert said(text, concept) == {"uncertain"}
+
+
+@pytest.mark.parametrize(
+    ("text", "concept"),
+    [
+        ("infliximab application", "infliximab"),
+        ("IVIG - prior auth submitted", "immunoglobulin_iv"),
+        ("Denosumab if refractory", "denosumab"),
+        ("Diltiazem has been considered", "diltiazem"),
+        ("iloprost to be booked", "iloprost"),
+        ("dialysis if urine output <0.3", "dialysis"),
+        ("parathyroidectomy not yet listed", "parathyroidectomy"),
+        ("parathyroidectomy if PTH >85", "parathyroidectomy"),
+    ],
+)
+def test_what_is_to_come_was_not_given(text: str, concept: str) -> None:
+    assert said(text, concept) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "concept", "expected"),
+    [
+        ("AF on rivaroxaban (warfarin until 2017)", "rivaroxaban", "affirmed"),
+        ("AF on rivaroxaban (warfarin until 2017)", "warfarin", "ended"),
+        ("methotrexate 10 mg (steroids stopped 2019)", "methotrexate", "affirmed"),
+        ("recurrent DVT on warfarin (Factor V Leiden heterozygote) and psoriasis in the past.", "warfarin", "affirmed"),
+        ("To be switched from warfarin to apixaban next week", "warfarin", "affirmed"),
+        ("HCTZ 25 mg (to be stopped today)", "thiazide_class", "affirmed"),
+        ("Warfarin will be stopped.", "warfarin", "affirmed"),
+        ("Her warfarin was stopped in May.", "warfarin", "ended"),
+        ("MTX d/c'd 2021 (LFTs).", "methotrexate", "ended"),
+        ("apixaban (previously warfarin)", "warfarin", "ended"),
+        ("apixaban (replaced warfarin 2021)", "warfarin", "ended"),
+        ("warfarin -> apixaban", "warfarin", "ended"),
+        ("on sevelamer, formerly calcium acetate", "calcium_acetate", "ended"),
+        ("Prednisone started 60 mg, now tapered off", "prednisone", "ended"),
+        ("Warfarin: NEVER AGAIN", "warfarin", "ended"),
+        ("Prednisolone if needed.", "prednisolone", "affirmed"),
+    ],
+)
+def test_a_drug_ends_where_its_own_words_say_so(text: str, concept: str, expected: str) -> None:
+    assert said(text, concept) == {expected}
