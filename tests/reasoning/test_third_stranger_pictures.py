@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from small_records import LESION, Resource, ask, biopsy, mimic_status, says, status
+from small_records import LESION, Resource, ask, biopsy, drug, measured, mimic_status, procedure, says, status
 
 from calcinosis.api import make_readers
 from calcinosis.contract import Assessment
@@ -128,3 +128,44 @@ def test_an_earlier_result_of_calcium_is_no_earlier_calcinosis() -> None:
     assert not {"calcinosis_history", "calcification"} & set(read("Previous calcium 2.48 in February."))
     assert "calcinosis_history" in read("Previous calcium deposits of the thigh.")
     assert "calcinosis_history" in read("Previous calcinosis of the elbow.")
+
+
+DEAD_FINGERS = (DIALYSIS, note("s/p CABG 2020. Fingertips with dry gangrene."))
+
+
+def test_an_operation_of_the_history_makes_no_probable_cholesterol_embolism_where_calciphylaxis_is_suspected_on_dialysis() -> None:
+    for reason in (says("Calciphylaxis", provisional=True), says("Black glans penis")):
+        answer = ask(*DEAD_FINGERS, reason, sex="male")
+        assert mimic_status(answer, "cholesterol_embolism") is Status.POSSIBLE
+        assert answer.leading == "calciphylaxis"
+    lately = ask(*DEAD_FINGERS, says("Calciphylaxis", provisional=True), procedure("Coronary angiography") | {"performedDateTime": "2024-05-01"})
+    assert mimic_status(lately, "cholesterol_embolism") is Status.PROBABLE
+    assert mimic_status(ask(note("s/p CABG. Blue toes.")), "cholesterol_embolism") is Status.PROBABLE
+
+
+PLAQUES = (says("firm subcutaneous plaques", at="abdomen"), measured("Creatinine", 98, "umol/L"))
+
+
+def test_filtration_of_the_blood_in_intensive_care_is_no_kidney_failure() -> None:
+    for_days = ask(*PLAQUES, note("AKI: CVVH for 6 days, stopped; renal function recovered."))
+    assert not any("ialysis" in risk.label for risk in for_days.calciphylaxis_risk)
+    for_years = ask(*PLAQUES, note("On maintenance haemodialysis."))
+    assert any("ialysis" in risk.label for risk in for_years.calciphylaxis_risk)
+    assert {"acute_renal_replacement_therapy"} <= set(read("CRRT was needed.")) and "renal_replacement_therapy" not in read("CRRT was needed.")
+
+
+MARTORELL = (
+    says("Hypertension"), says("painful ulcer with black eschar", at="leg"), says("Martorell ulcer"),
+    biopsy("Stenosing arteriolosclerosis with medial calcification of a subcutaneous arteriole; necrosis."),
+)  # fmt: skip
+
+
+def test_arterioles_of_a_martorell_ulcer_do_not_confirm_calciphylaxis() -> None:
+    agreed = ask(*MARTORELL)
+    assert status(agreed, "calciphylaxis") is Status.PROBABLE
+    assert mimic_status(agreed, "martorell_ulcer") is Status.PROBABLE
+    assert "suspected_calciphylaxis" in alarm_keys(agreed)
+    for setting in (DIALYSIS, drug("Warfarin")):
+        assert status(ask(*MARTORELL, setting), "calciphylaxis") is Status.CONFIRMED
+    unnamed = ask(*MARTORELL[:2], MARTORELL[3])
+    assert status(unnamed, "calciphylaxis") is Status.CONFIRMED
