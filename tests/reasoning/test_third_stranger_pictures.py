@@ -169,3 +169,22 @@ def test_arterioles_of_a_martorell_ulcer_do_not_confirm_calciphylaxis() -> None:
         assert status(ask(*MARTORELL, setting), "calciphylaxis") is Status.CONFIRMED
     unnamed = ask(*MARTORELL[:2], MARTORELL[3])
     assert status(unnamed, "calciphylaxis") is Status.CONFIRMED
+
+
+def test_pain_of_the_hip_makes_no_painful_ulcer_of_a_fingertip() -> None:
+    lesions = (DIALYSIS, says("ulcer", at="fingertip"), says("soft tissue mass", at="hip"))
+    assert "suspected_calciphylaxis" not in alarm_keys(ask(*lesions, says("pain", at="hip")))
+    assert "possible_early_calciphylaxis" in alarm_keys(ask(*lesions, says("pain", at="hip")))
+    for told in (says("pain", at="finger"), says("pain")):
+        assert "suspected_calciphylaxis" in alarm_keys(ask(*lesions, told))
+    assert "suspected_calciphylaxis" in alarm_keys(ask(*lesions, says("pain", at="hip"), says("ulcer", at="thigh")))
+
+
+@pytest.mark.parametrize("text", ["Pain 1/10.", "Pain 0/10.", "Pain score 1 out of 10."])
+def test_a_score_of_almost_nothing_is_no_pain(text: str) -> None:
+    assert not {"pain", "severe_pain"} & set(read(text))
+
+
+@pytest.mark.parametrize("text", ["Pain 3/10.", "Pain 10/10.", "Pain since 1/10."])
+def test_a_higher_score_is_pain(text: str) -> None:
+    assert {"pain", "severe_pain"} & set(read(text))
