@@ -26,7 +26,7 @@ def on_record(told: Told, knowledge: Knowledge) -> list[OnRecordOut]:
 
 
 def _add_drugs(found: list[OnRecordOut], told: Told, knowledge: Knowledge) -> None:
-    """Each drug once, by the strongest of its entries: what is taken before what may be, and that before what ended."""
+    """Each drug once, by the strongest of its entries: what is taken before what may be, and that before what ended, each by name."""
     facts = told.facts
     mentions, names = facts.mentioned, facts.numbers.names
     is_drug = np.array([*(knowledge.concepts[key].kind == "drug" for key in names), False])
@@ -38,12 +38,13 @@ def _add_drugs(found: list[OnRecordOut], told: Told, knowledge: Knowledge) -> No
     standing = np.where(entries.is_open, np.where(goes_on, 0, 1), 2)
     concepts = mentions.concepts[chosen]
     place = facts.recorded_index.find(facts.key(entries.rows, concepts))
-    order = np.lexsort((np.arange(len(chosen)), standing, concepts, entries.rows))
+    order = np.lexsort((standing, concepts, entries.rows))
     key = facts.key(entries.rows, concepts)[order]
-    first = order[np.append(True, key[1:] != key[:-1])]
-    for at in first[np.lexsort((first, standing[first]))].tolist():
+    for at in order[np.append(True, key[1:] != key[:-1])].tolist():
         drug = DrugOut(standing=STANDINGS[standing[at]], fact=told.fact(int(place[at])))
         found[int(entries.rows[at])].drugs.append(drug)
+    for each in found:
+        each.drugs.sort(key=lambda drug: (STANDINGS.index(drug.standing), drug.fact.label))
 
 
 def _add_labs(found: list[OnRecordOut], told: Told, knowledge: Knowledge) -> None:
