@@ -63,3 +63,13 @@ def test_what_was_not_measured_lately_is_named_with_the_reason() -> None:
     answer = ask(says("skin ulcer"), measured("phosphate", 1.2, "mmol/L", days_before=400))
     assert "Phosphate (inorganic)" in lines(answer)["Measured outside the window, or without a usable result"]
     assert "Parathyroid hormone, intact" in lines(answer)["No result on record"]
+
+
+def test_a_name_that_only_contains_a_drug_is_no_drug() -> None:
+    assert standings(ask(says("skin ulcer"), film("Radiograph. Kidney stones (calcium oxalate), insulin resistance."))) == {}
+
+
+def test_the_order_of_the_records_changes_nothing() -> None:
+    drugs = [drug("prednisone"), drug("warfarin"), old("sevelamer", "stopped"), drug("calcitriol")]
+    names = [[each.fact.label for each in record.drugs] for order in (drugs, drugs[::-1]) if (record := ask(says("ulcer"), *order).on_record)]
+    assert names[0] == names[1]

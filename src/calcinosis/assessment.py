@@ -307,7 +307,7 @@ class Writer(Words):
             AlarmOut(
                 id=alarm.id, key=alarm.key, label=alarm.label, urgency=alarm.urgency,
                 actions=[self.statement(action) for action in alarm.actions],
-                facts=row["facts"], citations=self.citations(alarm.sources),
+                facts=self.telling_first(row["facts"]), citations=self.citations(alarm.sources),
             )
             for alarm, row in sorted(fired, key=lambda pair: ALARM_URGENCIES.index(pair[0].urgency))
         ]  # fmt: skip

@@ -14,6 +14,7 @@ from calcinosis.knowledge.criteria import Status
 
 # The type that must not be missed. A field of the answer and columns of the tables bear its name: what it is, the knowledge says.
 MUST_NOT_MISS: Final = "calciphylaxis"
+DENIED: Final = frozenset({"absent", "normal", "negative"})  # values of a fact that says what is not there
 # The last sentence rests on bra17 and nuc24, quoted in knowledge/content/types/calciphylaxis.yaml.
 DISCLAIMER: Final = (
     "Supports a clinician's decision and never makes one. It reads only what the record holds; what is not recorded is unknown, "

@@ -29,7 +29,7 @@ def _add_drugs(found: list[OnRecordOut], told: Told, knowledge: Knowledge) -> No
     """Each drug once, by the strongest of its entries: what is taken before what may be, and that before what ended, each by name."""
     facts = told.facts
     mentions, names = facts.mentioned, facts.numbers.names
-    is_drug = np.array([*(knowledge.concepts[key].kind == "drug" for key in names), False])
+    is_drug = np.array([*(knowledge.concepts[key].kind == "drug" and not knowledge.concepts[key].shadow for key in names), False])
     chosen = np.flatnonzero((mentions.rows >= 0) & is_drug[mentions.concepts])
     if not len(chosen):
         return

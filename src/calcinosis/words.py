@@ -7,12 +7,15 @@ knowledge: what this one does not know is shown by its key.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
-from calcinosis.contract import Citation, FactOut, Statement, UnknownFact
+from calcinosis.contract import DENIED, Citation, FactOut, Statement, UnknownFact
 from calcinosis.events import as_recorded
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.wording import citation
+
+
+_TELLING: Final = ("finding", "drug", "exposure", "procedure", "device", "disease", "lab")  # kinds of concepts
 
 
 class Words:
@@ -54,6 +57,15 @@ class Words:
 
     def facts(self, rows: Iterable[Mapping[str, Any]] | None) -> list[FactOut]:
         return [self.fact(row) for row in rows or ()]
+
+    def telling_first(self, facts: Iterable[FactOut]) -> list[FactOut]:
+        """What is there before what is not, and what is seen or taken before diseases, results and age."""
+        return sorted(facts, key=self._place)
+
+    def _place(self, fact: FactOut) -> tuple[bool, int]:
+        concept = self.knowledge.concepts.get(fact.concept)
+        kind = concept.kind if concept else ""
+        return fact.value in DENIED, _TELLING.index(kind) if kind in _TELLING else len(_TELLING)
 
     def unknown(self, concept: str, because: str) -> UnknownFact:
         if (concept, because) not in self._unknown:

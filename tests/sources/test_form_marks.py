@@ -22,6 +22,8 @@ from calcinosis.sources.form_marks import without_form_marks
         ("Raynaud present. Calcinosis: Y/N", "Raynaud present."),
         ("Calcinosis ....... absent", "Calcinosis: absent"),
         ("+ pain, + fatigue, - fever", "+ pain, + fatigue,no fever"),
+        ("Dialysis? N   Warfarin? N", "Dialysis:no Warfarin:no"),
+        ("Warfarin? N / Dialysis: N", "Warfarin:no / Dialysis:no"),
     ],
 )
 def test_only_what_was_ticked_or_said_is_left(text: str, left: str) -> None:

@@ -140,3 +140,30 @@ def test_what_is_to_come_was_not_given(text: str, concept: str) -> None:
 )
 def test_a_drug_ends_where_its_own_words_say_so(text: str, concept: str, expected: str) -> None:
     assert said(text, concept) == {expected}
+
+
+@pytest.mark.parametrize("concept", ["dialysis", "warfarin", "connective_tissue_disease"])
+def test_a_screening_form_answers_with_a_letter(concept: str) -> None:
+    assert said("Dialysis? N   Warfarin? N   Steroids? N   Connective tissue disease? N", concept) == {"negated"}
+
+
+def test_a_list_of_allergies_goes_on_behind_a_dash() -> None:
+    text = "Drugs: lisinopril. Allergies: sulfa - rash, warfarin - skin necrosis."
+    assert said(text, "warfarin") == said(text, "skin_necrosis") == set()
+    assert said(text, "ace_inhibitor_class") == {"affirmed"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Calcium 3.62 mmol/L (adj), PTH 1.0 pmol/L", {"calcium_albumin_corrected": 3.62, "pth_intact": 1.0}),
+        ("calcium (corrected) 2.45 mmol/L", {"calcium_albumin_corrected": 2.45}),
+        ("Ca 2.31 mmol/L (corrected 2.45 mmol/L)", {"calcium_total": 2.31}),
+        ("Phosphate        2.1     mmol/L     (0.8-1.5)\nPTH     88   pmol/L", {"phosphate": 2.1, "pth_intact": 88.0}),
+        ("Test | Result | Unit\nPhosphate | 2.1 | mmol/L\nCalcium adj | 2.5 | mmol/L", {"phosphate": 2.1, "calcium_albumin_corrected": 2.5}),
+        ("Calcium fell: 3.62 -> 3.3 -> 3.05 mmol/L", {"calcium_total": 3.05}),
+        ("Phosphate 2.1\nmmol/L is the unit of this laboratory", {"phosphate": 2.1}),
+    ],
+)
+def test_a_value_is_read_with_its_unit_in_a_column_of_its_own_and_with_what_was_done_to_it(text: str, expected: dict[str, float]) -> None:
+    assert {each.concept: each.number for each in READER.read(text, Context.NOTE).values} == expected

@@ -120,6 +120,7 @@ class Concept(Closed):
     ``synonyms`` are phrases; a trailing ``*`` on a word matches any ending (``calcif*``); spelling variants and plurals need no entry.
     ``patterns`` are words that must all stand in one clause, in any order (``vessel* calcif*``); ``a|b`` offers a choice.
     ``parents``: whatever shows this concept shows its parents; a negated parent negates this concept.
+    ``shadow``: its names only keep a longer name from being read as what it contains, and say nothing of the patient ("insulin level").
     ``masks``: the phrases name something else ("peptic ulcer"), so no pattern of a concept with the same root reads their words.
     ``beside``: in a note the concept is read only near one of these words (a list of ``context_rules.yaml``): "calcified vessels" of a
     biopsy, not of an angiogram.
@@ -135,6 +136,7 @@ class Concept(Closed):
     contexts: tuple[Context, ...] = ()
     lab: Lab | None = None
     masks: bool = False
+    shadow: bool = False
     beside: Literal["biopsy", "skin"] | None = None
     sources: tuple[str, ...] = ()
     note: str | None = None

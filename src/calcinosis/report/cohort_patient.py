@@ -124,7 +124,7 @@ class _Teller(Words):
                     id=alarm.id if alarm else key, key=key, label=alarm.label if alarm else key,
                     urgency=alarm.urgency if alarm else ALARM_URGENCIES[-1],
                     actions=[self.statement(each) for each in alarm.actions] if alarm else [],
-                    facts=self.facts(facts), citations=self.citations(alarm.sources if alarm else sources),
+                    facts=self.telling_first(self.facts(facts)), citations=self.citations(alarm.sources if alarm else sources),
                 )
             )  # fmt: skip
         return sorted(fired, key=lambda alarm: ALARM_URGENCIES.index(alarm.urgency))

@@ -69,6 +69,7 @@ def environment() -> Environment:
         general_href=lambda treatment: None,  # noqa: ARG005  the pages of the service say once, elsewhere, what is the same for everybody
         entry_link=lambda table, key, words: words,  # noqa: ARG005  the pages of the service make a link of it
         headline=wording.headline,
+        in_short=wording.in_short,
         index_day=wording.index_day,
         is_standing=wording.is_standing,
         no_alarm=wording.NO_ALARM,

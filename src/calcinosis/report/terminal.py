@@ -39,6 +39,7 @@ from calcinosis.report.wording import (
     decided_by,
     evidence,
     headline,
+    in_short,
     index_day,
     is_standing,
     outcome_change,
@@ -113,6 +114,7 @@ class Page:
         """Whose answer it is, the alarms, and the answer."""
         a = self.assessment
         yield Text(f"Patient {clean(a.patient_id)}: {person(a)}; index date: {index_day(a)}", style="bold")
+        yield Text(clean(f"In short: {in_short(a)}"))
         if a.alarms:
             yield Panel(
                 Group(*self._alarms()),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from calcinosis.contract import AlarmOut, Assessment, MimicAssessment, TypeAssessment
+from calcinosis.contract import DENIED, AlarmOut, Assessment, MimicAssessment, TypeAssessment
 from calcinosis.report.option_words import NOTHING_PRESCRIBED, OptionList, counted, option_lists
 from calcinosis.report.terminal import Page, show
 from calcinosis.report.terminal_parts import item, left_off, title
@@ -57,7 +57,7 @@ class _Brief(Page):
         return next((each for each in a.types if each.type == a.leading), None)
 
     def _alarm_facts(self, alarm: AlarmOut, shown: set[str]) -> Iterator[RenderableType]:
-        found = [each for each in evidence(alarm.facts) if each.line not in shown]
+        found = [each for each in evidence(alarm.facts) if each.line not in shown and each.value not in DENIED]
         shown.update(each.line for each in found[:FACTS])  # one that was only named may be what the next alarm is about
         for each in found[:FACTS]:
             yield item(Text(f"on record: {each.line}"), sign="-", depth=2)

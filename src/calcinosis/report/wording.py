@@ -110,6 +110,15 @@ def headline(assessment: Assessment) -> Headline:
     return Headline(leading.label, leading.subtype_label, assessment.leading_status, tuple(notes))
 
 
+def in_short(assessment: Assessment) -> str:
+    """The alarms and the answer in one line, for a reader who has one."""
+    alarms = assessment.alarms
+    urgency = URGENCY_WORD.get(alarms[0].urgency, alarms[0].urgency) if alarms else ""
+    rings = f"{len(alarms)} alarm{'s' if len(alarms) > 1 else ''} ({urgency})" if alarms else "no alarm"
+    provisional = ", provisional" if assessment.provisional and assessment.leading else ""
+    return f"{rings} · {headline(assessment).line}{provisional}"
+
+
 def leading_type(assessment: Assessment) -> TypeAssessment | None:
     return next((each for each in assessment.types if each.type == assessment.leading), None)
 

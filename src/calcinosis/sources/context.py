@@ -322,7 +322,7 @@ class _View(NamedTuple):
             elif word in AND and at > start:
                 if self._new_statement(at + 1, high):
                     return start, at
-            elif at > start and is_list and effect == "topic" and word in (DASH, COLON):  # what a leaflet says has parts
+            elif at > start and is_list and effect in ("topic", "allergy_list") and word in (DASH, COLON):  # a leaflet has parts
                 continue
             elif at > start and (word == DASH or at in stops or (word == QUERY and effect == "uncertain")):
                 return start, at

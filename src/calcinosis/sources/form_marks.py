@@ -16,6 +16,7 @@ _WORD: Final = re.compile(r"[^\W_]")
 _CHOICE: Final = re.compile(r"[^.;\n]*?(?<![^\W_])(?:y\s?/\s?n|yes\s?/\s?no)(?![^\W_/])", re.IGNORECASE)
 _ANSWER: Final = r"\s*(?:yes|no|none|nil|absent|present|negative|positive|neg|pos)\b"
 _LEADER: Final = re.compile(rf"(?<=\w)\s*(?:\.{{3,}}|…|_{{3,}})(?={_ANSWER})", re.IGNORECASE)
+_NO: Final = re.compile(r"(?<=\w)(?:\? |: )N(?:(?P<gap>[ \t])(?=[ \t/])|(?=\s*(?:[|;,./]|$)))", re.MULTILINE)  # "Dialysis? N   Warfarin? N"
 _PLUS: Final = re.compile(r"(?:^|[,;:])[ \t]*\+[ \t]?[^\W\d_]", re.MULTILINE)
 _MINUS: Final = re.compile(r"[,;] [-−–] ?(?=[^\W\d_])")
 
@@ -35,6 +36,7 @@ def without_form_marks(text: str) -> str:
     if "/" in text:
         text = _CHOICE.sub(lambda found: " " * len(found[0]), text)
     text = _LEADER.sub(lambda found: ":" + " " * (len(found[0]) - 1), text)
+    text = _NO.sub(lambda found: ":no;" if found["gap"] else ":no", text)
     if _PLUS.search(text):
         text = _MINUS.sub(lambda found: found[0][0] + "no" + " " * (len(found[0]) - 3), text)
     return text

@@ -16,7 +16,7 @@ from calcinosis.sources.context import AND, OR
 from calcinosis.sources.context_rules import SaidNumbers, SaidResults
 from calcinosis.sources.lab_names import Spelling, longest_names
 from calcinosis.sources.phrases import Hit, PhraseMatcher
-from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, MARKS, OPEN, Folded, Tokens, folded
+from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, MARKS, OPEN, Folded, Tokens, fold, folded
 
 MOST_BETWEEN: Final = 8  # words between a name and its number
 SHORT: Final = 2  # letters of a name that is believed only with a unit: "P" is a pulse as well
@@ -28,7 +28,9 @@ _UNIT: Final = (  # of a concentration, an activity or a rate; a mere "mg" is a 
     rf"|{_LETTERS}[A-Za-zµμ\d²^*]*(?:\s?/\s?{_LETTERS}[A-Za-zµμ\d²³^*]*|\s?/\s?1[.,]73\s?m\^?[2²]|\sper\s[A-Za-z]+){{1,3}})(?![A-Za-z\d])"
 )
 _MARK: Final = r"[\[(]?(?:HH?|LL?|\*|↑+|↓+)[\])]?"
-_VALUE: Final = re.compile(rf"(?P<number>{_NUMBER})(?![\d:])(?:\s?(?P<mark>{_MARK})(?=\s|$))?(?:\s?(?P<unit>{_UNIT}))?")
+_COLUMN: Final = r"(?:[ \t]{0,16}|[ \t]*\|[ \t]*|\s)"  # the unit may stand in a column of its own
+_ADJUSTED: Final = re.compile(r"[ \t]*[\[(]?(?:adj|adjusted|corr|corrected)\b(?![^()\[\]\n]{0,12}\d)", re.IGNORECASE)
+_VALUE: Final = re.compile(rf"(?P<number>{_NUMBER})(?![\d:])(?:\s?(?P<mark>{_MARK})(?=\s|$))?(?:{_COLUMN}(?P<unit>{_UNIT}))?")
 _NEXT: Final = re.compile(r"\s?(?:/|,?\s?(?:and|&)\b|,(?=\s))\s*(?=\d)")
 _THOUSANDS: Final = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
 _EITHER: Final = re.compile(r"[1-9]\d{0,2}(?:\.\d{3})+")  # "1.450" is a thousand and more in one country, and less than two in another
@@ -190,12 +192,21 @@ class SaidNumberReader:
             return None
         begin, end = tokens.starts[run[0].start], written[-1].end()
         if len(run) == 1:
-            said = SaidNumber(run[0].payload, number_in(written[0]["number"]), comparator, units[0], begin, end, way.flag)
+            beside = text[tokens.ends[run[0].end - 1] : tokens.starts[way.at]] if _ADJUSTED.match(text, tokens.ends[run[0].end - 1]) else ""
+            adjusted = beside or _ADJUSTED.match(text, end)
+            concept = self._adjusted(run[0], tokens) if adjusted else run[0].payload
+            said = SaidNumber(concept, number_in(written[0]["number"]), comparator, units[0], begin, end, way.flag)
             return [_with_what_follows(said, text, written[0]["mark"])]
         return [
             SaidNumber(name.payload, number_in(one["number"]), None, unit, begin, end, way.flag)
             for name, one, unit in zip(run, written, units, strict=True)
         ]
+
+    def _adjusted(self, name: _Name, tokens: Tokens) -> str:
+        """The quantity of "corrected calcium" for "calcium 2.45 mmol/L (corrected)"; the same one where there is no such quantity."""
+        words = [fold("corrected"), *tokens.words[name.start : name.end]]
+        whole = (hit.payload for hit in self._names.hits(self._spelling.words(words)) if hit.start == 0 and hit.end == len(words))
+        return next(whole, name.payload)
 
     def _believed(self, name: _Name, unit: str, tokens: Tokens) -> bool:
         """Whether a value with this unit can be one of this quantity."""
