@@ -14,7 +14,6 @@ from calcinosis.events import as_recorded
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.wording import citation
 
-
 _TELLING: Final = ("finding", "drug", "exposure", "procedure", "device", "disease", "lab")  # kinds of concepts
 
 

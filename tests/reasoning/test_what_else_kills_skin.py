@@ -143,3 +143,12 @@ def test_the_word_vasculitis_does_not_explain_dying_skin_on_dialysis_or_over_fat
         assert (answer.leading, status(answer, "calciphylaxis")) == ("calciphylaxis", Status.PROBABLE)
     on_dialysis = ask(says("painful skin necrosis", at="leg"), section, says("end-stage renal disease on haemodialysis"))
     assert (on_dialysis.leading, status(on_dialysis, "calciphylaxis")) == ("calciphylaxis", Status.PROBABLE)
+
+
+def test_cryofibrinogen_in_necrotic_ulcers_leads_unless_kidney_failure_or_a_vitamin_k_antagonist_speaks_for_calciphylaxis() -> None:
+    picture = (says("large necrotic ulcers", at="legs"), lab("Cryofibrinogen", "POS"), lab("Cryoglobulins", "NEG"))
+    assert ask(*picture).leading_mimic == "cryofibrinogenaemia"
+    for more in (says("end-stage renal disease on haemodialysis"), drug("warfarin")):
+        answer = ask(*picture, more)
+        assert (answer.leading, mimic_status(answer, "cryofibrinogenaemia")) == ("calciphylaxis", Status.POSSIBLE)
+        assert answer.alarms
