@@ -13,7 +13,8 @@ _EMPTY: Final = r"\[[ _]{0,3}\]|☐|□|◻|○(?=\s)"
 _BOX: Final = re.compile(rf"(?P<empty>{_EMPTY})|(?P<ticked>\[ ?[xX✓✔] ?\]|☑|☒|■|✓|✔)")
 _WORD: Final = re.compile(r"[^\W_]")
 # "Calcinosis: Y / N": both are offered and none is chosen, or the choice was made with a pen
-_CHOICE: Final = re.compile(r"[^.;\n]*?(?<![^\W_])(?:y\s?/\s?n|yes\s?/\s?no)(?![^\W_/])", re.IGNORECASE)
+_CHOICE: Final = re.compile(r"(?<![^\W_])(?:y\s?/\s?n|yes\s?/\s?no)(?![^\W_/])", re.IGNORECASE)
+_PIECE: Final = re.compile(r"[^.;\n]+|[.;\n]+")
 _ANSWER: Final = r"\s*(?:yes|no|none|nil|absent|present|negative|positive|neg|pos)\b"
 _LEADER: Final = re.compile(rf"(?<=\w)\s*(?:\.{{3,}}|…|_{{3,}})(?={_ANSWER})", re.IGNORECASE)
 _NO: Final = re.compile(r"(?<=\w)(?:\? |: )N(?:(?P<gap>[ \t])(?=[ \t/])|(?=\s*(?:[|;,./]|$)))", re.MULTILINE)  # "Dialysis? N   Warfarin? N"
@@ -33,13 +34,19 @@ def without_form_marks(text: str) -> str:
     """
     if _BOX.search(text):
         text = "".join(_of_line(line) for line in text.splitlines(keepends=True))
-    if "/" in text:
-        text = _CHOICE.sub(lambda found: " " * len(found[0]), text)
+    if "/" in text and _CHOICE.search(text):
+        text = "".join(_without_choices(piece) for piece in _PIECE.findall(text))
     text = _LEADER.sub(lambda found: ":" + " " * (len(found[0]) - 1), text)
     text = _NO.sub(lambda found: ":no;" if found["gap"] else ":no", text)
     if _PLUS.search(text):
         text = _MINUS.sub(lambda found: found[0][0] + "no" + " " * (len(found[0]) - 3), text)
     return text
+
+
+def _without_choices(piece: str) -> str:
+    """What stands before the last choice of a piece is its label."""
+    offered = [choice.end() for choice in _CHOICE.finditer(piece)]
+    return " " * offered[-1] + piece[offered[-1] :] if offered else piece
 
 
 def _of_line(line: str) -> str:
