@@ -167,3 +167,72 @@ def test_a_list_of_allergies_goes_on_behind_a_dash() -> None:
 )
 def test_a_value_is_read_with_its_unit_in_a_column_of_its_own_and_with_what_was_done_to_it(text: str, expected: dict[str, float]) -> None:
     assert {each.concept: each.number for each in READER.read(text, Context.NOTE).values} == expected
+
+
+# --- a nephrologist's notes
+
+
+@pytest.mark.parametrize(
+    ("text", "concept", "expected"),
+    [
+        ("Warfarin: ☐ Yes ☒ No", "warfarin", "negated"),
+        ("Confusion [ ] yes [x] no", "confusion", "negated"),
+        ("livedo N / necrosis N / purpura N", "livedo_reticularis", "negated"),
+        ("Warfarin N. Confusion N.", "confusion", "negated"),
+        ("Her husband (recipient) had calciphylaxis and was on haemodialysis and warfarin", "warfarin", "family"),
+        ("His wife has a venous leg ulcer and is on warfarin.", "warfarin", "family"),
+        ("The patient in the next bay has calciphylaxis", "calciphylaxis", "family"),
+        ("Wife RIP, scleroderma.", "systemic_sclerosis", "family"),
+        ("Watch for signs of infection: fever, confusion, hypotension, spreading redness.", "confusion", "uncertain"),
+        ("ALL OTHER MEDICATIONS STOPPED (calcitriol, calcium carbonate, sevelamer)", "sevelamer", "ended"),
+        ("All other meds stopped: calcitriol, calcium carbonate", "calcium_carbonate", "ended"),
+        ("Stop warfarin, apixaban continues. Stop calcium acetate, continue sevelamer.", "apixaban", "affirmed"),
+        ("Stop warfarin, apixaban continues. Stop calcium acetate, continue sevelamer.", "sevelamer", "affirmed"),
+        ("Plan: stop Ca acetate + alfacalcidol -> sevelamer", "sevelamer", "affirmed"),
+        ("Plan: stop Ca acetate + alfacalcidol -> sevelamer", "alfacalcidol", "ended"),
+        ("Warfarin tried in 2015 for the calcinosis - no benefit.", "warfarin", "ended"),
+    ],
+)
+def test_notes_of_a_ward_say_who_has_what_and_what_ended(text: str, concept: str, expected: str) -> None:
+    assert said(text, concept) == {expected}
+
+
+@pytest.mark.parametrize(
+    ("text", "concept"),
+    [
+        ('Leaflet: "Scrotal lumps". Patients with kidney failure sometimes get painful black sores; this is called calciphylaxis."', "calciphylaxis"),
+        ("Inclusion criteria for cases: calciphylaxis, dialysis.", "calciphylaxis"),
+        ("Exclusion: pregnancy, scleroderma, calcium > 3.0 mmol/L", "systemic_sclerosis"),
+        ('Report issued under wrong patient ("47M dialysis, calciphylaxis thighs") - corrected', "calciphylaxis"),
+        ("Skin check (calciphylaxis bundle): thighs NAD", "calciphylaxis"),
+        ("Calciphylaxis risk assessment: low.", "calciphylaxis"),
+        ("Attended calciphylaxis study day.", "calciphylaxis"),
+        ("Works on the scleroderma ward.", "systemic_sclerosis"),
+        ("Minocycline discussed, pt not keen", "minocycline"),
+        ("Ciclosporin as second line", "ciclosporin"),
+        ("Warfarin allergy: rash.", "warfarin"),
+    ],
+)
+def test_what_a_note_only_speaks_of_is_not_the_patients(text: str, concept: str) -> None:
+    assert said(text, concept) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("T 38.6 C, BP 84/50 mmHg, HR 124", {("body_temperature", 38.6, "°C"), ("systolic_blood_pressure", 84.0, "mmHg")}),
+        ("Temperature 102.4 F", {("body_temperature", 102.4, "°F")}),
+        ("systolic 75 mm Hg", {("systolic_blood_pressure", 75.0, "mmHg")}),
+        ("BP target <130/80 mmHg; T score -2.5; Vitamin C 3 mg/dL", set()),
+        ("Ca 3.74 mmol/L - EDTA contaminated sample", set()),
+        ("Ca(adj) 3.74 mmol/L", {("calcium_albumin_corrected", 3.74, "mmol/L")}),
+        ("Calcium, adjusted 3.74 mmol/L", {("calcium_albumin_corrected", 3.74, "mmol/L")}),
+    ],
+)
+def test_values_of_the_bedside_are_read_with_their_unit(text: str, expected: set[tuple[str, float, str]]) -> None:
+    assert {(each.concept, each.number, each.unit) for each in READER.read(text, Context.NOTE).values} == expected
+
+
+def test_a_temperature_and_a_pressure_without_a_unit_are_counted_and_not_guessed() -> None:
+    reading = READER.read("T 38.6, BP 84/50", Context.NOTE)
+    assert (reading.values, reading.without_unit) == ((), 2)

@@ -83,6 +83,7 @@ class ContextReader:
         self._openers = folded(rules.openers)
         self._concluding = folded(rules.concluding)
         self._specifics = folded(rules.specifics)
+        self._going_on = folded(rules.going_on)
         self._affirming = folded(rules.affirming)
         self._continuers = folded(rules.continuers)
         self._adjectives = folded(rules.adjectives)
@@ -171,6 +172,7 @@ class ContextReader:
             linking=self._linking,
             no_places=self._no_places,
             specifics=self._specifics,
+            going_on=self._going_on,
         )
         found: list[Scope] = []
         clause = iter(clauses)
@@ -203,6 +205,7 @@ class _View(NamedTuple):
     linking: frozenset[str]
     no_places: frozenset[str]
     specifics: frozenset[str]
+    going_on: frozenset[str]
 
     def scopes_of(self, hit: Hit[Cue], low: int, high: int) -> Iterator[Scope]:
         effect, direction = hit.payload
@@ -229,6 +232,8 @@ class _View(NamedTuple):
         ways = self._ways(hit, low, high)
         if self.words[hit.start][0] == CONDITION and hit.start > low:  # "dialysis if the urine stops" is none yet
             yield Scope("planned", hit.start - 1, hit.start, hit.start, hit.end)
+        if effect == "allergy_list" and hit.start > low:  # "warfarin allergy: rash"
+            yield Scope("not_taken", hit.start - 1, hit.start, hit.start, hit.end)
         if "before" in ways:
             start, end = self._forward(hit.end, high, effect, direction == "list")
             yield Scope(effect, start, end, hit.start, hit.end)
@@ -320,7 +325,8 @@ class _View(NamedTuple):
                     return start, at
                 comma = at
             elif word in AND and at > start:
-                if self._new_statement(at + 1, high):
+                theirs = effect in ("family", "companion") and at + 1 < high and self.words[at + 1][0] in GOING_ON
+                if not theirs and self._new_statement(at + 1, high):  # "his wife has an ulcer and is on warfarin"
                     return start, at
             elif at > start and is_list and effect in ("topic", "allergy_list") and word in (DASH, COLON):  # a leaflet has parts
                 continue
@@ -344,6 +350,8 @@ class _View(NamedTuple):
         """Whether an effect ends at a comma: a new statement follows, or what reaches no further than its neighbour is not in a list."""
         if self._new_statement(at + 1, high):
             return True
+        if effect == "taken_no_more" and any(self.words[k][0] in self.going_on for k in range(at + 1, self._piece_end(at + 1, high))):
+            return True  # "stop warfarin, apixaban continues"
         if effect == "negated" and (self.words[at - 1][0] in self.concluding or self._told_at_length(at + 1, high)):
             return True
         if is_list or effect not in _SHORT_OF_A_COMMA:

@@ -191,6 +191,7 @@ class ContextRules(_Closed):
     openers: Phrases
     concluding: tuple[str, ...]
     specifics: tuple[str, ...]
+    going_on: tuple[str, ...]
     continuers: Phrases
     adjectives: Phrases
     affirming: Phrases

@@ -17,6 +17,9 @@ _CHOICE: Final = re.compile(r"(?<![^\W_])(?:y\s?/\s?n|yes\s?/\s?no)(?![^\W_/])",
 _PIECE: Final = re.compile(r"[^.;\n]+|[.;\n]+")
 _ANSWER: Final = r"\s*(?:yes|no|none|nil|absent|present|negative|positive|neg|pos)\b"
 _LEADER: Final = re.compile(rf"(?<=\w)\s*(?:\.{{3,}}|…|_{{3,}})(?={_ANSWER})", re.IGNORECASE)
+_OPTION: Final = re.compile(r"\s*(?:yes|no|not|none|never|current|currently|taking|present|absent|unknown|n/?a)\b", re.IGNORECASE)
+_ALONE: Final = re.compile(r"(?<=[a-z)]) N(?:(?P<gap>[ \t])(?=[ \t/])|(?=\s*(?:[/;,.|]|$)))", re.MULTILINE)  # "livedo N / necrosis N"
+NOT_THERE: Final = "Ø"  # for a lone N, which has no room for a word
 _NO: Final = re.compile(r"(?<=\w)(?:\? |: )N(?:(?P<gap>[ \t])(?=[ \t/])|(?=\s*(?:[|;,./]|$)))", re.MULTILINE)  # "Dialysis? N   Warfarin? N"
 _PLUS: Final = re.compile(r"(?:^|[,;:])[ \t]*\+[ \t]?[^\W\d_]", re.MULTILINE)
 _MINUS: Final = re.compile(r"[,;] [-−–] ?(?=[^\W\d_])")
@@ -38,6 +41,7 @@ def without_form_marks(text: str) -> str:
         text = "".join(_without_choices(piece) for piece in _PIECE.findall(text))
     text = _LEADER.sub(lambda found: ":" + " " * (len(found[0]) - 1), text)
     text = _NO.sub(lambda found: ":no;" if found["gap"] else ":no", text)
+    text = _ALONE.sub(lambda found: f":{NOT_THERE};" if found["gap"] else f":{NOT_THERE}", text)
     if _PLUS.search(text):
         text = _MINUS.sub(lambda found: found[0][0] + "no" + " " * (len(found[0]) - 3), text)
     return text
@@ -64,7 +68,9 @@ def _of_line(line: str) -> str:
             begin, end = boxes[place - 1].end() if place else line.rfind(":", 0, box.start()) + 1, box.end()
         else:
             begin, end = box.start(), boxes[place + 1].start() if place + 1 < len(boxes) else len(line.rstrip("\r\n"))
+        chosen = not behind and _OPTION.match(line, box.end())  # "Confusion [ ] yes [x] no": the label stands before the boxes
         if box["empty"]:
             written[begin:end] = " " * (end - begin)
-        written[box.start() : box.end()] = ";".ljust(box.end() - box.start())
+        mark = (" " if box["empty"] else ":") if chosen else ";"
+        written[box.start() : box.end()] = mark.ljust(box.end() - box.start())
     return "".join(written)

@@ -23,13 +23,15 @@ SHORT: Final = 2  # letters of a name that is believed only with a unit: "P" is 
 
 _NUMBER: Final = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?)"
 _LETTERS: Final = r"[A-Za-zµμ]"
+_BEDSIDE: Final = {"Cel": r"(?:°|º|deg(?:rees)?)?\s?[CF](?![A-Za-z])|℃|℉", "mm[Hg]": r"mm\s?Hg"}  # canonical unit -> as it is written
 _UNIT: Final = (  # of a concentration, an activity or a rate; a mere "mg" is a dose
-    rf"(?:\(mg/d[lL]\)[²2^]+|g?m?g\s?%|%|/\s?(?:[µμu][lL]|mm[3³]|cumm|nl)|[x×]?\s?10\s?[*^]?\s?[3369⁹³]{{1,2}}\s?/\s?{_LETTERS}+"
+    rf"(?:{'|'.join(_BEDSIDE.values())}|\(mg/d[lL]\)[²2^]+|g?m?g\s?%|%|/\s?(?:[µμu][lL]|mm[3³]|cumm|nl)|[x×]?\s?10\s?[*^]?\s?[3369⁹³]{{1,2}}\s?/\s?{_LETTERS}+"
     rf"|{_LETTERS}[A-Za-zµμ\d²^*]*(?:\s?/\s?{_LETTERS}[A-Za-zµμ\d²³^*]*|\s?/\s?1[.,]73\s?m\^?[2²]|\sper\s[A-Za-z]+){{1,3}})(?![A-Za-z\d])"
 )
 _MARK: Final = r"[\[(]?(?:HH?|LL?|\*|↑+|↓+)[\])]?"
 _COLUMN: Final = r"(?:[ \t]{0,16}|[ \t]*\|[ \t]*|\s)"  # the unit may stand in a column of its own
-_ADJUSTED: Final = re.compile(r"[ \t]*[\[(]?(?:adj|adjusted|corr|corrected)\b(?![^()\[\]\n]{0,12}\d)", re.IGNORECASE)
+_ADJUSTED_NAME: Final = re.compile(r"[ \t,]*[\[(]?(?:adj|adjusted|corr|corrected)\b", re.IGNORECASE)
+_ADJUSTED: Final = re.compile(rf"{_ADJUSTED_NAME.pattern}(?![^()\[\]\n]{{0,12}}\d)", re.IGNORECASE)  # not "(corrected 2.45 mmol/L)"
 _VALUE: Final = re.compile(rf"(?P<number>{_NUMBER})(?![\d:])(?:\s?(?P<mark>{_MARK})(?=\s|$))?(?:{_COLUMN}(?P<unit>{_UNIT}))?")
 _NEXT: Final = re.compile(r"\s?(?:/|,?\s?(?:and|&)\b|,(?=\s))\s*(?=\d)")
 _THOUSANDS: Final = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
@@ -92,6 +94,7 @@ class SaidNumberReader:
         names += [(name, key) for key, more in rules.names.items() for name in more]
         self._names = PhraseMatcher((spelling.phrase(name), key) for name, key in names)
         self._percent = {lab.key for lab in labs if lab.lab and lab.lab.unit == "%"}
+        self._bedside = {lab.key: lab.lab.unit for lab in labs if lab.lab and lab.lab.unit in _BEDSIDE}
         self._mere_numbers = {lab.key for lab in labs if lab.lab and lab.lab.unit and lab.lab.unit.startswith("{")}
         flags = [(phrase, ("flag", flag)) for flag in ("normal", "high", "low") for phrase in results.words[flag]]
         comparators = [(phrase, ("comparator", sign)) for sign, phrases in rules.comparators.items() for phrase in phrases]
@@ -170,7 +173,7 @@ class SaidNumberReader:
                 inside = text[tokens.ends[at] : tokens.starts[behind - 1]].strip()
                 unit = inside if re.fullmatch(_UNIT, inside) else unit
                 at = behind
-            elif word in (COLON, DASH, OPEN) or (word == COMMA and at == name_ends) or word in self._between:
+            elif word in (COLON, DASH, OPEN, CLOSE) or (word == COMMA and at == name_ends) or word in self._between:
                 rising = rising or word == "from"
                 at += 1
             else:
@@ -180,20 +183,24 @@ class SaidNumberReader:
     def _values(self, text: str, tokens: Tokens, run: Sequence[_Name], way: _Way) -> list[SaidNumber] | None:
         """The values of names that stand together, as many as there are; empty: they have no unit; None: there are none."""
         found = _written(text, tokens, way, len(run))
+        if found is None and len(run) == 1 and self._bedside.get(run[0].payload) == "mm[Hg]":
+            found = _written(text, tokens, way, 2)  # "BP 84/50 mmHg": the higher pressure is the first
         if found is None:
             return None
         written, comparator = found
         units = [" ".join((one["unit"] or "").split()) for one in written]
-        units = [unit or units[-1] or way.unit or "" for unit in units]
+        units = [unit or units[-1] or way.unit or "" for unit in units][: len(run)]
+        if not all(self._fits(name, unit) for name, unit in zip(run, units, strict=True)):
+            return None
+        units = [_as_listed(unit) for unit in units]
         if any(not unit and name.payload not in self._mere_numbers for name, unit in zip(run, units, strict=True)):
-            bare = way.flag is None and all(_is_long(tokens, name) for name in run) and not _YEAR.match(written[0]["number"])
+            bare = way.flag is None and all(_is_long(tokens, name) or name.payload in self._bedside for name in run) and not _YEAR.match(written[0]["number"])
             return [] if bare and _BARE.match(text, written[-1].end()) else None
         if not all(self._believed(name, unit, tokens) for name, unit in zip(run, units, strict=True)):
             return None
         begin, end = tokens.starts[run[0].start], written[-1].end()
         if len(run) == 1:
-            beside = text[tokens.ends[run[0].end - 1] : tokens.starts[way.at]] if _ADJUSTED.match(text, tokens.ends[run[0].end - 1]) else ""
-            adjusted = beside or _ADJUSTED.match(text, end)
+            adjusted = _ADJUSTED_NAME.match(text, tokens.ends[run[0].end - 1]) or _ADJUSTED.match(text, end)
             concept = self._adjusted(run[0], tokens) if adjusted else run[0].payload
             said = SaidNumber(concept, number_in(written[0]["number"]), comparator, units[0], begin, end, way.flag)
             return [_with_what_follows(said, text, written[0]["mark"])]
@@ -208,11 +215,17 @@ class SaidNumberReader:
         whole = (hit.payload for hit in self._names.hits(self._spelling.words(words)) if hit.start == 0 and hit.end == len(words))
         return next(whole, name.payload)
 
+    def _fits(self, name: _Name, unit: str) -> bool:
+        """Whether a unit of the bedside stands with a quantity that is taken there, and no other unit with that."""
+        wanted = self._bedside.get(name.payload)
+        found = next((canonical for canonical, written in _BEDSIDE.items() if re.fullmatch(written, unit)), None)
+        return not unit or found == wanted
+
     def _believed(self, name: _Name, unit: str, tokens: Tokens) -> bool:
         """Whether a value with this unit can be one of this quantity."""
         if unit == "%" and name.payload not in self._percent:
             return False  # "albumin 20 %" is an infusion
-        return _is_long(tokens, name) or "/" in unit or unit.startswith("mg")
+        return _is_long(tokens, name) or "/" in unit or unit.startswith("mg") or name.payload in self._bedside
 
 
 def _written(text: str, tokens: Tokens, way: _Way, wanted: int) -> tuple[list[re.Match[str]], str | None] | None:
@@ -253,6 +266,15 @@ def _undisputed(found: Sequence[SaidNumber]) -> list[SaidNumber]:
     for one in found:
         values.setdefault(one.concept, set()).add((one.number, one.comparator, one.unit))
     return [one for one in dict.fromkeys(found) if len(values[one.concept]) == 1]
+
+
+def _as_listed(unit: str) -> str:
+    """A unit of the bedside as the table of units has it: "38.9 C", "° F", "mm Hg"."""
+    if re.fullmatch(_BEDSIDE["mm[Hg]"], unit):
+        return "mmHg"
+    if re.fullmatch(_BEDSIDE["Cel"], unit):
+        return "°F" if unit[-1] in "F℉" else "°C"
+    return unit
 
 
 def number_in(written: str) -> float:
