@@ -23,6 +23,9 @@ from calcinosis.sources.form_marks import without_form_marks
         ("Calcinosis ....... absent", "Calcinosis: absent"),
         ("+ pain, + fatigue, - fever", "+ pain, + fatigue,no fever"),
         ("Dialysis? N   Warfarin? N", "Dialysis:no Warfarin:no"),
+        ("Fever [ ] yes [x] no   Chills [ ] yes [x] no", "Fever : no Chills : no"),
+        ("warfarin [ ] taking [x] not taking; Sensipar [x] taking", "warfarin : no Sensipar : taking"),
+        ("Warfarin N (had 6/12 in 1998)", "Warfarin:Ø (had 6/12 in 1998)"),
         ("Warfarin? N / Dialysis: N", "Warfarin:no / Dialysis:no"),
     ],
 )

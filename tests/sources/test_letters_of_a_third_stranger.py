@@ -202,6 +202,7 @@ def test_notes_of_a_ward_say_who_has_what_and_what_ended(text: str, concept: str
     [
         ('Leaflet: "Scrotal lumps". Patients with kidney failure sometimes get painful black sores; this is called calciphylaxis."', "calciphylaxis"),
         ("Inclusion criteria for cases: calciphylaxis, dialysis.", "calciphylaxis"),
+        ("Inclusion criteria for cases: dialysis > 3 months, biopsy-proven calciphylaxis, painful necrotic ulcers.", "skin_necrosis"),
         ("Exclusion: pregnancy, scleroderma, calcium > 3.0 mmol/L", "systemic_sclerosis"),
         ('Report issued under wrong patient ("47M dialysis, calciphylaxis thighs") - corrected', "calciphylaxis"),
         ("Skin check (calciphylaxis bundle): thighs NAD", "calciphylaxis"),

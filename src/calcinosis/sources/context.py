@@ -20,6 +20,7 @@ AND: Final = frozenset({"and", "plus"})
 OR: Final = frozenset({"or", "nor", "versus", "vs"})
 COPULAS: Final = frozenset({"is", "are", "was", "were"})
 ASKING: Final = COPULAS | {"has", "have", "had", "does", "do", "did", "could", "can", "should", "would", "any"}  # open a question
+TREATED: Final = frozenset({"treated", "given", "taking"})  # behind a comma, still of the one before it
 CONDITION: Final = "if"
 RELATIVE: Final = frozenset({"which", "that"})
 # these open what is said in passing, and those go on behind it
@@ -325,7 +326,7 @@ class _View(NamedTuple):
                     return start, at
                 comma = at
             elif word in AND and at > start:
-                theirs = effect in ("family", "companion") and at + 1 < high and self.words[at + 1][0] in GOING_ON
+                theirs = effect in ("family", "companion") and at + 1 < high and self.words[at + 1][0] in COPULAS
                 if not theirs and self._new_statement(at + 1, high):  # "his wife has an ulcer and is on warfarin"
                     return start, at
             elif at > start and is_list and effect in ("topic", "allergy_list") and word in (DASH, COLON):  # a leaflet has parts
@@ -348,6 +349,10 @@ class _View(NamedTuple):
 
     def _comma_ends(self, at: int, high: int, effect: Effect, is_list: bool) -> bool:
         """Whether an effect ends at a comma: a new statement follows, or what reaches no further than its neighbour is not in a list."""
+        if is_list and effect == "topic":  # what a leaflet or a protocol lists
+            return False
+        if effect in ("family", "companion") and at + 1 < high and self.words[at + 1][0] in TREATED:
+            return False
         if self._new_statement(at + 1, high):
             return True
         if effect == "taken_no_more" and any(self.words[k][0] in self.going_on for k in range(at + 1, self._piece_end(at + 1, high))):

@@ -17,8 +17,11 @@ _CHOICE: Final = re.compile(r"(?<![^\W_])(?:y\s?/\s?n|yes\s?/\s?no)(?![^\W_/])",
 _PIECE: Final = re.compile(r"[^.;\n]+|[.;\n]+")
 _ANSWER: Final = r"\s*(?:yes|no|none|nil|absent|present|negative|positive|neg|pos)\b"
 _LEADER: Final = re.compile(rf"(?<=\w)\s*(?:\.{{3,}}|…|_{{3,}})(?={_ANSWER})", re.IGNORECASE)
-_OPTION: Final = re.compile(r"\s*(?:yes|no|not|none|never|current|currently|taking|present|absent|unknown|n/?a)\b", re.IGNORECASE)
-_ALONE: Final = re.compile(r"(?<=[a-z)]) N(?:(?P<gap>[ \t])(?=[ \t/])|(?=\s*(?:[/;,.|]|$)))", re.MULTILINE)  # "livedo N / necrosis N"
+_OPTION: Final = re.compile(
+    r"\s*(?P<word>yes|not (?:taking|present|known|current)|no|none|never|currently taking|current|currently|taking|present|absent|unknown|n/?a)\b",
+    re.IGNORECASE,
+)
+_ALONE: Final = re.compile(r"(?<=[a-z)]) N(?:(?P<gap>[ \t])(?=[ \t/(-])|(?=\s*(?:[/;,.|]|$)))", re.MULTILINE)  # "livedo N / necrosis N"
 NOT_THERE: Final = "Ø"  # for a lone N, which has no room for a word
 _NO: Final = re.compile(r"(?<=\w)(?:\? |: )N(?:(?P<gap>[ \t])(?=[ \t/])|(?=\s*(?:[|;,./]|$)))", re.MULTILINE)  # "Dialysis? N   Warfarin? N"
 _PLUS: Final = re.compile(r"(?:^|[,;:])[ \t]*\+[ \t]?[^\W\d_]", re.MULTILINE)
@@ -73,4 +76,10 @@ def _of_line(line: str) -> str:
             written[begin:end] = " " * (end - begin)
         mark = (" " if box["empty"] else ":") if chosen else ";"
         written[box.start() : box.end()] = mark.ljust(box.end() - box.start())
+        if chosen and box["ticked"]:
+            begin, end = chosen.span("word")
+            if chosen["word"].lower().startswith("not "):
+                written[begin:end] = "no".ljust(end - begin)
+            if line[end : end + 1] in (" ", "\t"):
+                written[end] = ";"  # the next label begins
     return "".join(written)
