@@ -18,7 +18,8 @@ _PIECE: Final = re.compile(r"[^.;\n]+|[.;\n]+")
 _ANSWER: Final = r"\s*(?:yes|no|none|nil|absent|present|negative|positive|neg|pos)\b"
 _LEADER: Final = re.compile(rf"(?<=\w)\s*(?:\.{{3,}}|…|_{{3,}})(?={_ANSWER})", re.IGNORECASE)
 _OPTION: Final = re.compile(
-    r"\s*(?P<word>yes|not (?:taking|present|known|current)|no|none|never|currently taking|current|currently|taking|present|absent|unknown|n/?a)\b",
+    r"\s*(?P<word>yes|not (?:taking|present|known|current)|no|none|never|currently taking|current|currently|taking|present|absent|unknown"
+    r"|n/?a)\b",
     re.IGNORECASE,
 )
 _ALONE: Final = re.compile(r"(?<=[a-z)]) N(?:(?P<gap>[ \t])(?=[ \t/(-])|(?=\s*(?:[/;,.|]|$)))", re.MULTILINE)  # "livedo N / necrosis N"

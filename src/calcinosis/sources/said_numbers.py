@@ -194,7 +194,8 @@ class SaidNumberReader:
             return None
         units = [_as_listed(unit) for unit in units]
         if any(not unit and name.payload not in self._mere_numbers for name, unit in zip(run, units, strict=True)):
-            bare = way.flag is None and all(_is_long(tokens, name) or name.payload in self._bedside for name in run) and not _YEAR.match(written[0]["number"])
+            named = all(_is_long(tokens, name) or name.payload in self._bedside for name in run)
+            bare = way.flag is None and named and not _YEAR.match(written[0]["number"])
             return [] if bare and _BARE.match(text, written[-1].end()) else None
         if not all(self._believed(name, unit, tokens) for name, unit in zip(run, units, strict=True)):
             return None
