@@ -145,7 +145,7 @@ class ContextReader:
             return True
         if end - start == 1:  # an item of a list that closes with "and"
             return k + 1 < len(pieces) and self._runs_on(words, pieces, k + 1)
-        return end - start <= 4 and any(words[at][0] in AND or words[at][0] in OR for at in range(start, end))
+        return end - start <= 4 and any(words[at][0] in AND or words[at][0] in OR for at in range(start + 1, end))
 
     def scopes(
         self, words: Sequence[Folded], clauses: Sequence[tuple[int, int]], limits: Sequence[Hit[str]], mentions: Sequence[int]
@@ -376,7 +376,7 @@ class _View(NamedTuple):
         end = self._piece_end(start, high)
         if end - start < 2 or any(self.words[at][0] in OR for at in range(start, min(high, start + LIST))):
             return False
-        return any(self.words[at][0] in self.specifics or self.words[at][0][0].isdigit() for at in range(start + 1, end))
+        return any(self.words[at][0] in self.specifics or self.words[at][0][0].isdigit() for at in range(start, end))
 
     def _past_aside(self, at: int, high: int) -> int | None:
         """ "Her mother, who came from the Azores, had lupus": where the sentence goes on; none where nothing is said in passing."""
