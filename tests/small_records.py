@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import count
@@ -82,6 +83,15 @@ def drug(name: str) -> Resource:
 
 def procedure(text: str) -> Resource:
     return {"resourceType": "Procedure", "status": "completed", "performedDateTime": LESION.isoformat(), "code": {"text": text}}
+
+
+def letter(text: str) -> Resource:
+    """A note as an EHR keeps it: plain text, encoded."""
+    data = base64.b64encode(text.encode()).decode()
+    return {
+        "resourceType": "DocumentReference", "status": "current", "date": LESION.isoformat(),
+        "content": [{"attachment": {"contentType": "text/plain", "data": data}}],
+    }  # fmt: skip
 
 
 CALCIUM_SHOWN = film("Subcutaneous calcification of the forearm.")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-
 import pytest
-from small_records import LESION, Resource, ask, biopsy, drug, measured, mimic_status, procedure, says, status
+from small_records import ask, biopsy, drug, letter, measured, mimic_status, procedure, says, status
 
 from calcinosis.api import make_readers
 from calcinosis.contract import Assessment
@@ -13,14 +11,6 @@ from calcinosis.knowledge.criteria import Status
 from calcinosis.knowledge.model import Context
 
 DIALYSIS = says("End-stage renal disease on haemodialysis")
-
-
-def note(text: str) -> Resource:
-    data = base64.b64encode(text.encode()).decode()
-    return {
-        "resourceType": "DocumentReference", "status": "current", "date": LESION.isoformat(),
-        "content": [{"attachment": {"contentType": "text/plain", "data": data}}],
-    }  # fmt: skip
 
 
 def read(text: str, context: Context = Context.NOTE) -> dict[str, set[str]]:
@@ -66,15 +56,15 @@ def test_a_physical_examination_and_tubes_of_the_ear_are_no_embolism(text: str) 
 
 @pytest.mark.parametrize("text", ["Both breasts are hard, mottled and very painful.", "Breasts stony hard, mottled."])
 def test_hard_mottled_breasts_on_dialysis_ring_for_calciphylaxis(text: str) -> None:
-    assert {"suspected_calciphylaxis", "possible_early_calciphylaxis"} & alarm_keys(ask(DIALYSIS, note(text)))
-    assert not ask(DIALYSIS, note("Breasts soft, no mottling, no pain.")).alarms
+    assert {"suspected_calciphylaxis", "possible_early_calciphylaxis"} & alarm_keys(ask(DIALYSIS, letter(text)))
+    assert not ask(DIALYSIS, letter("Breasts soft, no mottling, no pain.")).alarms
 
 
 def test_a_bruise_like_patch_as_hard_as_rock_on_dialysis_rings() -> None:
-    answer = ask(DIALYSIS, note("A bruise-like patch on the left thigh, rock hard."))
+    answer = ask(DIALYSIS, letter("A bruise-like patch on the left thigh, rock hard."))
     assert status(answer, "calciphylaxis").rank >= Status.POSSIBLE.rank
     assert {"suspected_calciphylaxis", "possible_early_calciphylaxis"} & alarm_keys(answer)
-    assert not ask(DIALYSIS, note("A bruise on the left thigh after a fall.")).alarms
+    assert not ask(DIALYSIS, letter("A bruise on the left thigh after a fall.")).alarms
 
 
 @pytest.mark.parametrize("text", ["The ulcer cannot be touched.", "Cannot bear to be touched.", "She won't let anyone touch it.", "Exquisitely sore."])
@@ -84,7 +74,7 @@ def test_what_nobody_may_touch_is_severe_pain(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["R index and middle black, dry.", "Fingers black and dry."])
 def test_dry_black_fingers_on_dialysis_are_dead_fingers(text: str) -> None:
-    assert "calciphylaxis_high_mortality_site" in alarm_keys(ask(DIALYSIS, note(text)))
+    assert "calciphylaxis_high_mortality_site" in alarm_keys(ask(DIALYSIS, letter(text)))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +110,7 @@ def test_an_overhanging_edge_of_bone_is_no_ulcer() -> None:
     assert "bone_erosion_overhanging" in found
     assert not {"skin_ulcer", "undermined_ulcer_border"} & set(found)
     assert "undermined_ulcer_border" in read("Ulcer with overhanging edge.")
-    gout = ask(says("firm nodules", at="finger"), says("Gout"), note("Hands: overhanging edge erosions."))
+    gout = ask(says("firm nodules", at="finger"), says("Gout"), letter("Hands: overhanging edge erosions."))
     assert mimic_status(gout, "gouty_tophus") is Status.PROBABLE
 
 
@@ -130,7 +120,7 @@ def test_an_earlier_result_of_calcium_is_no_earlier_calcinosis() -> None:
     assert "calcinosis_history" in read("Previous calcinosis of the elbow.")
 
 
-DEAD_FINGERS = (DIALYSIS, note("s/p CABG 2020. Fingertips with dry gangrene."))
+DEAD_FINGERS = (DIALYSIS, letter("s/p CABG 2020. Fingertips with dry gangrene."))
 
 
 def test_an_operation_of_the_history_makes_no_probable_cholesterol_embolism_where_calciphylaxis_is_suspected_on_dialysis() -> None:
@@ -140,16 +130,16 @@ def test_an_operation_of_the_history_makes_no_probable_cholesterol_embolism_wher
         assert answer.leading == "calciphylaxis"
     lately = ask(*DEAD_FINGERS, says("Calciphylaxis", provisional=True), procedure("Coronary angiography") | {"performedDateTime": "2024-05-01"})
     assert mimic_status(lately, "cholesterol_embolism") is Status.PROBABLE
-    assert mimic_status(ask(note("s/p CABG. Blue toes.")), "cholesterol_embolism") is Status.PROBABLE
+    assert mimic_status(ask(letter("s/p CABG. Blue toes.")), "cholesterol_embolism") is Status.PROBABLE
 
 
 PLAQUES = (says("firm subcutaneous plaques", at="abdomen"), measured("Creatinine", 98, "umol/L"))
 
 
 def test_filtration_of_the_blood_in_intensive_care_is_no_kidney_failure() -> None:
-    for_days = ask(*PLAQUES, note("AKI: CVVH for 6 days, stopped; renal function recovered."))
+    for_days = ask(*PLAQUES, letter("AKI: CVVH for 6 days, stopped; renal function recovered."))
     assert not any("ialysis" in risk.label for risk in for_days.calciphylaxis_risk)
-    for_years = ask(*PLAQUES, note("On maintenance haemodialysis."))
+    for_years = ask(*PLAQUES, letter("On maintenance haemodialysis."))
     assert any("ialysis" in risk.label for risk in for_years.calciphylaxis_risk)
     assert {"acute_renal_replacement_therapy"} <= set(read("CRRT was needed."))
 

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pytest
-from small_records import LESION, Resource, ask, drug, measured, says
+from small_records import Resource, ask, drug, letter, measured, says
 
 from calcinosis.contract import Assessment
 
 NECROSIS = (says("Necrotic painful ulcer", at="breast"), says("End-stage renal disease on haemodialysis"))
 LAST_YEAR = "2022-06-01"
-
-
-def note(text: str) -> Resource:
-    data = base64.b64encode(text.encode()).decode()
-    return {
-        "resourceType": "DocumentReference", "status": "current", "date": LESION.isoformat(),
-        "content": [{"attachment": {"contentType": "text/plain", "data": data}}],
-    }  # fmt: skip
 
 
 def order(name: str, **more: Any) -> Resource:
@@ -62,13 +53,13 @@ def test_a_mechanical_valve_stands_beside_the_advice_to_stop_warfarin() -> None:
     "text", ["She no longer takes warfarin.", "She came off warfarin in May.", "Warfarin was switched to apixaban.", "Changed to apixaban from warfarin."]
 )
 def test_warfarin_that_was_stopped_is_an_exposure_and_not_a_drug_to_stop(text: str) -> None:
-    alarms = alarm_keys(ask(*NECROSIS, note(text)))
+    alarms = alarm_keys(ask(*NECROSIS, letter(text)))
     assert "vka_until_lately_with_suspected_calciphylaxis" in alarms
     assert "vka_with_suspected_calciphylaxis" not in alarms
 
 
 def test_warfarin_that_is_taken_rings_the_same_day() -> None:
-    alarms = alarm_keys(ask(*NECROSIS, note("She takes warfarin.")))
+    alarms = alarm_keys(ask(*NECROSIS, letter("She takes warfarin.")))
     assert "vka_with_suspected_calciphylaxis" in alarms
     assert "vka_until_lately_with_suspected_calciphylaxis" not in alarms
 
@@ -106,7 +97,7 @@ def test_thiosulfate_on_the_skin_is_not_the_infusion() -> None:
 
 @pytest.mark.parametrize("text", ["I would value your opinion on sodium thiosulfate.", "Grateful for your advice on sodium thiosulphate."])
 def test_a_drug_that_is_asked_about_is_not_taken(text: str) -> None:
-    assert "sodium_thiosulfate_iv" not in current(ask(*NECROSIS, note(text)))
+    assert "sodium_thiosulfate_iv" not in current(ask(*NECROSIS, letter(text)))
 
 
 def test_a_class_is_not_reviewed_beside_the_drug_that_is_named() -> None:
