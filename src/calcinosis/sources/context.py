@@ -21,6 +21,7 @@ OR: Final = frozenset({"or", "nor", "versus", "vs"})
 COPULAS: Final = frozenset({"is", "are", "was", "were"})
 ASKING: Final = COPULAS | {"has", "have", "had", "does", "do", "did", "could", "can", "should", "would", "any"}  # open a question
 TREATED: Final = frozenset({"treated", "given", "taking"})  # behind a comma, still of the one before it
+HISTORY: Final = frozenset({"history", "hx", "fhx"})
 CONDITION: Final = "if"
 RELATIVE: Final = frozenset({"which", "that"})
 # these open what is said in passing, and those go on behind it
@@ -214,6 +215,8 @@ class _View(NamedTuple):
         if asks and self._piece_end(low, hit.start) == hit.start:  # "Was calciphylaxis seen?", but not "Has ulcers, infected?"
             yield Scope(effect, low, hit.start, hit.start, hit.end)
             return
+        if direction == "touching" and effect == "taken_no_more" and hit.end < high and self.words[hit.end][0][0].isdigit():
+            return  # "prednisolone -> 10 mg" is another dose
         if direction == "touching":  # the last word is enough to reach the whole mention, and no other
             yield Scope(effect, max(low, hit.start - 1), hit.start, hit.start, hit.end)
             return
@@ -223,7 +226,8 @@ class _View(NamedTuple):
             yield Scope(effect, self._linked_before(low, hit.start), self._linked_after(hit.end, high), hit.start, hit.end)
             return
         if direction == "list_after":  # "calciphylaxis, vasculitis, warfarin necrosis: none supported"
-            yield Scope(effect, low, hit.start, hit.start, hit.end)
+            if hit.start > low and self.words[hit.start - 1][0] in (COLON, DASH):
+                yield Scope(effect, low, hit.start, hit.start, hit.end)
             return
         heads = effect == "uncertain" and hit.start == low and hit.end < high and self.words[hit.end][0] == COMMA
         if direction in ("after_or_before", "list") and heads:  # "in the differential, calciphylaxis and vasculitis"
@@ -233,7 +237,7 @@ class _View(NamedTuple):
         ways = self._ways(hit, low, high)
         if self.words[hit.start][0] == CONDITION and hit.start > low:  # "dialysis if the urine stops" is none yet
             yield Scope("planned", hit.start - 1, hit.start, hit.start, hit.end)
-        if effect == "allergy_list" and hit.start > low:  # "warfarin allergy: rash"
+        if effect == "allergy_list" and hit.start > low and self.words[hit.start][1] == "allergy":  # "warfarin allergy: rash"
             yield Scope("not_taken", hit.start - 1, hit.start, hit.start, hit.end)
         if "before" in ways:
             start, end = self._forward(hit.end, high, effect, direction == "list")
@@ -327,6 +331,7 @@ class _View(NamedTuple):
                 comma = at
             elif word in AND and at > start:
                 theirs = effect in ("family", "companion") and at + 1 < high and self.words[at + 1][0] in COPULAS
+                theirs &= not any(word[0] in HISTORY for word in self.words[max(0, start - 3) : start])  # it is the patient who has one
                 if not theirs and self._new_statement(at + 1, high):  # "his wife has an ulcer and is on warfarin"
                     return start, at
             elif at > start and is_list and effect in ("topic", "allergy_list") and word in (DASH, COLON):  # a leaflet has parts
@@ -353,7 +358,7 @@ class _View(NamedTuple):
             return False
         if effect in ("family", "companion") and at + 1 < high and self.words[at + 1][0] in TREATED:
             return False
-        if self._new_statement(at + 1, high):
+        if self._new_statement(at + 1, high) or (effect == "considered" and at + 1 < high and self.words[at + 1][0] in PERSONS):
             return True
         if effect == "taken_no_more" and any(self.words[k][0] in self.going_on for k in range(at + 1, self._piece_end(at + 1, high))):
             return True  # "stop warfarin, apixaban continues"

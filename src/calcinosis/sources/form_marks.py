@@ -15,6 +15,7 @@ _WORD: Final = re.compile(r"[^\W_]")
 # "Calcinosis: Y / N": both are offered and none is chosen, or the choice was made with a pen
 _CHOICE: Final = re.compile(r"(?<![^\W_])(?:y\s?/\s?n|yes\s?/\s?no)(?![^\W_/])", re.IGNORECASE)
 _PIECE: Final = re.compile(r"[^.;\n]+|[.;\n]+")
+_ITEM: Final = re.compile(r"[^.;,\n]+|[.;,\n]+")
 _ANSWER: Final = r"\s*(?:yes|no|none|nil|absent|present|negative|positive|neg|pos)\b"
 _LEADER: Final = re.compile(rf"(?<=\w)\s*(?:\.{{3,}}|…|_{{3,}})(?={_ANSWER})", re.IGNORECASE)
 _OPTION: Final = re.compile(
@@ -40,9 +41,9 @@ def without_form_marks(text: str) -> str:
     '+ pain,no fever'
     """
     if _BOX.search(text):
-        text = "".join(_of_line(line) for line in text.splitlines(keepends=True))
+        text = "".join(_of_piece(piece) for piece in _PIECE.findall(text))  # no further: a note may come without line breaks
     if "/" in text and _CHOICE.search(text):
-        text = "".join(_without_choices(piece) for piece in _PIECE.findall(text))
+        text = "".join(_without_choices(item) for item in _ITEM.findall(text))
     text = _LEADER.sub(lambda found: ":" + " " * (len(found[0]) - 1), text)
     text = _NO.sub(lambda found: ":no;" if found["gap"] else ":no", text)
     text = _ALONE.sub(lambda found: f":{NOT_THERE};" if found["gap"] else f":{NOT_THERE}", text)
@@ -51,28 +52,31 @@ def without_form_marks(text: str) -> str:
     return text
 
 
-def _without_choices(piece: str) -> str:
-    """What stands before the last choice of a piece is its label."""
-    offered = [choice.end() for choice in _CHOICE.finditer(piece)]
-    return " " * offered[-1] + piece[offered[-1] :] if offered else piece
+def _without_choices(item: str) -> str:
+    """What stands before the last choice of an item is its label."""
+    offered = [choice.end() for choice in _CHOICE.finditer(item)]
+    return " " * offered[-1] + item[offered[-1] :] if offered else item
 
 
-def _of_line(line: str) -> str:
-    """A box stands before its label, unless the line ends in one; a line with one box, an empty one, says nothing."""
-    boxes = list(_BOX.finditer(line))
+def _of_piece(piece: str) -> str:
+    """A box stands before its label, unless the piece ends in one, or a colon or an answer says that the label stands before it."""
+    boxes = list(_BOX.finditer(piece))
     if not boxes:
-        return line
-    if len(boxes) == 1 and boxes[0]["empty"]:
-        bare = line.rstrip("\r\n")
-        return " " * len(bare) + line[len(bare) :]
-    written = list(line)
-    behind = not _WORD.search(line, boxes[-1].end())  # "livedo [ ]  gangrene [x]"
+        return piece
+    written = list(piece)
+    behind = not _WORD.search(piece, boxes[-1].end())  # "livedo [ ]  gangrene [x]"
+    named_before = _OPTION.match(piece, boxes[0].end()) or piece[: boxes[0].start()].rstrip().endswith(":")
+    if named_before and not any(box["ticked"] for box in boxes):
+        begin = piece.rfind(",", 0, boxes[0].start()) + 1  # "Fever [ ] yes [ ] no": nobody answered
+        written[begin : boxes[0].start()] = " " * (boxes[0].start() - begin)
     for place, box in enumerate(boxes):
         if behind:
-            begin, end = boxes[place - 1].end() if place else line.rfind(":", 0, box.start()) + 1, box.end()
+            before = boxes[place - 1].end() if place else 0
+            label = max(piece.rfind(mark, before, box.start()) for mark in ",:") + 1
+            begin, end = max(label, before), box.end()
         else:
-            begin, end = box.start(), boxes[place + 1].start() if place + 1 < len(boxes) else len(line.rstrip("\r\n"))
-        chosen = not behind and _OPTION.match(line, box.end())  # "Confusion [ ] yes [x] no": the label stands before the boxes
+            begin, end = box.start(), boxes[place + 1].start() if place + 1 < len(boxes) else len(piece)
+        chosen = not behind and _OPTION.match(piece, box.end())  # "Confusion [ ] yes [x] no": the label stands before the boxes
         if box["empty"]:
             written[begin:end] = " " * (end - begin)
         mark = (" " if box["empty"] else ":") if chosen else ";"
@@ -81,6 +85,6 @@ def _of_line(line: str) -> str:
             begin, end = chosen.span("word")
             if chosen["word"].lower().startswith("not "):
                 written[begin:end] = "no".ljust(end - begin)
-            if line[end : end + 1] in (" ", "\t"):
+            if piece[end : end + 1] in (" ", "\t"):
                 written[end] = ";"  # the next label begins
     return "".join(written)
