@@ -106,6 +106,8 @@ class SaidNumbers(_Closed):
     somebody_else: tuple[str, ...]
     other_specimen: tuple[str, ...]
     of_blood: tuple[str, ...]
+    another_day: Phrases  # behind a number: it is not of the day of the text
+    now: tuple[str, ...]  # beside a later number of the same name: that one is
 
 
 class Headings(_Closed):

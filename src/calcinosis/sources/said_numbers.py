@@ -8,6 +8,7 @@ not read.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -32,7 +33,10 @@ _MARK: Final = r"[\[(]?(?:HH?|LL?|\*|↑+|↓+)[\])]?"
 _COLUMN: Final = r"(?:[ \t]{0,16}|[ \t]*\|[ \t]*|\s)"  # the unit may stand in a column of its own
 _ADJUSTED_NAME: Final = re.compile(r"[ \t,]*[\[(]?(?:adj|adjusted|corr|corrected)\b", re.IGNORECASE)
 _ADJUSTED: Final = re.compile(rf"{_ADJUSTED_NAME.pattern}(?![^()\[\]\n]{{0,12}}\d)", re.IGNORECASE)  # not "(corrected 2.45 mmol/L)"
-_VALUE: Final = re.compile(rf"(?P<number>{_NUMBER})(?![\d:])(?:\s?(?P<mark>{_MARK})(?=\s|$))?(?:{_COLUMN}(?P<unit>{_UNIT}))?")
+_VALUE: Final = re.compile(  # the laboratory's interval may stand before the unit: "15.1 [8.5-10.5] mg/dL"
+    rf"(?P<number>{_NUMBER})(?![\d:])(?:\s?(?P<mark>{_MARK})(?=\s|$))?"
+    rf"(?:\s?[\[(]\s?(?P<low>{_NUMBER})\s?(?:[-–—]|to)\s?(?P<high>{_NUMBER})\s?[\])](?=\s?{_UNIT}))?(?:{_COLUMN}(?P<unit>{_UNIT}))?"
+)
 _NEXT: Final = re.compile(r"\s?(?:/|,?\s?(?:and|&)\b|,(?=\s))\s*(?=\d)")
 _THOUSANDS: Final = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
 _EITHER: Final = re.compile(r"[1-9]\d{0,2}(?:\.\d{3})+")  # "1.450" is a thousand and more in one country, and less than two in another
@@ -105,6 +109,8 @@ class SaidNumberReader:
         self._never = folded(results.past, rules.not_measured)
         self._change, self._somebody_else = folded(rules.change), folded(rules.somebody_else)
         self._of_blood, self._elsewhere = folded(rules.of_blood), folded(rules.other_specimen)
+        self._another_day = PhraseMatcher((phrase, True) for phrase in rules.another_day)
+        self._now = folded(rules.now)
 
     def read(self, text: str, tokens: Tokens, clauses: Sequence[tuple[int, int]]) -> SaidNumbersOfText:
         words = tokens.words
@@ -125,7 +131,8 @@ class SaidNumberReader:
                 way = self._way(text, tokens, run[-1].end, high, links)
                 if way is not None and self._is_measured(words, low, run[0]):
                     said = self._values_of_run(text, tokens, run, way, shared, hits)
-                    found += said or []
+                    beyond = min((name.start for name in here if name.start >= run[-1].end), default=high)
+                    found += [now for one in said or [] if (now := self._of_today(text, tokens, one, beyond))]
                     without_unit += said == []
         return SaidNumbersOfText(_undisputed(found), without_unit)
 
@@ -139,6 +146,21 @@ class SaidNumberReader:
         if said is None and len(run) == 1 and len(parts := _parts(run[0], hits)) > 1:  # "Ca/P 9.4/7.2 mg/dL" is no product
             return self._values(text, tokens, parts, way)
         return said
+
+    def _of_today(self, text: str, tokens: Tokens, said: SaidNumber, beyond: int) -> SaidNumber | None:
+        """Of "3.62 mmol/L in May, 2.41 today" the second value; None for "3.62 mmol/L last year" alone."""
+        words, at = tokens.words, bisect_left(tokens.starts, said.end)
+        for k in range(at, beyond):
+            value = _VALUE.match(text, tokens.starts[k]) if words[k][0][0].isdigit() else None
+            if value is None or (value["unit"] or said.unit).split() != said.unit.split():
+                continue
+            behind = bisect_left(tokens.starts, value.end())
+            if any(word[0] in self._now for word in (*words[max(at, k - 2) : k], *words[behind : min(beyond, behind + 2)])):
+                later = SaidNumber(said.concept, number_in(value["number"]), None, said.unit, said.start, value.end())
+                return _with_what_follows(later, text, value)
+        piece = next((k for k in range(at, beyond) if words[k][0] == COMMA), beyond)
+        dated = any(at + hit.end >= beyond or not words[at + hit.end][0][0].isdigit() for hit in self._another_day.hits(words[at:piece]))
+        return None if dated else said  # "2.3 mmol/L (previously 1.8 mmol/L)" dates another one
 
     def _is_measured(self, words: Sequence[Folded], low: int, name: _Name) -> bool:
         """Whether what stands before a name leaves it a result of this patient's blood, and of now."""
@@ -204,7 +226,7 @@ class SaidNumberReader:
             adjusted = _ADJUSTED_NAME.match(text, tokens.ends[run[0].end - 1]) or _ADJUSTED.match(text, end)
             concept = self._adjusted(run[0], tokens) if adjusted else run[0].payload
             said = SaidNumber(concept, number_in(written[0]["number"]), comparator, units[0], begin, end, way.flag)
-            return [_with_what_follows(said, text, written[0]["mark"])]
+            return [_with_what_follows(said, text, written[0])]
         return [
             SaidNumber(name.payload, number_in(one["number"]), None, unit, begin, end, way.flag)
             for name, one, unit in zip(run, written, units, strict=True)
@@ -248,10 +270,12 @@ def _written(text: str, tokens: Tokens, way: _Way, wanted: int) -> tuple[list[re
     return written, comparator
 
 
-def _with_what_follows(said: SaidNumber, text: str, mark: str | None) -> SaidNumber:
-    """The value with the laboratory's own interval and its mark, where they stand behind it."""
-    end = said.end
+def _with_what_follows(said: SaidNumber, text: str, written: re.Match[str]) -> SaidNumber:
+    """The value with the laboratory's own interval and its mark, where they stand beside it."""
+    end, mark = said.end, written["mark"]
     interval = _INTERVAL.match(text, end)
+    if written["low"] is not None:
+        said = said._replace(range_low=number_in(written["low"]), range_high=number_in(written["high"]))
     if interval is not None and (interval["unit"] is None or interval["unit"].split() == said.unit.split()):
         said = said._replace(range_low=number_in(interval["low"]), range_high=number_in(interval["high"]))
         end = interval.end()
