@@ -74,16 +74,14 @@ class Population:
     other_labs: list[tuple[str, int]]
 
 
-def render_population_html(out_dir: Path, knowledge: Knowledge | None = None) -> str:
-    """Render the results of a screen as one self-contained page.
+def render_population_html(out_dir: Path) -> str:
+    """Render the results of a screen as one self-contained page, with the labels of the knowledge shipped; an unknown key stays as it is.
 
     Args:
         out_dir: the folder with ``assessments.parquet``, ``reasons.parquet``, ``rejects.parquet``, ``unmapped.csv`` and ``summary.json``.
-        knowledge: for the labels; default: the knowledge shipped. A key it does not know is shown as it is.
     """
-    knowledge = knowledge or load_knowledge()
     summary: dict[str, Any] = orjson.loads((out_dir / "summary.json").read_bytes())
-    told = population_words(count_population(out_dir, knowledge, summary), summary)
+    told = population_words(count_population(out_dir, load_knowledge(), summary), summary)
     return environment().get_template("population.html.j2").render(**told, door=None, disclaimer=DISCLAIMER)
 
 

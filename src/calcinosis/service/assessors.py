@@ -36,7 +36,7 @@ class Assessors:
         self._pool = self._make_pool()
         count = max(1, self._settings.workers)
         loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.run_in_executor(self._pool, _warm, self._settings) for _ in range(count)))
+        await asyncio.gather(*(loop.run_in_executor(self._pool, _warm) for _ in range(count)))
         self._takers = [asyncio.create_task(self._take()) for _ in range(count)]
         self.ready = True
 
@@ -110,5 +110,5 @@ class Assessors:
         )
 
 
-def _warm(_: Settings) -> None:
+def _warm() -> None:
     """Starts a worker: its initialiser loads the knowledge."""
