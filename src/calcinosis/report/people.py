@@ -57,6 +57,12 @@ def likely_unlabelled(types: Sequence[str]) -> pl.Expr:
     return ~pl.col("labelled").fill_null(False) & ((is_type & strong) | calcium)
 
 
+def patients_by_entry(people: pl.LazyFrame, column: str) -> list[tuple[str, int]]:
+    """Patients per entry of a list column, most frequent first."""
+    counted = people.select(pl.col(column).explode().alias("key")).drop_nulls().group_by("key").len()
+    return list(counted.sort("len", "key", descending=[True, False]).collect().iter_rows())
+
+
 def most_urgent_first() -> dict[str, Any]:
     """Arguments of ``sort``: worst alarm, then the number of alarms, then the strongest answer, then risk factors, then the id."""
     order = {urgency: number for number, urgency in enumerate(ALARM_URGENCIES)}

@@ -20,7 +20,7 @@ from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.knowledge.criteria import Status
 from calcinosis.knowledge.gravity import ALARM_URGENCIES
 from calcinosis.report.patient_page import environment
-from calcinosis.report.people import SHOWN, STANDING, Labels, as_shown, likely_unlabelled, most_urgent_first
+from calcinosis.report.people import SHOWN, STANDING, Labels, as_shown, likely_unlabelled, most_urgent_first, patients_by_entry
 
 MOST: Final = 200  # patients listed per table
 FIRST: Final = 12  # of them visible at once; the others unfold
@@ -144,8 +144,8 @@ def count_population(out_dir: Path, knowledge: Knowledge, summary: Mapping[str, 
         },
         factors=_factors(people.filter(~lesion)),
         common_factors=_common_factors(out_dir / "reasons.parquet", people.filter(at_risk.fill_null(False) & ~lesion)),
-        missing=[(label.test(key), n) for key, n in _exploded(people.filter(lesion), "missing_tests")],
-        to_clarify=[(label.test(key), n) for key, n in _exploded(people.filter(~lesion), "missing_tests")],
+        missing=[(label.test(key), n) for key, n in patients_by_entry(people.filter(lesion), "missing_tests")],
+        to_clarify=[(label.test(key), n) for key, n in patients_by_entry(people.filter(~lesion), "missing_tests")],
         rejects=rejects,
         errors=sum(row["n"] for row in rejects if row["level"] == "error"),
         warnings=sum(row["n"] for row in rejects if row["level"] != "error"),
@@ -164,12 +164,6 @@ def _row(frame: pl.LazyFrame) -> dict[str, int]:
 def _counted(people: pl.LazyFrame, key: pl.Expr, keys: Iterable[str]) -> list[tuple[str, int]]:
     counts = dict(people.group_by(key.alias("key")).len().collect().iter_rows())
     return [(each, counts.get(each, 0)) for each in keys]
-
-
-def _exploded(people: pl.LazyFrame, column: str) -> list[tuple[str, int]]:
-    """Patients per entry of a list column, most frequent first."""
-    counted = people.select(pl.col(column).explode().alias("key")).drop_nulls().group_by("key").len()
-    return list(counted.sort(["len", "key"], descending=[True, False]).collect().iter_rows())
 
 
 def _statuses(frame: pl.LazyFrame) -> dict[Status, int]:
@@ -230,7 +224,7 @@ def _gravity(row: Mapping[str, Any]) -> int:
 
 def _mimics(people: pl.LazyFrame, label: Labels) -> list[tuple[str, dict[Status, int]]]:
     found: dict[str, dict[Status, int]] = {}
-    for entry, n in _exploded(people, "mimics"):
+    for entry, n in patients_by_entry(people, "mimics"):
         key, _, status = entry.rpartition(":")
         found.setdefault(key, dict.fromkeys(STANDING, 0))[Status(status)] = n
     ordered = sorted(found.items(), key=lambda item: [-item[1][status] for status in STANDING])
@@ -239,7 +233,7 @@ def _mimics(people: pl.LazyFrame, label: Labels) -> list[tuple[str, dict[Status,
 
 def _alarms(people: pl.LazyFrame, label: Labels) -> list[dict[str, Any]]:
     rows = []
-    for key, n in _exploded(people, "alarms"):
+    for key, n in patients_by_entry(people, "alarms"):
         known = label.knowledge.alarms.get(key)
         shown = {"id": known.id, "urgency": known.urgency} if known else {"id": "", "urgency": "urgent"}
         rows.append({"key": key, "label": label.alarm(key), "n": n, **shown})
@@ -294,10 +288,9 @@ def _unmapped(path: Path) -> tuple[list[dict[str, Any]], int]:
 
 
 def _labs(knowledge: Knowledge, summary: Mapping[str, Any], label: Labels) -> tuple[list[tuple[str, int | None]], list[tuple[str, int]]]:
-    """Patients in whom each quantity was ever measured: what the first-line tests (those without a condition) ask for, then the others."""
+    """Patients in whom each quantity was ever measured: what the first-line tests ask for, then the others."""
     coverage: Mapping[str, Mapping[str, int]] | None = summary.get("lab_coverage")
-    first_line = [test for test in knowledge.tests.values() if test.when is None]
-    asked = dict.fromkeys(lab for test in first_line for outcome in test.outcomes for lab in outcome.labs)
+    asked = knowledge.first_line_labs
     wanted = [(label.concept(lab), None if coverage is None else coverage.get(lab, {}).get("patients_with", 0)) for lab in asked]
     others = [(label.concept(lab), counts.get("patients_with", 0)) for lab, counts in (coverage or {}).items() if lab not in asked]
     return wanted, sorted(others, key=lambda item: (-item[1], item[0]))
