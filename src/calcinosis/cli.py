@@ -345,6 +345,7 @@ def evidence(
     fhir: Annotated[Path | None, typer.Option(help="Write a FHIR R5 Bundle of Evidence resources.")] = None,
 ) -> None:
     """What was published on each treatment, by type and disease: studies, pooled proportions, gaps."""
+    from calcinosis.evidence.cells import rows_of
     from calcinosis.knowledge import load_knowledge
     from calcinosis.report import evidence_summary as summary
 
@@ -356,7 +357,7 @@ def evidence(
         raise _fail(str(error.args[0])) from None
     asked = (chosen.key if chosen else None, place, named)
     if csv:
-        count = summary.write_csv(summary.rows_of(knowledge, *asked), knowledge, csv)
+        count = summary.write_csv(rows_of(knowledge, *asked), knowledge, csv)
         typer.echo(f"calcinosis: wrote {count} rows to {csv}", err=True)
     if fhir:
         import orjson

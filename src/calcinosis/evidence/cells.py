@@ -94,6 +94,17 @@ class Evidence:
     pooled: tuple[PooledCell, ...]
 
 
+def rows_of(knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None) -> list[Study]:
+    """The rows that state what was asked for; every row where nothing was asked."""
+    return [
+        row
+        for row in knowledge.studies
+        if (treatment is None or treatment in row.treatments)
+        and type_ in (None, row.calcification_type)
+        and (disease is None or disease in row.diseases)
+    ]
+
+
 def select(knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None) -> tuple[Study, ...]:
     """Rows about a treatment, a type and a disease; a row without a type or disease is about none in particular and stays."""
     return tuple(
@@ -107,11 +118,7 @@ def select(knowledge: Knowledge, treatment: str | None = None, type_: str | None
 
 def evidence_for(knowledge: Knowledge, treatment: str, type_: str, disease: str | None = None) -> Evidence:
     """Everything about one treatment in one type; with a disease, only what names it."""
-    rows = tuple(
-        row
-        for row in select(knowledge, treatment, type_, disease)
-        if row.calcification_type == type_ and (disease is None or disease in row.diseases)
-    )
+    rows = tuple(rows_of(knowledge, treatment, type_, disease))
     reports = own_reports(rows)
     judged = [row for row in rows if row.direction != "not_seen" and row.arm == "treated" and row.outcome not in BESIDE]
     levels = [row.level for row in judged if row.level is not None]

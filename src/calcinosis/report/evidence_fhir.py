@@ -19,7 +19,7 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from calcinosis.contract import DISCLAIMER
-from calcinosis.evidence.cells import Compared, PooledCell, compare_everything, counted, exact_interval, load_pooled
+from calcinosis.evidence.cells import Compared, PooledCell, compare_everything, counted, exact_interval, load_pooled, rows_of
 from calcinosis.evidence.pooling import Ratio
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Source
@@ -52,7 +52,7 @@ Json = dict[str, Any]
 
 def to_evidence_bundle(knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None) -> Json:
     """The chosen rows, what was pooled or compared of them, and everything these refer to."""
-    rows = words.rows_of(knowledge, treatment, type_, disease)
+    rows = rows_of(knowledge, treatment, type_, disease)
     writer = _Writer(knowledge)
     known = {row.row for row in rows}
     pooled = [

@@ -288,17 +288,6 @@ def studies_by_type(rows: Iterable[Study], knowledge: Knowledge) -> dict[str | N
     return {key: rows for key, rows in groups.items() if rows}
 
 
-def rows_of(knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None) -> list[Study]:
-    """The rows that state what was asked for; every row where nothing was asked."""
-    return [
-        row
-        for row in knowledge.studies
-        if (treatment is None or treatment in row.treatments)
-        and type_ in (None, row.calcification_type)
-        and (disease is None or disease in row.diseases)
-    ]
-
-
 def uses_of(treatment: Treatment, type_: str | None = None, disease: str | None = None) -> list[Use]:
     return [
         use

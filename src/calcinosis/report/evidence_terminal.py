@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from calcinosis.contract import DISCLAIMER
-from calcinosis.evidence.cells import Compared, compare_everything
+from calcinosis.evidence.cells import Compared, compare_everything, rows_of
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.gravity import VERDICTS
 from calcinosis.knowledge.model import Statement
@@ -125,7 +125,7 @@ class _Page:
         self.treatment, self.knowledge = treatment, knowledge
         self.uses = words.uses_of(treatment, type_, disease)
         self.lines = words.overview(knowledge, treatment.key, type_, disease)
-        self.rows = words.rows_of(knowledge, treatment.key, type_, disease)
+        self.rows = rows_of(knowledge, treatment.key, type_, disease)
         self.compared = words.comparisons_of(compare_everything(knowledge, treatment.key), treatment.key, type_, self.rows)
 
     def parts(self) -> Iterator[RenderableType]:
