@@ -15,6 +15,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pydantic import TypeAdapter
+
 from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.knowledge.studies import Study
 
@@ -237,23 +239,10 @@ def _compared(arms: Iterable[tuple[Study, Study]]) -> Comparison:
 @cache
 def load_pooled() -> tuple[PooledCell, ...]:
     """The pooled proportions that the package ships."""
-    numbers = {"k": int, "n": int, "events": int}
-    texts = {"treatment", "type", "disease", "outcome", "method"}
-    cells = []
+    cell = TypeAdapter(PooledCell)
     with POOLED_FILE.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            values = {
-                name: tuple(text.split(";"))
-                if name == "rows"
-                else None
-                if text == ""
-                else text
-                if name in texts
-                else numbers.get(name, float)(text)
-                for name, text in row.items()
-            }
-            cells.append(PooledCell(**values))  # type: ignore[arg-type]
-    return tuple(cells)
+        rows = [{name: text or None for name, text in row.items()} | {"rows": row["rows"].split(";")} for row in csv.DictReader(stream)]
+    return tuple(map(cell.validate_python, rows))
 
 
 def write_pooled(cells: Iterable[PooledCell], path: Path) -> None:
