@@ -58,10 +58,7 @@ class KeySource:
         Raises:
             Rejected: there are several, or none.
         """
-        if time.monotonic() - self._read_at > _KEYS_FRESH:
-            async with self._lock:
-                if time.monotonic() - self._read_at > _KEYS_FRESH:
-                    await self._read()
+        await self._renew(_KEYS_FRESH)
         if len(self._keys) != 1:
             raise Rejected("kid is missing")
         return next(iter(self._keys.values()))
@@ -70,14 +67,17 @@ class KeySource:
         """Raises:
         Rejected: nobody has this key.
         """
-        now = time.monotonic()
-        if now - self._read_at > _KEYS_FRESH or (kid not in self._keys and now - self._read_at > _REFRESH_AFTER):
-            async with self._lock:
-                if time.monotonic() - self._read_at > (_REFRESH_AFTER if kid not in self._keys else _KEYS_FRESH):
-                    await self._read()
+        await self._renew(_KEYS_FRESH if kid in self._keys else _REFRESH_AFTER)
         if kid not in self._keys:
             raise Rejected("kid is not in the issuer's JWK Set")
         return self._keys[kid]
+
+    async def _renew(self, seconds: float) -> None:
+        """Read the keys again if they are older than this; of many that wait for it, one reads."""
+        if time.monotonic() - self._read_at > seconds:
+            async with self._lock:
+                if time.monotonic() - self._read_at > seconds:
+                    await self._read()
 
     async def _read(self) -> None:
         self._read_at = time.monotonic()
