@@ -18,10 +18,11 @@ from calcinosis.knowledge import Knowledge
 from calcinosis.report import evidence_summary as words
 from calcinosis.report.evidence_figures import EvidenceMap, evidence_map, map_figure
 from calcinosis.report.evidence_page import chapter_of
+from calcinosis.service.guard import knowledge_reader
 from calcinosis.service.pages.shell import page, page_router
 from calcinosis.service.problems import ProblemError
 
-router = page_router(about_nobody=True)
+router = page_router(knowledge_reader)
 Asked = Annotated[str, Query(max_length=100)]
 
 
