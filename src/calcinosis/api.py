@@ -149,6 +149,11 @@ def check_closed_world(kinds: Iterable[str]) -> None:
             raise ValueError(f"closed world {kind!r} is not one of {', '.join(CLOSABLE)}")
 
 
+def _check_format(source_format: str) -> None:
+    if source_format not in FORMATS:
+        raise ValueError(f"unknown format {source_format!r}; the formats are {', '.join(FORMATS)}")
+
+
 def check_memory_limit(limit: str | None) -> None:
     """Raises: ValueError: not a size, or less than reading needs."""
     if limit is None:
@@ -167,8 +172,7 @@ def _read_parts(
     memory_limit: str | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> Iterator[Coming]:
-    if source_format not in FORMATS:
-        raise ValueError(f"unknown format {source_format!r}; the formats are {', '.join(FORMATS)}")
+    _check_format(source_format)
     check_memory_limit(memory_limit)
     for source in paths:
         if "://" not in str(source) and not Path(source).exists():
@@ -308,8 +312,7 @@ def _screen_on_spark(
     from calcinosis.sources.spark_meds import SparkMeds
     from calcinosis.sources.spark_omop import SparkOmop
 
-    if source_format not in FORMATS:
-        raise ValueError(f"unknown format {source_format!r}; the formats are {', '.join(FORMATS)}")
+    _check_format(source_format)
     formats = [_format_of(each, source_format) for each in sources]
     if "phenopacket" in formats:
         raise ValueError("the Spark engine does not read phenopackets; use the local engine")
