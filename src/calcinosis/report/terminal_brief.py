@@ -14,7 +14,7 @@ from calcinosis.contract import DENIED, AlarmOut, Assessment, MimicAssessment, T
 from calcinosis.report.option_words import NOTHING_PRESCRIBED, OptionList, counted, option_lists
 from calcinosis.report.terminal import LIKENESSES, Page
 from calcinosis.report.terminal_parts import item, left_off, show, title
-from calcinosis.report.wording import STATUS_WORD, clean, evidence, is_standing, outcome_change, unknowns
+from calcinosis.report.wording import STATUS_WORD, clean, evidence, is_standing, leading_type, outcome_change, unknowns
 
 FACTS = 4  # of an alarm
 REASONS = 4
@@ -54,7 +54,7 @@ class _Brief(Page):
         a = self.assessment
         if a.leading_mimic is not None:
             return next(each for each in a.mimics if each.mimic == a.leading_mimic)
-        return next((each for each in a.types if each.type == a.leading), None)
+        return leading_type(a)
 
     def _alarm_facts(self, alarm: AlarmOut, shown: set[str]) -> Iterator[RenderableType]:
         found = [each for each in evidence(alarm.facts) if each.line not in shown and each.value not in DENIED]
