@@ -94,12 +94,12 @@ def overview(knowledge: Knowledge, treatment: str | None = None, type_: str | No
             if found.rows or any(disease is None or disease in use.diseases for use in uses):
                 stances = tuple(stance for stance in STANCE_WORD if any(use.stance == stance for use in uses))
                 lines.append(Line(each, place, stances, found))
-    order = list(knowledge.types), [*STANCE_WORD]
+    type_order, stance_order = list(knowledge.types), list(STANCE_WORD)
     return sorted(
         lines,
         key=lambda line: (
-            order[0].index(line.type),
-            min((order[1].index(stance) for stance in line.stances), default=len(order[1])),
+            type_order.index(line.type),
+            min((stance_order.index(stance) for stance in line.stances), default=len(stance_order)),
             -(line.evidence.evaluated or 0),
             line.treatment.label,
         ),

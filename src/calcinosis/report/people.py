@@ -10,6 +10,7 @@ import polars as pl
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
 from calcinosis.knowledge.gravity import ALARM_URGENCIES
+from calcinosis.knowledge.wording import label_of
 
 STANDING: Final = (Status.CONFIRMED, Status.PROBABLE, Status.POSSIBLE)
 SHOWN: Final = (
@@ -25,28 +26,22 @@ class Labels:
         self.knowledge = knowledge
 
     def type(self, key: str) -> str:
-        found = self.knowledge.types.get(key)
-        return found.label if found else "A mimic" if key == "mimic" else key
+        return "A mimic" if key == "mimic" else label_of(self.knowledge, "types", key)
 
     def mimic(self, key: str) -> str:
-        found = self.knowledge.mimics.get(key)
-        return found.label if found else key
+        return label_of(self.knowledge, "mimics", key)
 
     def disease(self, key: str) -> str:
-        found = self.knowledge.diseases.get(key)
-        return found.label if found else key
+        return label_of(self.knowledge, "diseases", key)
 
     def alarm(self, key: str) -> str:
-        found = self.knowledge.alarms.get(key)
-        return found.label if found else key
+        return label_of(self.knowledge, "alarms", key)
 
     def test(self, key: str) -> str:
-        found = self.knowledge.tests.get(key)
-        return found.label if found else key
+        return label_of(self.knowledge, "tests", key)
 
     def concept(self, key: str) -> str:
-        found = self.knowledge.concepts.get(key)
-        return found.label if found else key
+        return label_of(self.knowledge, "concepts", key)
 
 
 def likely_unlabelled(types: Sequence[str]) -> pl.Expr:

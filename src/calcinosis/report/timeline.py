@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from calcinosis.events import ENDED
 from calcinosis.knowledge import Knowledge
+from calcinosis.knowledge.wording import label_of
 from calcinosis.report.timeline_axis import Axis, make_axis, shifted
 from calcinosis.report.wording import clean, day
 
@@ -308,8 +309,7 @@ def _group(key: str, knowledge: Knowledge) -> str:
 
 
 def _label(key: str, knowledge: Knowledge) -> str:
-    concept = knowledge.concepts.get(key)
-    return concept.label if concept else key
+    return label_of(knowledge, "concepts", key)
 
 
 def _in_line(event: Event, knowledge: Knowledge) -> str:
