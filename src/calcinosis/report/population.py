@@ -1,8 +1,8 @@
 """The population report: who has it, who is urgent, who is at risk, what is missing, and how much of the source was read.
 
-Reads the folder that :func:`calcinosis.engines.local.screen_batches` wrote. All counting is one lazy Polars query per table, so that
+Reads the folder that ``screen`` wrote, whichever engine it used. All counting is one lazy Polars query per table, so that
 ten patients and ten million cost the same page; a list of patients shows at most ``MOST`` and says where the others are. Bars are
-drawn in the template: a chart library would cost more time and memory than the whole run (see ``report/figures.py``).
+drawn in the template: a chart library would cost more time and memory than the whole run (see ``report/svg.py``).
 """
 
 from __future__ import annotations
