@@ -98,22 +98,7 @@ def count_population(out_dir: Path, knowledge: Knowledge, summary: Mapping[str, 
     label = Labels(knowledge)
     lesion = pl.col("lesion_present").fill_null(False)
     at_risk = pl.col("calciphylaxis_at_risk")
-    counts = _row(
-        people.select(
-            patients=pl.len(),
-            present=lesion.sum(),
-            absent=(~pl.col("lesion_present")).fill_null(False).sum(),
-            unknown=pl.col("lesion_present").is_null().sum(),
-            shown=pl.col("mineral_shown").fill_null(False).sum(),
-            mixed=pl.col("mixed").fill_null(False).sum(),
-            undetermined=(lesion & pl.col("leading").is_null()).sum(),
-            at_risk=(at_risk.fill_null(False) & ~lesion).sum(),
-            with_lesion=(at_risk.fill_null(False) & lesion).sum(),
-            not_at_risk=(~at_risk).fill_null(False).sum(),
-            unknown_risk=at_risk.is_null().sum(),
-            warned=(pl.col("n_warnings") > 0).sum(),
-        )
-    )
+    counts = _totals(people)
     rejects = _rejects(out_dir / "rejects.parquet")
     unmapped, unmapped_total = _unmapped(out_dir / "unmapped.csv")
     labs, other_labs = _labs(knowledge, summary, label)
@@ -157,8 +142,25 @@ def count_population(out_dir: Path, knowledge: Knowledge, summary: Mapping[str, 
     )
 
 
-def _row(frame: pl.LazyFrame) -> dict[str, int]:
-    return {name: value or 0 for name, value in frame.collect().row(0, named=True).items()}
+def _totals(people: pl.LazyFrame) -> dict[str, int]:
+    """How many patients there are in all, and of each kind that is counted on the row of a patient alone."""
+    lesion = pl.col("lesion_present").fill_null(False)
+    at_risk = pl.col("calciphylaxis_at_risk")
+    counts = people.select(
+        patients=pl.len(),
+        present=lesion.sum(),
+        absent=(~pl.col("lesion_present")).fill_null(False).sum(),
+        unknown=pl.col("lesion_present").is_null().sum(),
+        shown=pl.col("mineral_shown").fill_null(False).sum(),
+        mixed=pl.col("mixed").fill_null(False).sum(),
+        undetermined=(lesion & pl.col("leading").is_null()).sum(),
+        at_risk=(at_risk.fill_null(False) & ~lesion).sum(),
+        with_lesion=(at_risk.fill_null(False) & lesion).sum(),
+        not_at_risk=(~at_risk).fill_null(False).sum(),
+        unknown_risk=at_risk.is_null().sum(),
+        warned=(pl.col("n_warnings") > 0).sum(),
+    )
+    return {name: value or 0 for name, value in counts.collect().row(0, named=True).items()}
 
 
 def _counted(people: pl.LazyFrame, key: pl.Expr, keys: Iterable[str]) -> list[tuple[str, int]]:
