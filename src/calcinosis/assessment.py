@@ -148,6 +148,9 @@ def _rows_by_patient(told: Told, *, with_missing: bool) -> list[list[dict[str, A
 def assess_together(batches: Sequence[Batch], knowledge: Knowledge, *, brief: bool = False) -> list[Assessment]:
     """Assess several one-patient batches as one table: the same answers as one by one, in a fraction of the time.
 
+    Args:
+        brief: as of :func:`in_words`.
+
     Raises:
         ValueError: a batch does not hold exactly one patient.
     """
