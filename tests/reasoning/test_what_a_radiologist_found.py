@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from calcinosis.knowledge.criteria import Status
 from small_records import ask, biopsy, drug, measured, says, status
+
+from calcinosis.knowledge.criteria import Status
 
 
 def test_monckeberg_of_one_artery_confirms_no_calciphylaxis() -> None:
