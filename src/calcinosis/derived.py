@@ -27,7 +27,7 @@ FLAG: Final = {flag: place for place, flag in enumerate(FLAGS)}
 LOW, NORMAL, HIGH = (FLAG[name] for name in ("low", "normal", "high"))
 COMPARATOR: Final = {comparator: place for place, comparator in enumerate(COMPARATORS)}
 UNDER, AT_MOST, OVER, AT_LEAST = range(len(COMPARATORS))
-AS_SENT, FOR_ALBUMIN, FROM_TWO, FROM_CREATININE = range(4)  # what was made of the events behind a measurement
+AS_SENT, FOR_ALBUMIN, FROM_TWO, FROM_CREATININE, NOT_ADJUSTED = range(5)  # what was made of the events behind a measurement
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def _total_calcium(named: Named, knowledge: Knowledge) -> Measured:
         flag=np.where(computed | hidden, -1, total.flag),
         flag_from=np.where(computed | hidden, -1, total.flag_from),
         events=events,
-        made=np.where(computed, FOR_ALBUMIN, AS_SENT),
+        made=np.where(computed, FOR_ALBUMIN, NOT_ADJUSTED),
         rank=np.where(computed, 2, 3),
     )
     return found.take(~np.isnan(found.value) | (found.flag >= 0))

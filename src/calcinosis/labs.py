@@ -21,6 +21,7 @@ from calcinosis.derived import (
     FOR_ALBUMIN,
     FROM_CREATININE,
     FROM_TWO,
+    NOT_ADJUSTED,
     Measured,
     Named,
     People,
@@ -152,7 +153,7 @@ class LabFacts:
         place = deciding.place[which]
         held = np.flatnonzero(place >= 0)
         said, source = _words(self.measured.events[place[held]], self.measured.made[place[held]], self.events)
-        for at in np.flatnonzero(self.measured.made[place[held]] != AS_SENT).tolist():
+        for at in np.flatnonzero(~np.isin(self.measured.made[place[held]], (AS_SENT, NOT_ADJUSTED))).tolist():
             said[at] = self._with_size(int(place[held[at]]), said[at])
         flag_from = deciding.flag_from[which[held]]
         for at in np.flatnonzero(flag_from > REFERENCE_INTERVAL).tolist():
@@ -366,6 +367,7 @@ def _written(number: float, comparator: str | None, unit: str | None) -> str:
 _PLAIN: Final = str.maketrans("_", " ", "{}")  # an annotation of UCUM, "{1.73_m2}", as it is written by hand
 _MADE: Final = {
     FOR_ALBUMIN: "adjusted for albumin from {}",
+    NOT_ADJUSTED: "{}, total, not adjusted for albumin",
     FROM_TWO: "computed from calcium and phosphate",
     FROM_CREATININE: "computed from creatinine {}",
 }

@@ -70,3 +70,22 @@ def test_myositis_without_a_name_is_a_disease_of_its_own_and_juvenile_myositis_i
 def test_a_suspected_disease_shows_beside_a_connective_tissue_disease_without_a_name() -> None:
     answer = ask(says("Connective tissue disease"), says("Heliotrope rash"), says("Gottron papules"))
     assert {"other_connective_tissue_disease", "dermatomyositis"} <= {each.disease for each in answer.diseases}
+
+
+def test_calcium_without_albumin_is_shown_as_not_adjusted() -> None:
+    (calcium,) = ask(says("Calcinosis cutis"), measured("Calcium", 3.42, "mmol/L")).on_record.labs
+    assert calcium.said == "3.42 mmol/L, total, not adjusted for albumin"
+
+
+def test_the_title_of_a_report_that_was_read_is_not_told_as_lost() -> None:
+    answer = ask({**biopsy("Calcium deposits in the dermis."), "code": {"text": "Histology 23/1187"}})
+    assert not any("Histology" in warning for warning in answer.warnings)
+
+
+def test_a_biopsy_without_calcified_vessels_speaks_against_calciphylaxis_and_does_not_exclude_it() -> None:
+    answer = ask(
+        says("End stage renal disease"), says("Painful indurated plaque", at="thigh"), biopsy("Vessel walls are free of calcium. Panniculitis."),
+    )  # fmt: skip
+    calciphylaxis = next(each for each in answer.types if each.type == "calciphylaxis")
+    assert any("does not exclude" in reason.label for reason in calciphylaxis.against)
+    assert calciphylaxis.status.rank >= Status.POSSIBLE.rank

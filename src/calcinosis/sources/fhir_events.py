@@ -201,12 +201,16 @@ class FhirMapper:
     def _report(self, fields: Fields, _kind: str, meaning: Meaning) -> None:
         coded = fields.coded("code")
         context = _study(fields, coded)
-        study = self.read.coded(coded, Context.PROCEDURE, meaning)
+        title = Meaning()
+        study = self.read.coded(coded, Context.PROCEDURE, title)
         read = [self.read.text(fields.string("conclusion"), context, meaning)]
         for item in fields.objects("conclusionCode"):
             read.append(self.read.coded(fields.as_coded(item, "conclusionCode"), context, meaning))
         read += self._attachments(fields.objects("presentedForm"), context, meaning)
         said = joined(read)
+        if not said.drafts:  # of a report that was read, a title that no concept knows is no loss
+            meaning.unmapped += title.unmapped
+        meaning.not_read += title.not_read
         results_inside = [draft for each in fields.objects("contained") for draft in self._contained_result(each, meaning)]
         if coded is None and all(fields.values.get(name) is None for name in ("conclusion", "conclusionCode", "presentedForm")):
             return _no_code(fields, "code", meaning)
