@@ -62,8 +62,8 @@ class Population:
     risk: dict[str, int]  # at_risk, not_at_risk, unknown, with_lesion
     factors: dict[tuple[int, int], int]  # (major, minor) -> patients without a lesion
     common_factors: list[tuple[str, int]]
-    missing: list[tuple[str, int]]
-    to_clarify: list[tuple[str, int]]  # asked for although no lesion is on record
+    missing: list[tuple[str, int, int | None]]  # test, patients without a usable result, and those with one on record; null: not told
+    to_clarify: list[tuple[str, int, int | None]]  # asked for although no lesion is on record
     rejects: list[dict[str, Any]]
     errors: int
     warnings: int
@@ -146,8 +146,8 @@ def count_population(out_dir: Path, knowledge: Knowledge, summary: Mapping[str, 
         },
         factors=_factors(people.filter(~lesion)),
         common_factors=_common_factors(out_dir / "reasons.parquet", people.filter(at_risk.fill_null(False) & ~lesion)),
-        missing=[(label.test(key), n) for key, n in _exploded(people.filter(lesion), "missing_tests")],
-        to_clarify=[(label.test(key), n) for key, n in _exploded(people.filter(~lesion), "missing_tests")],
+        missing=_missing(people.filter(lesion), label),
+        to_clarify=_missing(people.filter(~lesion), label),
         rejects=rejects,
         errors=sum(row["n"] for row in rejects if row["level"] == "error"),
         warnings=sum(row["n"] for row in rejects if row["level"] != "error"),
@@ -172,6 +172,13 @@ def _exploded(people: pl.LazyFrame, column: str) -> list[tuple[str, int]]:
     """Patients per entry of a list column, most frequent first."""
     counted = people.select(pl.col(column).explode().alias("key")).drop_nulls().group_by("key").len()
     return list(counted.sort(["len", "key"], descending=[True, False]).collect().iter_rows())
+
+
+def _missing(people: pl.LazyFrame, label: Labels) -> list[tuple[str, int, int | None]]:
+    """Missing tests, most frequent first; a folder of an earlier version does not tell which have a result on record."""
+    told = "unusable_tests" in people.collect_schema()
+    unusable = dict(_exploded(people, "unusable_tests")) if told else {}
+    return [(label.test(key), n, unusable.get(key, 0) if told else None) for key, n in _exploded(people, "missing_tests")]
 
 
 def _statuses(frame: pl.LazyFrame) -> dict[Status, int]:
