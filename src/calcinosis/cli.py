@@ -375,7 +375,7 @@ def evidence(
         from calcinosis.report.evidence_terminal import print_overview, print_treatment
 
         if chosen is None:
-            print_overview(summary.overview(knowledge, *asked), knowledge, Console())
+            print_overview(summary.overview(knowledge, *asked), knowledge, Console(), place, named)
         else:
             print_treatment(chosen, knowledge, Console(), place, named)
 
