@@ -341,6 +341,7 @@ def evidence(
     disease: Annotated[str | None, typer.Option(help="Only what names this connective tissue disease.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page with plots.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the study rows with their references.")] = None,
+    pooled: Annotated[Path | None, typer.Option(help="Write the pooled proportions as CSV.")] = None,
     fhir: Annotated[Path | None, typer.Option(help="Write a FHIR R5 Bundle of Evidence resources.")] = None,
 ) -> None:
     """What was published on each treatment, by type and disease: studies, pooled proportions, gaps."""
@@ -357,6 +358,12 @@ def evidence(
     if csv:
         count = summary.write_csv(summary.rows_of(knowledge, *asked), knowledge, csv)
         typer.echo(f"calcinosis: wrote {count} rows to {csv}", err=True)
+    if pooled:
+        from calcinosis.evidence.cells import write_pooled
+
+        cells = [cell for line in summary.overview(knowledge, *asked) for cell in line.evidence.pooled]
+        write_pooled(cells, pooled)
+        typer.echo(f"calcinosis: wrote {len(cells)} pooled proportions to {pooled}", err=True)
     if fhir:
         import orjson
 
@@ -369,7 +376,7 @@ def evidence(
 
         html.write_text(render_evidence_html(knowledge, *asked), encoding="utf-8")
         typer.echo(f"calcinosis: wrote {html}", err=True)
-    if not (csv or fhir or html):
+    if not (csv or pooled or fhir or html):
         from rich.console import Console
 
         from calcinosis.report.evidence_terminal import print_overview, print_treatment
