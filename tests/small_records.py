@@ -24,11 +24,13 @@ def _readers() -> Readers:
     return make_readers()
 
 
-def ask(*resources: Resource, sex: str = "female", born: str | None = "1970-01-01") -> Assessment:
+def ask(
+    *resources: Resource, sex: str = "female", born: str | None = "1970-01-01", closed_world: frozenset[str] = frozenset()
+) -> Assessment:
     """The answer for one adult (or whoever was born then, None: nobody knows when) with these resources."""
     patient = {"resourceType": "Patient", "id": "p", "gender": sex, **({"birthDate": born} if born else {})}
     about = [{"id": f"r{next(_numbers)}", "subject": {"reference": "Patient/p"}, **resource} for resource in resources]
-    return assess([patient, *about], readers=_readers())
+    return assess([patient, *about], readers=_readers(), closed_world=closed_world)
 
 
 def code(system: str, value: str, **more: Any) -> Resource:

@@ -48,7 +48,7 @@ def test_family_history_is_never_the_patients() -> None:
     facts = facts_of(events)
     assert facts.concepts.is_empty()
     assert facts.labs.is_empty()
-    assert facts.mentions.is_empty()
+    assert not len(facts.mentioned.event)
     assert answer({"any": [{"has": "ctd"}, {"suspected": "ctd"}]}, events) is None
     assert answer({"lab": "phosphate", "is": "high"}, events) is None
 

@@ -138,7 +138,7 @@ def read_batches(
         source_format: "auto" knows an OMOP CDM by its tables and MEDS by its columns, and tells phenopackets from FHIR file by file;
             a folder of JSON is judged by its first file.
         memory_limit: as of :func:`screen`.
-        on_progress: called with bytes read and bytes in total.
+        on_progress: called with how much was read and how much there is: files of FHIR, tables of an OMOP CDM, shards of MEDS.
 
     Raises:
         ValueError, FileNotFoundError: with the first batch; an unknown format, a memory limit that no source would heed, a source that is
@@ -154,6 +154,11 @@ def check_closed_world(kinds: Iterable[str]) -> None:
     for kind in kinds:
         if kind not in CLOSABLE:
             raise ValueError(f"closed world {kind!r} is not one of {', '.join(CLOSABLE)}")
+
+
+def _check_format(source_format: str) -> None:
+    if source_format not in FORMATS:
+        raise ValueError(f"unknown format {source_format!r}; the formats are {', '.join(FORMATS)}")
 
 
 def check_memory_limit(limit: str | None) -> None:
@@ -174,8 +179,7 @@ def _read_parts(
     memory_limit: str | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> Iterator[Coming]:
-    if source_format not in FORMATS:
-        raise ValueError(f"unknown format {source_format!r}; the formats are {', '.join(FORMATS)}")
+    _check_format(source_format)
     check_memory_limit(memory_limit)
     for source in paths:
         if "://" not in str(source) and not Path(source).exists():
@@ -243,9 +247,11 @@ def screen(
 
     Args:
         source: a folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets; an OMOP CDM (folder, DuckDB file or
-            address of a PostgreSQL database).
+            address of a PostgreSQL database); a MEDS dataset.
         memory_limit: for the tables that FHIR and OMOP are read with, e.g. "2GB"; default: 600 MB and more for many cores (FHIR), 1 GB
             (OMOP). MEDS and phenopackets are read without such tables.
+        on_progress: as of :func:`read_batches`.
+        on_patients: called with the number of patients assessed so far, after each batch.
         workers: processes that assess a large source, each with 0.5 to 1.2 GB. They start as new Pythons, which do not run the calling
             script. The answers are the same.
         engine: "local" (this machine, memory bounded) or "spark" (the session that is running, or a new one; docs/spark.md). Spark
@@ -329,8 +335,7 @@ def _screen_on_spark(
     from calcinosis.sources.spark_meds import SparkMeds
     from calcinosis.sources.spark_omop import SparkOmop
 
-    if source_format not in FORMATS:
-        raise ValueError(f"unknown format {source_format!r}; the formats are {', '.join(FORMATS)}")
+    _check_format(source_format)
     formats = [_format_of(each, source_format) for each in sources]
     if "phenopacket" in formats:
         raise ValueError("the Spark engine does not read phenopackets; use the local engine")

@@ -49,6 +49,7 @@ RxTerms = Annotated[
     Path | None, typer.Option(exists=True, dir_okay=False, help="NLM RxTermsIngredients file; rolls clinical drugs up to ingredients.")
 ]
 Format = Annotated[str, typer.Option("--format", help="auto, fhir, phenopacket, omop or meds.")]
+_REJECTS_SHOWN = 50
 
 
 def _fail(message: str) -> typer.Exit:
@@ -178,13 +179,13 @@ def _show_answers(answers: list[Assessment], *, as_json: bool, html: Path | None
             render(answer, console)
 
 
-def _print_rejects(rejects: list[dict[str, Any]], most: int = 50) -> None:
-    for row in rejects[:most]:
+def _print_rejects(rejects: list[dict[str, Any]]) -> None:
+    for row in rejects[:_REJECTS_SHOWN]:
         where = f"{row['file']}:{row['line']}" if row["line"] else row["file"]
         record = f" {row['record']}" if row["record"] else ""
         typer.echo(f"{where}: {row['level']}:{record} {row['reason']} [{row['category']}]", err=True)
-    if len(rejects) > most:
-        typer.echo(f"calcinosis: {len(rejects) - most} more records could not be used in full", err=True)
+    if len(rejects) > _REJECTS_SHOWN:
+        typer.echo(f"calcinosis: {len(rejects) - _REJECTS_SHOWN} more records could not be used in full", err=True)
 
 
 def _print_not_read(not_read: Mapping[str, int]) -> None:
@@ -345,6 +346,7 @@ def evidence(
     fhir: Annotated[Path | None, typer.Option(help="Write a FHIR R5 Bundle of Evidence resources.")] = None,
 ) -> None:
     """What was published on each treatment, by type and disease: studies, pooled proportions, gaps."""
+    from calcinosis.evidence.cells import rows_of
     from calcinosis.knowledge import load_knowledge
     from calcinosis.report import evidence_summary as summary
 
@@ -356,7 +358,7 @@ def evidence(
         raise _fail(str(error.args[0])) from None
     asked = (chosen.key if chosen else None, place, named)
     if csv:
-        count = summary.write_csv(summary.rows_of(knowledge, *asked), knowledge, csv)
+        count = summary.write_csv(rows_of(knowledge, *asked), knowledge, csv)
         typer.echo(f"calcinosis: wrote {count} rows to {csv}", err=True)
     if pooled:
         from calcinosis.evidence.cells import write_pooled

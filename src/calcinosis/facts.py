@@ -59,8 +59,6 @@ CONCEPT_FACT_SCHEMA: Final[Schema] = {
     "time": pl.Datetime("us"),  # its time
 }
 
-MENTIONED: Final = ("subject_id", "concept", "time", "end_time", "status", "sites", "days_before_onset")
-
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -153,11 +151,6 @@ class Facts:
     def labs(self) -> pl.DataFrame:
         """``labs.LAB_FACT_SCHEMA``."""
         return self.measured.table(self.ids, self.numbers.names)
-
-    @cached_property
-    def mentions(self) -> pl.DataFrame:
-        """The affirmed events as recorded (``MENTIONED``)."""
-        return self.events.select(MENTIONED)[self.mentioned.event]
 
     @cached_property
     def ids(self) -> list[str]:

@@ -44,7 +44,20 @@ from calcinosis.judged import (
 )
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Lab
-from calcinosis.numbers import DAY, LAST_TIME, NO_TIME, Floats, Ints, Mask, Micros, concept_numbers, firsts, moments, texts_at, values_at
+from calcinosis.numbers import (
+    LAST_TIME,
+    NO_TIME,
+    Floats,
+    Ints,
+    Mask,
+    Micros,
+    concept_numbers,
+    firsts,
+    moments,
+    texts_at,
+    values_at,
+    whole_days,
+)
 from calcinosis.per_version import once_per_version
 from calcinosis.units import canonical_factor
 
@@ -216,10 +229,8 @@ def lab_facts(events: LabEvents, people: People, knowledge: Knowledge) -> tuple[
 
 
 def _days_apart(left: Micros, right: Micros) -> npt.NDArray[np.int64]:
-    """Whole days from one moment to another, towards zero; 0 where either is unknown."""
-    apart = np.where((left == NO_TIME) | (right == NO_TIME), 0, right - left)
-    days: npt.NDArray[np.int64] = np.sign(apart) * (np.abs(apart) // DAY)
-    return days
+    """Whole days from one moment to another; 0 where either is unknown."""
+    return whole_days(np.where((left == NO_TIME) | (right == NO_TIME), 0, right - left))
 
 
 def _deciding(measured: Measured, events: pl.DataFrame, people: People, knowledge: Knowledge) -> LabFacts:

@@ -16,7 +16,7 @@ from calcinosis.derived import AT_MOST, OVER, UNDER
 from calcinosis.events import ACTIVE, ENDED, FLAGS
 from calcinosis.facts import Facts
 from calcinosis.knowledge.criteria import AgeIs, SexIs
-from calcinosis.numbers import DAY, NO_TIME, Floats, Ints, Links, Mask, Micros, distinct, micros, spread
+from calcinosis.numbers import NO_TIME, Floats, Ints, Links, Mask, Micros, distinct, micros, spread, whole_days
 from calcinosis.questions import MOMENTS, Questions, flag_number
 from calcinosis.truth import FALSE, TRUE, UNKNOWN, Truth, from_bool
 
@@ -137,7 +137,7 @@ class Entries:
 
     def _within(self, moment: Micros, which: Ints, within: Floats | float) -> Mask:
         undated = (self.as_of == NO_TIME) | (self.time == NO_TIME)
-        near: Mask = undated[which] | (_days(self.as_of - moment)[which] <= within)
+        near: Mask = undated[which] | (whole_days(self.as_of - moment)[which] <= within)
         return near
 
 
@@ -171,16 +171,10 @@ def _over(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -> N
     end = np.where(said_over, np.where(end != NO_TIME, end, time), last_end)
     which, leaf, long = questions.over.of(facts.mentioned.concepts[chosen])
     known = ((end != NO_TIME) & (as_of != NO_TIME))[which]
-    past = from_bool(_days(np.where(known, (as_of - end)[which], 0)) >= long)
+    past = from_bool(whole_days(np.where(known, (as_of - end)[which], 0)) >= long)
     truth = np.where(ended[which], np.where(known, past, UNKNOWN), FALSE)
     values[leaf, rows[which]] = TRUE
     np.minimum.at(values.reshape(-1), leaf * values.shape[1] + rows[which], truth)
-
-
-def _days(difference: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Whole days, towards zero."""
-    days: npt.NDArray[np.int64] = np.sign(difference) * (np.abs(difference) // DAY)
-    return days
 
 
 def _qualified(facts: Facts, chosen: Ints, questions: Questions, values: Matrix) -> None:
@@ -198,7 +192,7 @@ def _qualified(facts: Facts, chosen: Ints, questions: Questions, values: Matrix)
         truth[sited] = np.where(told[which[sited]], from_bool(found), UNKNOWN)
     time, index = mentions.time[chosen], facts.index_time[rows]
     dated = (time != NO_TIME) & (index != NO_TIME)
-    days = np.where(dated, _days(np.where(dated, index - time, 0)), 0).astype(np.float64)
+    days = np.where(dated, whole_days(np.where(dated, index - time, 0)), 0).astype(np.float64)
     said = facts.events["days_before_onset"].to_numpy()[mentions.event[chosen]]
     lead = np.where(np.isnan(said), np.where(days != 0, days, np.nan), said)[which]  # same-day entries say nothing about order
     leads = np.where(np.isnan(lead), UNKNOWN, from_bool((lead >= lead_from) & (lead <= lead_to)))

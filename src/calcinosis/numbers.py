@@ -107,6 +107,12 @@ def moments(name: str, times: Micros) -> pl.Series:
     return pl.Series(name, times.view("M8[us]"))
 
 
+def whole_days(difference: Micros) -> npt.NDArray[np.int64]:
+    """Days in a stretch of microseconds, whole ones and towards zero."""
+    days: npt.NDArray[np.int64] = np.sign(difference) * (np.abs(difference) // DAY)
+    return days
+
+
 def datetimes(times: Micros) -> list[datetime | None]:
     """As :func:`moments`, for Python."""
     return [None if time == NO_TIME else _EPOCH + timedelta(microseconds=time) for time in times.tolist()]

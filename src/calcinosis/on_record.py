@@ -9,7 +9,7 @@ import numpy as np
 from calcinosis.contract import DrugOut, OnRecordOut
 from calcinosis.knowledge import Knowledge
 from calcinosis.leaves import entries_of
-from calcinosis.numbers import Ints, concept_numbers
+from calcinosis.numbers import Ints, concept_numbers, firsts
 from calcinosis.options import Told
 from calcinosis.reasoning.explain import FACT_KINDS, unknown_measurements
 
@@ -40,7 +40,7 @@ def _add_drugs(found: list[OnRecordOut], told: Told, knowledge: Knowledge) -> No
     place = facts.recorded_index.find(facts.key(entries.rows, concepts))
     order = np.lexsort((standing, concepts, entries.rows))
     key = facts.key(entries.rows, concepts)[order]
-    for at in order[np.append(True, key[1:] != key[:-1])].tolist():
+    for at in order[firsts(key)].tolist():
         drug = DrugOut(standing=STANDINGS[standing[at]], fact=told.fact(int(place[at])))
         found[int(entries.rows[at])].drugs.append(drug)
     for each in found:

@@ -101,7 +101,7 @@ class OptionWriter:
         evaluation = told.evaluation
         self._plan, self._words = evaluation.plan, told.words
         self._types = types
-        self._labels = _labels_of_questions(self._plan, told.words)
+        self._labels = _labels_of_questions(self._plan)
         self._places = _places_of_criteria(self._plan)
         matrix = evaluation.columns.matrix
         self._columns = [matrix[:, row].tobytes() if types[row] else b"" for row in range(evaluation.subjects.height)]  # truths: 0, 1, 2
@@ -171,14 +171,7 @@ class OptionWriter:
             safety=safety,
             not_checked=not_checked,
             cleared=cleared,
-            order=OrderOut(
-                contraindicated=any(rule.verdict == "contraindicated" for rule in safety),
-                stance=stance,
-                applicability=2 - any(studied) - bool(speaks_for),
-                level=evidence.level,
-                effect=effect_of(evidence.directions),
-                cautions=sum(rule.verdict == "caution" for rule in safety),
-            ),
+            order=order_of(stance, any(studied), speaks_for, safety, evidence),
         )
 
     def _safety(self, each: PlannedTreatment, row: int) -> tuple[list[SafetyOut], list[UncheckedOut], int]:
@@ -375,16 +368,11 @@ def _what_reviews_say(plan: Plan) -> dict[int, dict[str, Any]]:
     return said
 
 
-_labels: dict[str, dict[int, tuple[tuple[int, str], ...]]] = {}
-
-
-def _labels_of_questions(plan: Plan, words: Words) -> dict[int, tuple[tuple[int, str], ...]]:
-    """Criterion -> the leaves it may lack, each with its label; built once per knowledge version."""
-    if plan.knowledge.version not in _labels:
-        _labels[plan.knowledge.version] = {
-            id_: tuple((leaf, words.label(concept)) for leaf, concept in questions) for id_, questions in plan.open_questions.items()
-        }
-    return _labels[plan.knowledge.version]
+@once_per_version
+def _labels_of_questions(plan: Plan) -> dict[int, tuple[tuple[int, str], ...]]:
+    """Criterion -> the leaves it may lack, each with its label."""
+    words = Words(plan.knowledge)
+    return {id_: tuple((leaf, words.label(concept)) for leaf, concept in questions) for id_, questions in plan.open_questions.items()}
 
 
 @once_per_version
@@ -401,6 +389,22 @@ def _names(rule: SafetyRule) -> tuple[str, str, str, str]:
 def _unchecked(rule: str, kind: str, verdict: str, label: str, missing: tuple[str, ...], because: str | None) -> UncheckedOut:
     """The same rule lacks the same in many patients."""
     return UncheckedOut(rule=rule, kind=kind, verdict=verdict, label=label, missing=list(missing), because=because)
+
+
+def order_of(stance: str, studied: bool, speaks_for: Sequence[Reason], safety: Sequence[SafetyOut], evidence: Evidence) -> OrderOut:
+    """Why an option stands where it stands.
+
+    Args:
+        studied: some use was studied in a disease on record, or is tied to none.
+    """
+    return OrderOut(
+        contraindicated=any(rule.verdict == "contraindicated" for rule in safety),
+        stance=stance,
+        applicability=2 - studied - bool(speaks_for),
+        level=evidence.level,
+        effect=effect_of(evidence.directions),
+        cautions=sum(rule.verdict == "caution" for rule in safety),
+    )
 
 
 def _order_key(order: OrderOut) -> tuple[int, ...]:

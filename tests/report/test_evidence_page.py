@@ -13,7 +13,7 @@ import pytest
 from test_patient_page import Page
 
 from calcinosis.contract import DISCLAIMER
-from calcinosis.evidence.cells import load_pooled
+from calcinosis.evidence.cells import load_pooled, rows_of
 from calcinosis.knowledge import Knowledge
 from calcinosis.report import evidence_summary as summary
 from calcinosis.report import svg
@@ -110,7 +110,7 @@ def test_everything_pooled_has_a_plot(pages: dict[str, Page]) -> None:
 
 def test_a_plot_holds_cohorts_only_and_marks_what_is_not_pooled(knowledge: Knowledge) -> None:
     for key, treatment in knowledge.treatments.items():
-        for forest in forests(knowledge, treatment, summary.rows_of(knowledge, key)):
+        for forest in forests(knowledge, treatment, rows_of(knowledge, key)):
             assert all(each.row.design != "case_report" and each.row.unit == "patients" for each in forest.rows)
             assert all(row.design == "case_report" or row.unit != "patients" for row in forest.apart)
             assert {each.row.row for each in forest.rows if each.pooled} == set(forest.pooled.rows if forest.pooled else ())

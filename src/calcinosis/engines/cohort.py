@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from stat import S_IMODE
 from tempfile import mkdtemp
+from typing import Any
 
 import orjson
 import polars as pl
 
 from calcinosis.engines.course import COURSE_SCHEMA
 from calcinosis.engines.rows import COUNTS, Assessed, assessment_schema
-from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Schema
+from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.option_rows import OPTION_SCHEMA
 from calcinosis.options import REVIEW_SCHEMA
@@ -56,18 +57,21 @@ class Summary:
     lab_coverage: dict[str, dict[str, int]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def add(self, part: Assessed) -> None:
-        """Count one batch of whole patients."""
-        self.records_read += part.records_read
-        self.records_used += part.records_used
-        self.records_ignored += part.records_ignored
-        self.records_rejected += part.records_rejected
-        self.patients_read += part.patients_read
-        self.patients_assessed += part.assessments.height
-        for what, n in part.not_read.items():
+    def add(self, account: Mapping[str, Any]) -> None:
+        """Count one batch of whole patients (:func:`account_of`)."""
+        for name in ("records_read", "records_used", "records_ignored", "records_rejected", "patients_read", "patients_assessed"):
+            setattr(self, name, getattr(self, name) + account[name])
+        for what, n in account["not_read"].items():
             self.not_read[what] = self.not_read.get(what, 0) + n
-        for lab, n in part.patients_with_lab.items():
+        for lab, n in account["patients_with_lab"].items():
             self.lab_coverage[lab] = {"patients_with": self.lab_coverage.get(lab, {}).get("patients_with", 0) + n}
+
+
+def account_of(part: Assessed) -> dict[str, Any]:
+    """The account of a batch of whole patients without its tables, as JSON can hold it."""
+    held = {each.name: getattr(part, each.name) for each in fields(part)}
+    counts = {name: value for name, value in held.items() if not isinstance(value, pl.DataFrame | Batch)}
+    return {**counts, "patients_assessed": part.assessments.height}
 
 
 def new_summary(source: str, knowledge: Knowledge, as_of: datetime | None, closed_world: frozenset[str]) -> Summary:

@@ -20,7 +20,7 @@ import polars as pl
 import pyarrow.compute  # noqa: F401  (PyArrow would import it with the first table that is written)
 import pyarrow.parquet as pq
 
-from calcinosis.engines.cohort import Cohort, Summary, new_summary, result_tables, write_summary, write_unmapped
+from calcinosis.engines.cohort import Cohort, Summary, account_of, new_summary, result_tables, write_summary, write_unmapped
 from calcinosis.engines.rows import Assessed, Explained, assessed, explained
 from calcinosis.engines.workers import Asked, Workers
 from calcinosis.events import Batch, Coming, Part, Schema
@@ -70,7 +70,7 @@ class _Results:
                 self._tables[field.name].add(getattr(result, field.name))
         if isinstance(result, Assessed):
             self.unmapped.append(result.unmapped)
-            self.summary.add(result)
+            self.summary.add(account_of(result))
             self._concerned.append(result.concerned)
 
     @property

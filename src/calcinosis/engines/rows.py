@@ -152,7 +152,7 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         *(_status_names(evaluation.rank(key)).alias(f"status_{key}") for key in knowledge.types),
         *(_subtype(evaluation, key).alias(f"subtype_{key}") for key in knowledge.types),
         _lists(_standing_mimics(evaluation), n).alias("mimics"),
-        _lists(diseases["established"], n).alias("diseases"),
+        _lists(_most_specific(diseases["established"], knowledge), n).alias("diseases"),
         _lists(diseases["suspected"], n).alias("diseases_suspected"),
         _lists(alarms, n).alias("alarms"),
         _most_urgent(alarms, knowledge, n).alias("alarm_urgency"),
@@ -184,6 +184,15 @@ def _leading(evaluation: Evaluation) -> tuple[pl.Series, pl.Series, pl.Series]:
         pl.select(pl.when(is_mimic).then(leading)).to_series().alias("leading_mimic"),
         _status_names(ranks[evaluation.leading % len(ranks), np.arange(n)]).alias("leading_status"),
     )
+
+
+def _most_specific(established: dict[str, npt.NDArray[np.bool_]], knowledge: Knowledge) -> dict[str, npt.NDArray[np.bool_]]:
+    """The established diseases without those that a more specific one replaces."""
+    left = dict(established)
+    for key, found in established.items():
+        for less in knowledge.diseases[key].more_specific_than:
+            left[less] = left[less] & ~found
+    return left
 
 
 def _most_urgent(alarms: dict[str, npt.NDArray[np.bool_]], knowledge: Knowledge, n: int) -> pl.Series:

@@ -25,8 +25,8 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
-from calcinosis.engines.cohort import Cohort, Summary, new_summary, result_tables, write_summary, write_unmapped
-from calcinosis.engines.rows import Assessed, assessed, explained
+from calcinosis.engines.cohort import Cohort, account_of, new_summary, result_tables, write_summary, write_unmapped
+from calcinosis.engines.rows import assessed, explained
 from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.loading import uncollected
@@ -149,9 +149,9 @@ def screen_rows(
         for job in writing:
             job.result()
         for row in parts.where(parts.name == _ACCOUNT).select("part").toLocalIterator():
-            _count(summary, orjson.loads(bytes(row["part"])))
+            summary.add(orjson.loads(bytes(row["part"])))
         for each in beside:
-            summary.add(each)
+            summary.add(account_of(each))
         summary.records_read += len(unreadable)
         summary.records_rejected += len(unreadable)
         write_unmapped([counting.result(), *(each.unmapped for each in beside)], folder / "unmapped.csv")
@@ -245,7 +245,7 @@ class _Task:
         told = explained([part.concerned], knowledge, as_of=self.as_of, closed_world=self.closed_world)
         frames = {field.name: getattr(each, field.name) for each in (part, told) for field in fields(each)}
         named = {name: _packed(frame) for name, frame in frames.items() if isinstance(frame, pl.DataFrame) and frame.height}
-        named[_ACCOUNT] = orjson.dumps(_account(part))
+        named[_ACCOUNT] = orjson.dumps(account_of(part))
         return pa.table({"name": pa.array(list(named), pa.string()), "part": pa.array(list(named.values()), pa.binary())})
 
     def _ready(self) -> tuple[Callable[[pa.Table], Batch], Knowledge]:
@@ -260,12 +260,6 @@ class _Task:
 
 def _packed(frame: pl.DataFrame) -> bytes:
     return frame.write_ipc_stream(None, compression="zstd", compat_level=pl.CompatLevel.oldest()).getvalue()
-
-
-def _account(part: Assessed) -> dict[str, Any]:
-    kept = {field.name: getattr(part, field.name) for field in fields(part)}
-    counts = {name: value for name, value in kept.items() if not isinstance(value, pl.DataFrame | Batch)}
-    return {**counts, "patients_assessed": part.assessments.height}
 
 
 @dataclass
@@ -303,12 +297,3 @@ def _unmapped(parts: DataFrame) -> pl.DataFrame:
     keys = [name for name in UNMAPPED_SCHEMA if name != "n"]
     counted = rows.groupBy(*keys).sum("n").collect()
     return pl.DataFrame([tuple(row) for row in counted], schema=UNMAPPED_SCHEMA, orient="row")
-
-
-def _count(summary: Summary, account: dict[str, Any]) -> None:
-    for name in ("records_read", "records_used", "records_ignored", "records_rejected", "patients_read", "patients_assessed"):
-        setattr(summary, name, getattr(summary, name) + account[name])
-    for what, n in account["not_read"].items():
-        summary.not_read[what] = summary.not_read.get(what, 0) + n
-    for lab, n in account["patients_with_lab"].items():
-        summary.lab_coverage[lab] = {"patients_with": summary.lab_coverage.get(lab, {}).get("patients_with", 0) + n}

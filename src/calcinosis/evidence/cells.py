@@ -15,6 +15,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pydantic import TypeAdapter
+
 from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.knowledge.studies import Study
 
@@ -96,6 +98,17 @@ class Evidence:
     pooled: tuple[PooledCell, ...]
 
 
+def rows_of(knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None) -> list[Study]:
+    """The rows that state what was asked for; every row where nothing was asked."""
+    return [
+        row
+        for row in knowledge.studies
+        if (treatment is None or treatment in row.treatments)
+        and type_ in (None, row.calcification_type)
+        and (disease is None or disease in row.diseases)
+    ]
+
+
 def select(knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None) -> tuple[Study, ...]:
     """Rows about a treatment, a type and a disease; a row without a type or disease is about none in particular and stays."""
     return tuple(
@@ -109,11 +122,7 @@ def select(knowledge: Knowledge, treatment: str | None = None, type_: str | None
 
 def evidence_for(knowledge: Knowledge, treatment: str, type_: str, disease: str | None = None) -> Evidence:
     """Everything about one treatment in one type; with a disease, only what names it."""
-    rows = tuple(
-        row
-        for row in select(knowledge, treatment, type_, disease)
-        if row.calcification_type == type_ and (disease is None or disease in row.diseases)
-    )
+    rows = tuple(rows_of(knowledge, treatment, type_, disease))
     reports = own_reports(rows)
     alone = rows if disease is None else tuple(row for row in rows if len(row.diseases) == 1)
     reports_alone = own_reports(alone)
@@ -235,23 +244,10 @@ def _compared(arms: Iterable[tuple[Study, Study]]) -> Comparison:
 @cache
 def load_pooled() -> tuple[PooledCell, ...]:
     """The pooled proportions that the package ships."""
-    numbers = {"k": int, "n": int, "events": int}
-    texts = {"treatment", "type", "disease", "outcome", "method"}
-    cells = []
+    cell = TypeAdapter(PooledCell)
     with POOLED_FILE.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            values = {
-                name: tuple(text.split(";"))
-                if name == "rows"
-                else None
-                if text == ""
-                else text
-                if name in texts
-                else numbers.get(name, float)(text)
-                for name, text in row.items()
-            }
-            cells.append(PooledCell(**values))  # type: ignore[arg-type]
-    return tuple(cells)
+        rows = [{name: text or None for name, text in row.items()} | {"rows": row["rows"].split(";")} for row in csv.DictReader(stream)]
+    return tuple(map(cell.validate_python, rows))
 
 
 def write_pooled(cells: Iterable[PooledCell], path: Path) -> None:

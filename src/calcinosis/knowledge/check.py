@@ -11,28 +11,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from calcinosis.knowledge.criteria import (
-    AgeIs,
-    Closed,
-    Current,
-    Elsewhere,
-    FindingRef,
-    Has,
-    HasAny,
-    HypothesisAtLeast,
-    LabIs,
-    LabValue,
-    Over,
-    SameSite,
-    SexIs,
-    Suspected,
-    concepts_asked,
-    sites_named,
-)
+from calcinosis.knowledge.criteria import Closed, FindingRef, HypothesisAtLeast, LabIs, LabValue, concepts_asked, sites_named
 from calcinosis.knowledge.loader import CONTENT, Knowledge, KnowledgeError, Origin, Problem, load_knowledge
 from calcinosis.knowledge.model import Concept, Disease, Finding, Hypothesis, Outcome, Statement
 from calcinosis.knowledge.simulation_check import check_simulation
-from calcinosis.knowledge.wording import walk
+from calcinosis.knowledge.wording import CRITERIA, walk
 from calcinosis.units import UnknownUnit, canonical_factor, conversion_factor
 
 SHIPPABLE_LICENCES = frozenset(
@@ -43,7 +26,6 @@ _LOINC_WITHOUT_CHECK_DIGIT = frozenset({"5895-7"})
 # read by the mechanism itself: what makes a patient interesting, what makes an answer provisional, who is at risk
 FINDINGS_READ_BY_CODE = frozenset({"lesion_present", "mineral_shown", "calcium_shown", "labelled", "calciphylaxis_at_risk"})
 _ASKED_AS = {"lab": "results", "site": "sites", "drug": "drugs"}
-_CRITERIA = (Has, HasAny, Current, Over, Suspected, SameSite, Elsewhere, LabIs, LabValue, AgeIs, SexIs, FindingRef, HypothesisAtLeast)
 
 
 def check(folder: Path | None = None) -> list[Problem]:
@@ -115,7 +97,7 @@ def _references(knowledge: Knowledge) -> Iterator[Problem]:
                     yield from _known_lab(knowledge, lab, origin)
                 for concept in part.concepts:
                     yield from _known_concept(knowledge, concept, origin)
-            elif isinstance(part, _CRITERIA):
+            elif isinstance(part, CRITERIA):
                 yield from _criterion(knowledge, part, origin)
 
 

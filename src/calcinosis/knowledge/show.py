@@ -25,6 +25,7 @@ from calcinosis.knowledge.model import Alarm, CalcificationType, ClinicalForm, C
 from calcinosis.knowledge.reference import PAGES, reference_pages
 from calcinosis.knowledge.simulation import Simulation
 from calcinosis.knowledge.treatments import CurrentDrugReview, Treatment
+from calcinosis.knowledge.usage import Usage, usage_of
 from calcinosis.knowledge.wording import CRITERIA, citation, cited, in_words, reads
 
 __all__ = ["export", "in_words", "reference_pages", "show", "write_reference"]
@@ -48,10 +49,11 @@ def show(key: str, knowledge: Knowledge) -> str:
         near = get_close_matches(key.strip().lower().replace(" ", "_").replace("-", "_"), keys, n=5, cutoff=0.5)
         near += [each for each in keys if key in each and each not in near][:5] if len(key) > 2 else []
         raise KeyError(f"no entry {key!r}" + (f"; did you mean {', '.join(near)}?" if near else f"; the tables are {', '.join(PAGES)}"))
-    return "\n".join(_entry(table, record, knowledge) for table, record in found)
+    usage = usage_of(knowledge, PAGES)
+    return "\n".join(_entry(table, record, knowledge, usage) for table, record in found)
 
 
-def _entry(table: str, record: Any, knowledge: Knowledge) -> str:
+def _entry(table: str, record: Any, knowledge: Knowledge, usage: Usage) -> str:
     origin = knowledge.origins[type(record).__name__, record.key]
     body = readable(record, knowledge)
     if isinstance(record, Concept):
@@ -64,7 +66,10 @@ def _entry(table: str, record: Any, knowledge: Knowledge) -> str:
     if table != "sources":
         body["reads"] = [_at(knowledge, *target) for target in reads(record, knowledge)]
         body["cites"] = {source: " ".join(citation(knowledge.sources[source])) for source in cited(record) if source in knowledge.sources}
-    body["read_by" if table != "sources" else "cited_by"] = _users(table, record.key, knowledge)
+    if table == "sources":
+        body["cited_by"] = [_at(knowledge, *place) for place in usage.cited_by.get(record.key, ())]
+    else:
+        body["read_by"] = [_at(knowledge, *place) for place in usage.read_by.get((table, record.key), ())]
     body = {name: value for name, value in body.items() if value not in ([], {}, None)}
     text = yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110)
     return f"# {type(record).__name__} {record.key}  ({origin})\n{text}"
@@ -88,15 +93,6 @@ def _at(knowledge: Knowledge, table: str, key: str) -> str:
     record = getattr(knowledge, table).get(key)
     where = knowledge.origins[type(record).__name__, key] if record is not None else "does not exist"
     return f"{table} {key} ({where})"
-
-
-def _users(table: str, key: str, knowledge: Knowledge) -> list[str]:
-    users = []
-    for other in PAGES:
-        for name, record in getattr(knowledge, other).items():
-            if (key in cited(record)) if table == "sources" else ((table, key) in reads(record, knowledge)):
-                users.append(_at(knowledge, other, name))
-    return users
 
 
 # --- export ----------------------------------------------------------------------------------------

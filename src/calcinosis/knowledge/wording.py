@@ -101,8 +101,6 @@ def _leaf(criterion: Criterion, name: Namer) -> str:
             listed, places, absent = (", ".join(name("concepts", key) for key in each) for each in (keys, sites, others))
             where = f"; at {'this site' if len(sites) == 1 else 'one of these sites'}: {places}" if sites else ""
             return f"recorded is any of: {listed}{where}" + (f"; and not on record there: {absent}" if others else "")
-        case Current(current=key, within_days=days):
-            return f"{name('concepts', key)} is current" + (f", within {days:g} days of the index date" if days is not None else "")
         case Over(over=key, for_days=days):
             long = f"{days:g}" if days is not None else name("settings", "ended_sign_days")
             return f"{name('concepts', key)} is on record and ended at least {long} days ago"

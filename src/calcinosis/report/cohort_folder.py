@@ -19,7 +19,7 @@ from calcinosis.engines.cohort import Summary
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.gravity import ALARM_URGENCIES
 from calcinosis.numbers import Ints
-from calcinosis.report.people import SHOWN, STANDING, Labels, as_shown, likely_unlabelled, most_urgent_first
+from calcinosis.report.people import SHOWN, STANDING, Labels, as_shown, likely_unlabelled, most_urgent_first, patients_by_entry
 from calcinosis.report.population import Population, count_population
 from calcinosis.spreadsheet import no_formula
 
@@ -116,7 +116,9 @@ class CohortFolder:
     def choices(self) -> dict[str, list[Choice]]:
         """Diseases, alarms, missing tests and reviews that occur here, the most frequent first."""
         named = {"diseases": self.label.disease, "alarms": self.label.alarm, "missing_tests": self.label.test}
-        found = {column: [Choice(key, label(key), n) for key, n in self._counted(column)] for column, label in named.items()}
+        found = {
+            column: [Choice(key, label(key), n) for key, n in patients_by_entry(self._people, column)] for column, label in named.items()
+        }
         reviews = self._scan("treatment_reviews")
         if reviews is not None:
             rows = (
@@ -127,10 +129,6 @@ class CohortFolder:
             )
             found["reviews"] = [Choice(*row) for row in rows.collect().iter_rows()]
         return found
-
-    def _counted(self, column: str) -> list[tuple[str, int]]:
-        counted = self._people.select(pl.col(column).explode().alias("key")).drop_nulls().group_by("key").len()
-        return list(counted.sort("len", "key", descending=[True, False]).collect().iter_rows())
 
     # --- who
 

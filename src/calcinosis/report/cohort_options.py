@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from calcinosis.contract import OptionOut, OrderOut, Reason, UncheckedOut, UseOut
+from calcinosis.contract import OptionOut, Reason, UncheckedOut, UseOut
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.gravity import VERDICTS
 from calcinosis.knowledge.treatments import Treatment
-from calcinosis.options import effect_of, evidence_of, safety_out, unchanging
+from calcinosis.options import evidence_of, order_of, safety_out, unchanging
 from calcinosis.words import Words
 
 
@@ -47,14 +47,7 @@ def _option(row: Mapping[str, Any], treatment: Treatment, knowledge: Knowledge, 
         safety=safety,
         not_checked=_not_checked(row["not_checked"], treatment),
         cleared=row["cleared"],
-        order=OrderOut(
-            contraindicated=any(rule.verdict == "contraindicated" for rule in safety),
-            stance=row["stance"],
-            applicability=2 - any(use["studied_here"] is not False for use in uses) - bool(speaks_for),
-            level=evidence.level,
-            effect=effect_of(evidence.directions),
-            cautions=sum(rule.verdict == "caution" for rule in safety),
-        ),
+        order=order_of(row["stance"], any(use["studied_here"] is not False for use in uses), speaks_for, safety, evidence),
     )  # fmt: skip
 
 

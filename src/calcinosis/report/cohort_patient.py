@@ -168,11 +168,11 @@ class _Teller(Words):
         return sorted(found, key=lambda each: -each.status.rank)
 
     def _diseases(self) -> list[DiseaseOut]:
-        """Established diseases without those that a more specific one replaces; suspected ones only where none is established."""
+        """The established diseases, and suspected ones that are narrower than all of these."""
         established, suspected = self.person["diseases"] or (), self.person["diseases_suspected"] or ()
         known = self.knowledge.diseases
-        replaced = {less for key in established if key in known for less in known[key].more_specific_than}
-        shown = [(key, "established") for key in established if key not in replaced] or [(key, "suspected") for key in suspected]
+        narrower = [key for key in suspected if key in known and not set(established) - {key, *known[key].more_specific_than}]
+        shown = [(key, "established") for key in established] + [(key, "suspected") for key in narrower if key not in established]
         return [self._disease(key, status) for key, status in shown]
 
     def _disease(self, key: str, status: str) -> DiseaseOut:

@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
+from calcinosis.evidence.cells import rows_of
 from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.report import svg
 from calcinosis.report.evidence_figures import forest_figure, forests
 from calcinosis.report.evidence_page import render_evidence_html, worth_a_plot
-from calcinosis.report.evidence_summary import rows_of
 
 
 def draw_evidence(knowledge: Knowledge) -> dict[str, str]:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from calcinosis.contract import DISCLAIMER
-from calcinosis.evidence.cells import Compared, PooledCell, compare_everything, counted, exact_interval, load_pooled
+from calcinosis.evidence.cells import Compared, PooledCell, compare_everything, counted, exact_interval, load_pooled, rows_of
 from calcinosis.evidence.pooling import Ratio
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.model import Source
@@ -52,7 +52,7 @@ Json = dict[str, Any]
 
 def to_evidence_bundle(knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None) -> Json:
     """The chosen rows, what was pooled or compared of them, and everything these refer to."""
-    rows = words.rows_of(knowledge, treatment, type_, disease)
+    rows = rows_of(knowledge, treatment, type_, disease)
     writer = _Writer(knowledge)
     known = {row.row for row in rows}
     pooled = [
@@ -98,7 +98,7 @@ class _Writer:
             *self.role("measuredVariable", [self.variable("outcome", row.outcome)], row.response_definition),
         ]
         resource["relatedArtifact"] = [self.source(row.study)]
-        resource["synthesisType"] = _coded("synthesis-type", "NotApplicable", "not applicable")
+        resource["synthesisType"] = _synthesis(1)
         resource["studyDesign"] = [_design(row)]
         if statistics := [*_counts(row), *_printed(row)]:
             resource["statistic"] = statistics
@@ -116,8 +116,7 @@ class _Writer:
             *self.role("measuredVariable", [self.variable("outcome", cell.outcome)]),
         ]
         resource["relatedArtifact"] = [_derived("Evidence", "row", row) for row in cell.rows]
-        single = ("NotApplicable", "not applicable") if cell.k == 1 else ("std-MA", "summary data meta-analysis")
-        resource["synthesisType"] = _coded("synthesis-type", *single)
+        resource["synthesisType"] = _synthesis(cell.k)
         statistic = _proportion(cell.estimate, cell.events, cell.n, (cell.low, cell.high)) | {"description": cell.method}
         statistic["sampleSize"]["numberOfStudies"] = cell.k
         if cell.prediction_low is not None and cell.prediction_high is not None:
@@ -155,8 +154,7 @@ class _Writer:
             *self.role("measuredVariable", [self.variable("outcome", each.outcome)]),
         ]
         resource["relatedArtifact"] = [_derived("Evidence", "row", row) for row in each.rows]
-        single = ("NotApplicable", "not applicable") if c.k == 1 else ("std-MA", "summary data meta-analysis")
-        resource["synthesisType"] = _coded("synthesis-type", *single)
+        resource["synthesisType"] = _synthesis(c.k)
         people = c.treated_n + c.control_n
         resource["statistic"] = [_ratio(name, ratio, c.k, people) for name, ratio in (("RR", c.risk_ratio), ("OR", c.odds_ratio))]
         return resource
@@ -265,8 +263,7 @@ def _printed(row: Study) -> Iterable[Json]:
         "quantity": {"value": row.effect},
     }
     if row.effect_low is not None and row.effect_high is not None:
-        interval = {"type": _coded("attribute-estimate-type", *_ATTRIBUTE["interval"]), "range": _range(row.effect_low, row.effect_high)}
-        statistic["attributeEstimate"] = [interval]
+        statistic["attributeEstimate"] = [_interval(row.effect_low, row.effect_high)]
     yield statistic
 
 
@@ -276,8 +273,7 @@ def _proportion(value: float, events: int, n: int, limits: tuple[float, float] |
         "sampleSize": {"knownDataCount": n},
     }  # fmt: skip
     if limits is not None:
-        interval = {"type": _coded("attribute-estimate-type", *_ATTRIBUTE["interval"]), "level": 0.95, "range": _range(*limits)}
-        statistic["attributeEstimate"] = [interval]
+        statistic["attributeEstimate"] = [_interval(*limits, level=0.95)]
     return statistic
 
 
@@ -285,9 +281,7 @@ def _ratio(name: str, ratio: Ratio, k: int, people: int) -> Json:
     statistic: Json = {
         "description": ratio.method, "statisticType": _coded("statistic-type", *_STATISTIC[name]),
         "sampleSize": {"numberOfStudies": k, "knownDataCount": people},
-        "attributeEstimate": [
-            {"type": _coded("attribute-estimate-type", *_ATTRIBUTE["interval"]), "level": 0.95, "range": _range(ratio.low, ratio.high)}
-        ],
+        "attributeEstimate": [_interval(ratio.low, ratio.high, level=0.95)],
     }  # fmt: skip
     if ratio.estimate is not None and math.isfinite(ratio.estimate):
         statistic["quantity"] = {"value": ratio.estimate}
@@ -300,6 +294,17 @@ def _design(row: Study) -> Json:
         return {"text": text}
     code, display = _DESIGN[row.design]
     return {"coding": [{"system": "http://hl7.org/fhir/study-design", "code": code, "display": display}], "text": text}
+
+
+def _synthesis(studies: int) -> Json:
+    """What was done with so many studies: one is told as it is."""
+    what = ("NotApplicable", "not applicable") if studies == 1 else ("std-MA", "summary data meta-analysis")
+    return _coded("synthesis-type", *what)
+
+
+def _interval(low: float, high: float, *, level: float | None = None) -> Json:
+    kind = {"type": _coded("attribute-estimate-type", *_ATTRIBUTE["interval"])}
+    return kind | ({} if level is None else {"level": level}) | {"range": _range(low, high)}
 
 
 def _range(low: float, high: float) -> Json:

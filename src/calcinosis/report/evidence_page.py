@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from calcinosis.contract import DISCLAIMER
-from calcinosis.evidence.cells import Compared, compare_everything
+from calcinosis.evidence.cells import Compared, compare_everything, rows_of
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.gravity import VERDICTS
 from calcinosis.knowledge.studies import Study
@@ -79,7 +79,7 @@ def chapter_of(
     disease: str | None,
 ) -> Chapter:
     """One treatment with its plots, studies and safety."""
-    rows = words.rows_of(knowledge, treatment.key, type_, disease)
+    rows = rows_of(knowledge, treatment.key, type_, disease)
     plots = [
         (forest, Markup(forest_figure(forest)) if worth_a_plot(forest) else None)
         for forest in forests(knowledge, treatment, rows, disease)

@@ -98,12 +98,12 @@ def overview(knowledge: Knowledge, treatment: str | None = None, type_: str | No
             if found.rows or any(disease is None or disease in use.diseases for use in uses):
                 stances = tuple(stance for stance in STANCE_WORD if any(use.stance == stance for use in uses))
                 lines.append(Line(each, place, stances, found))
-    order = list(knowledge.types), [*STANCE_WORD]
+    type_order, stance_order = list(knowledge.types), list(STANCE_WORD)
     return sorted(
         lines,
         key=lambda line: (
-            order[0].index(line.type),
-            min((order[1].index(stance) for stance in line.stances), default=len(order[1])),
+            type_order.index(line.type),
+            min((stance_order.index(stance) for stance in line.stances), default=len(stance_order)),
             -(line.evidence.evaluated or 0),
             line.treatment.label,
         ),
@@ -300,17 +300,6 @@ def studies_by_type(rows: Iterable[Study], knowledge: Knowledge) -> dict[str | N
     for row in sorted(rows, key=lambda row: (row.arm == "comparator", ranks.get(row.design, 9), -(row.n_evaluable or row.n_patients or 0))):
         groups[row.calcification_type].append(row)
     return {key: rows for key, rows in groups.items() if rows}
-
-
-def rows_of(knowledge: Knowledge, treatment: str | None = None, type_: str | None = None, disease: str | None = None) -> list[Study]:
-    """The rows that state what was asked for; every row where nothing was asked."""
-    return [
-        row
-        for row in knowledge.studies
-        if (treatment is None or treatment in row.treatments)
-        and type_ in (None, row.calcification_type)
-        and (disease is None or disease in row.diseases)
-    ]
 
 
 def uses_of(treatment: Treatment, type_: str | None = None, disease: str | None = None) -> list[Use]:

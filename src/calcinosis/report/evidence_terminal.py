@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from calcinosis.contract import DISCLAIMER
-from calcinosis.evidence.cells import Compared, compare_everything
+from calcinosis.evidence.cells import Compared, compare_everything, rows_of
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.gravity import VERDICTS
 from calcinosis.knowledge.model import Statement
@@ -21,13 +21,13 @@ from calcinosis.knowledge.studies import Study
 from calcinosis.knowledge.treatments import SafetyRule, Treatment, Use
 from calcinosis.report import evidence_summary as words
 from calcinosis.report.evidence_summary import Line
-from calcinosis.report.terminal_parts import grid, item, title
+from calcinosis.report.terminal_parts import grid, item, show, title
 
 WIDE = 110  # columns from which the pooled proportion has a column of its own
 _STANCE_STYLE = {"standard": "bold green", "option": "cyan", "trial_only": "magenta", "no_data": "dim", "against": "bold red"}
 _COMPARED = "Against a control group (below 1: fewer under the treatment)"
 _DIRECTIONS = ("benefit", "mixed", "no_benefit", "harm")
-_ASCII = str.maketrans("·–—×≥≤≠∞“”’", '---x><#~""\'')
+_LIKENESSES = str.maketrans("·–—×≥≤≠∞“”’", '---x><#~""\'')
 
 
 def print_overview(
@@ -35,25 +35,14 @@ def print_overview(
 ) -> None:
     """One table per type, or that nothing names the type and disease asked for."""
     nothing = [Text(words.nothing_found(knowledge, type_, disease))]
-    _print(_overview(lines, knowledge, console.width >= WIDE) if lines else nothing, console)
+    show(_overview(lines, knowledge, console.width >= WIDE) if lines else nothing, console, _LIKENESSES)
 
 
 def print_treatment(
     treatment: Treatment, knowledge: Knowledge, console: Console, type_: str | None = None, disease: str | None = None
 ) -> None:
     """Everything about one treatment, or what concerns one type or disease."""
-    _print(_Page(treatment, knowledge, type_, disease).parts(), console)
-
-
-def _print(parts: Iterable[RenderableType], console: Console) -> None:
-    if not console.options.ascii_only:
-        for part in parts:
-            console.print(part)
-        return
-    with console.capture() as captured:  # a terminal that cannot show the signs gets their ASCII likenesses, never a traceback
-        for part in parts:
-            console.print(part)
-    console.file.write(captured.get().translate(_ASCII).encode("ascii", "replace").decode("ascii"))
+    show(_Page(treatment, knowledge, type_, disease).parts(), console, _LIKENESSES)
 
 
 # --- all treatments --------------------------------------------------------------------------------
@@ -137,7 +126,7 @@ class _Page:
         self.treatment, self.knowledge = treatment, knowledge
         self.uses = words.uses_of(treatment, type_, disease)
         self.lines = words.overview(knowledge, treatment.key, type_, disease)
-        self.rows = words.rows_of(knowledge, treatment.key, type_, disease)
+        self.rows = rows_of(knowledge, treatment.key, type_, disease)
         self.compared = words.comparisons_of(compare_everything(knowledge, treatment.key), treatment.key, type_, self.rows)
 
     def parts(self) -> Iterator[RenderableType]:

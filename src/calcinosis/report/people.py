@@ -10,6 +10,7 @@ import polars as pl
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
 from calcinosis.knowledge.gravity import ALARM_URGENCIES
+from calcinosis.knowledge.wording import label_of
 
 STANDING: Final = (Status.CONFIRMED, Status.PROBABLE, Status.POSSIBLE)
 SHOWN: Final = (
@@ -25,28 +26,22 @@ class Labels:
         self.knowledge = knowledge
 
     def type(self, key: str) -> str:
-        found = self.knowledge.types.get(key)
-        return found.label if found else "A mimic" if key == "mimic" else key
+        return "A mimic" if key == "mimic" else label_of(self.knowledge, "types", key)
 
     def mimic(self, key: str) -> str:
-        found = self.knowledge.mimics.get(key)
-        return found.label if found else key
+        return label_of(self.knowledge, "mimics", key)
 
     def disease(self, key: str) -> str:
-        found = self.knowledge.diseases.get(key)
-        return found.label if found else key
+        return label_of(self.knowledge, "diseases", key)
 
     def alarm(self, key: str) -> str:
-        found = self.knowledge.alarms.get(key)
-        return found.label if found else key
+        return label_of(self.knowledge, "alarms", key)
 
     def test(self, key: str) -> str:
-        found = self.knowledge.tests.get(key)
-        return found.label if found else key
+        return label_of(self.knowledge, "tests", key)
 
     def concept(self, key: str) -> str:
-        found = self.knowledge.concepts.get(key)
-        return found.label if found else key
+        return label_of(self.knowledge, "concepts", key)
 
 
 def likely_unlabelled(types: Sequence[str]) -> pl.Expr:
@@ -55,6 +50,12 @@ def likely_unlabelled(types: Sequence[str]) -> pl.Expr:
     is_type = pl.col("leading").is_in(types).fill_null(False)
     calcium = ~pl.col("provisional") & (pl.col("leading") != "mimic").fill_null(True)
     return ~pl.col("labelled").fill_null(False) & ((is_type & strong) | calcium)
+
+
+def patients_by_entry(people: pl.LazyFrame, column: str) -> list[tuple[str, int]]:
+    """Patients per entry of a list column, most frequent first."""
+    counted = people.select(pl.col(column).explode().alias("key")).drop_nulls().group_by("key").len()
+    return list(counted.sort("len", "key", descending=[True, False]).collect().iter_rows())
 
 
 def most_urgent_first() -> dict[str, Any]:

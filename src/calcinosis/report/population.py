@@ -1,8 +1,8 @@
 """The population report: who has it, who is urgent, who is at risk, what is missing, and how much of the source was read.
 
-Reads the folder that :func:`calcinosis.engines.local.screen_batches` wrote. All counting is one lazy Polars query per table, so that
+Reads the folder that ``screen`` wrote, whichever engine it used. All counting is one lazy Polars query per table, so that
 ten patients and ten million cost the same page; a list of patients shows at most ``MOST`` and says where the others are. Bars are
-drawn in the template: a chart library would cost more time and memory than the whole run (see ``report/figures.py``).
+drawn in the template: a chart library would cost more time and memory than the whole run (see ``report/svg.py``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.knowledge.criteria import Status
 from calcinosis.knowledge.gravity import ALARM_URGENCIES
 from calcinosis.report.patient_page import environment
-from calcinosis.report.people import SHOWN, STANDING, Labels, as_shown, likely_unlabelled, most_urgent_first
+from calcinosis.report.people import SHOWN, STANDING, Labels, as_shown, likely_unlabelled, most_urgent_first, patients_by_entry
 
 MOST: Final = 200  # patients listed per table
 FIRST: Final = 12  # of them visible at once; the others unfold
@@ -74,16 +74,14 @@ class Population:
     other_labs: list[tuple[str, int]]
 
 
-def render_population_html(out_dir: Path, knowledge: Knowledge | None = None) -> str:
-    """Render the results of a screen as one self-contained page.
+def render_population_html(out_dir: Path) -> str:
+    """Render the results of a screen as one self-contained page, with the labels of the knowledge shipped; an unknown key stays as it is.
 
     Args:
         out_dir: the folder with ``assessments.parquet``, ``reasons.parquet``, ``rejects.parquet``, ``unmapped.csv`` and ``summary.json``.
-        knowledge: for the labels; default: the knowledge shipped. A key it does not know is shown as it is.
     """
-    knowledge = knowledge or load_knowledge()
     summary: dict[str, Any] = orjson.loads((out_dir / "summary.json").read_bytes())
-    told = population_words(count_population(out_dir, knowledge, summary), summary)
+    told = population_words(count_population(out_dir, load_knowledge(), summary), summary)
     return environment().get_template("population.html.j2").render(**told, door=None, disclaimer=DISCLAIMER)
 
 
@@ -100,22 +98,7 @@ def count_population(out_dir: Path, knowledge: Knowledge, summary: Mapping[str, 
     label = Labels(knowledge)
     lesion = pl.col("lesion_present").fill_null(False)
     at_risk = pl.col("calciphylaxis_at_risk")
-    counts = _row(
-        people.select(
-            patients=pl.len(),
-            present=lesion.sum(),
-            absent=(~pl.col("lesion_present")).fill_null(False).sum(),
-            unknown=pl.col("lesion_present").is_null().sum(),
-            shown=pl.col("mineral_shown").fill_null(False).sum(),
-            mixed=pl.col("mixed").fill_null(False).sum(),
-            undetermined=(lesion & pl.col("leading").is_null()).sum(),
-            at_risk=(at_risk.fill_null(False) & ~lesion).sum(),
-            with_lesion=(at_risk.fill_null(False) & lesion).sum(),
-            not_at_risk=(~at_risk).fill_null(False).sum(),
-            unknown_risk=at_risk.is_null().sum(),
-            warned=(pl.col("n_warnings") > 0).sum(),
-        )
-    )
+    counts = _totals(people)
     rejects = _rejects(out_dir / "rejects.parquet")
     unmapped, unmapped_total = _unmapped(out_dir / "unmapped.csv")
     labs, other_labs = _labs(knowledge, summary, label)
@@ -159,8 +142,25 @@ def count_population(out_dir: Path, knowledge: Knowledge, summary: Mapping[str, 
     )
 
 
-def _row(frame: pl.LazyFrame) -> dict[str, int]:
-    return {name: value or 0 for name, value in frame.collect().row(0, named=True).items()}
+def _totals(people: pl.LazyFrame) -> dict[str, int]:
+    """How many patients there are in all, and of each kind that is counted on the row of a patient alone."""
+    lesion = pl.col("lesion_present").fill_null(False)
+    at_risk = pl.col("calciphylaxis_at_risk")
+    counts = people.select(
+        patients=pl.len(),
+        present=lesion.sum(),
+        absent=(~pl.col("lesion_present")).fill_null(False).sum(),
+        unknown=pl.col("lesion_present").is_null().sum(),
+        shown=pl.col("mineral_shown").fill_null(False).sum(),
+        mixed=pl.col("mixed").fill_null(False).sum(),
+        undetermined=(lesion & pl.col("leading").is_null()).sum(),
+        at_risk=(at_risk.fill_null(False) & ~lesion).sum(),
+        with_lesion=(at_risk.fill_null(False) & lesion).sum(),
+        not_at_risk=(~at_risk).fill_null(False).sum(),
+        unknown_risk=at_risk.is_null().sum(),
+        warned=(pl.col("n_warnings") > 0).sum(),
+    )
+    return {name: value or 0 for name, value in counts.collect().row(0, named=True).items()}
 
 
 def _counted(people: pl.LazyFrame, key: pl.Expr, keys: Iterable[str]) -> list[tuple[str, int]]:
@@ -168,17 +168,11 @@ def _counted(people: pl.LazyFrame, key: pl.Expr, keys: Iterable[str]) -> list[tu
     return [(each, counts.get(each, 0)) for each in keys]
 
 
-def _exploded(people: pl.LazyFrame, column: str) -> list[tuple[str, int]]:
-    """Patients per entry of a list column, most frequent first."""
-    counted = people.select(pl.col(column).explode().alias("key")).drop_nulls().group_by("key").len()
-    return list(counted.sort(["len", "key"], descending=[True, False]).collect().iter_rows())
-
-
 def _missing(people: pl.LazyFrame, label: Labels) -> list[tuple[str, int, int | None]]:
     """Missing tests, most frequent first; a folder of an earlier version does not tell which have a result on record."""
     told = "unusable_tests" in people.collect_schema()
-    unusable = dict(_exploded(people, "unusable_tests")) if told else {}
-    return [(label.test(key), n, unusable.get(key, 0) if told else None) for key, n in _exploded(people, "missing_tests")]
+    unusable = dict(patients_by_entry(people, "unusable_tests")) if told else {}
+    return [(label.test(key), n, unusable.get(key, 0) if told else None) for key, n in patients_by_entry(people, "missing_tests")]
 
 
 def _statuses(frame: pl.LazyFrame) -> dict[Status, int]:
@@ -239,7 +233,7 @@ def _gravity(row: Mapping[str, Any]) -> int:
 
 def _mimics(people: pl.LazyFrame, label: Labels) -> list[tuple[str, dict[Status, int]]]:
     found: dict[str, dict[Status, int]] = {}
-    for entry, n in _exploded(people, "mimics"):
+    for entry, n in patients_by_entry(people, "mimics"):
         key, _, status = entry.rpartition(":")
         found.setdefault(key, dict.fromkeys(STANDING, 0))[Status(status)] = n
     ordered = sorted(found.items(), key=lambda item: [-item[1][status] for status in STANDING])
@@ -248,7 +242,7 @@ def _mimics(people: pl.LazyFrame, label: Labels) -> list[tuple[str, dict[Status,
 
 def _alarms(people: pl.LazyFrame, label: Labels) -> list[dict[str, Any]]:
     rows = []
-    for key, n in _exploded(people, "alarms"):
+    for key, n in patients_by_entry(people, "alarms"):
         known = label.knowledge.alarms.get(key)
         shown = {"id": known.id, "urgency": known.urgency} if known else {"id": "", "urgency": "urgent"}
         rows.append({"key": key, "label": label.alarm(key), "n": n, **shown})
@@ -303,10 +297,9 @@ def _unmapped(path: Path) -> tuple[list[dict[str, Any]], int]:
 
 
 def _labs(knowledge: Knowledge, summary: Mapping[str, Any], label: Labels) -> tuple[list[tuple[str, int | None]], list[tuple[str, int]]]:
-    """Patients in whom each quantity was ever measured: what the first-line tests (those without a condition) ask for, then the others."""
+    """Patients in whom each quantity was ever measured: what the first-line tests ask for, then the others."""
     coverage: Mapping[str, Mapping[str, int]] | None = summary.get("lab_coverage")
-    first_line = [test for test in knowledge.tests.values() if test.when is None]
-    asked = dict.fromkeys(lab for test in first_line for outcome in test.outcomes for lab in outcome.labs)
+    asked = knowledge.first_line_labs
     wanted = [(label.concept(lab), None if coverage is None else coverage.get(lab, {}).get("patients_with", 0)) for lab in asked]
     others = [(label.concept(lab), counts.get("patients_with", 0)) for lab, counts in (coverage or {}).items() if lab not in asked]
     return wanted, sorted(others, key=lambda item: (-item[1], item[0]))

@@ -7,10 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from calcinosis.engines.cohort import Cohort
-from calcinosis.knowledge.criteria import Status
 from calcinosis.knowledge.gravity import ALARM_URGENCIES
-
-_STATUSES = (Status.CONFIRMED, Status.PROBABLE, Status.POSSIBLE)
+from calcinosis.report.people import STANDING
 
 
 def print_summary(cohort: Cohort, console: Console) -> None:
@@ -24,7 +22,7 @@ def print_summary(cohort: Cohort, console: Console) -> None:
         (pl.col("mineral_shown").fill_null(False) & ~pl.col("labelled")).sum().alias("unlabelled"),
         pl.col("calciphylaxis_at_risk").fill_null(False).sum().alias("at_risk"),
         *((pl.col("alarm_urgency") == word).sum().alias(word) for word in ALARM_URGENCIES),
-        *((pl.col(f"status_{key}") == status.value).sum().alias(f"{key} {status.value}") for key in types for status in _STATUSES),
+        *((pl.col(f"status_{key}") == status.value).sum().alias(f"{key} {status.value}") for key in types for status in STANDING),
         *((pl.col("leading") == key).sum().alias(f"{key} leads") for key in (*types, "mimic")),
     ).collect().to_dicts()[0]  # fmt: skip
     console.print(
@@ -32,10 +30,10 @@ def print_summary(cohort: Cohort, console: Console) -> None:
         highlight=False,
     )
     table = Table(title="Who has it, as far as the record shows", title_justify="left")
-    for name in ("type", "leads", *(status.value for status in _STATUSES)):
+    for name in ("type", "leads", *(status.value for status in STANDING)):
         table.add_column(name, justify="left" if name == "type" else "right")
     for key in types:
-        table.add_row(key, f"{counts[f'{key} leads']:,}", *(f"{counts[f'{key} {status.value}']:,}" for status in _STATUSES))
+        table.add_row(key, f"{counts[f'{key} leads']:,}", *(f"{counts[f'{key} {status.value}']:,}" for status in STANDING))
     table.add_row("mimic", f"{counts['mimic leads']:,}", "", "", "")
     console.print(table)
     console.print(

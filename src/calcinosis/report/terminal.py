@@ -5,7 +5,7 @@ Every status is a word; colour only repeats it. Text from records is never read 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -26,7 +26,7 @@ from calcinosis.contract import (
 )
 from calcinosis.knowledge.criteria import Status
 from calcinosis.report.terminal_options import TreatmentPart
-from calcinosis.report.terminal_parts import Ink, grid, item, left_off, title
+from calcinosis.report.terminal_parts import Ink, grid, item, left_off, show, title
 from calcinosis.report.wording import (
     NO_ALARM,
     STATUS_SIGN,
@@ -64,24 +64,12 @@ _STYLE = {
     Status.UNLIKELY: "dim",
     Status.EXCLUDED: "dim",
 }
-_ASCII = str.maketrans("●◕◑◔○→≠·“”–—×’≥≤", '*+~-x>#-""--x\'><')
+LIKENESSES = str.maketrans("●◕◑◔○→≠·“”–—×’≥≤", '*+~-x>#-""--x\'><')
 
 
 def render_assessment(assessment: Assessment, console: Console) -> None:
     """Print one assessment in full; readable at 80 columns and without colours."""
-    show(Page(assessment).parts(), console)
-
-
-def show(parts: Iterable[RenderableType], console: Console) -> None:
-    """Print parts; a terminal that cannot show the signs gets their ASCII likenesses, never a traceback."""
-    if not console.options.ascii_only:
-        for part in parts:
-            console.print(part)
-        return
-    with console.capture() as captured:
-        for part in parts:
-            console.print(part)
-    console.file.write(captured.get().translate(_ASCII).encode("ascii", "replace").decode("ascii"))
+    show(Page(assessment).parts(), console, LIKENESSES)
 
 
 class Page:

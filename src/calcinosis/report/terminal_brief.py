@@ -12,9 +12,9 @@ from rich.text import Text
 
 from calcinosis.contract import DENIED, AlarmOut, Assessment, MimicAssessment, TypeAssessment
 from calcinosis.report.option_words import NOTHING_PRESCRIBED, OptionList, counted, option_lists
-from calcinosis.report.terminal import Page, show
-from calcinosis.report.terminal_parts import item, left_off, title
-from calcinosis.report.wording import STATUS_WORD, clean, evidence, is_standing, lacking, outcome_change, unknowns
+from calcinosis.report.terminal import LIKENESSES, Page
+from calcinosis.report.terminal_parts import item, left_off, show, title
+from calcinosis.report.wording import STATUS_WORD, clean, evidence, is_standing, lacking, leading_type, outcome_change, unknowns
 
 FACTS = 4  # of an alarm
 REASONS = 4
@@ -26,7 +26,7 @@ THE_REST = "Shortened: every reason, test, option and study stands in --full, in
 
 def render_brief(assessment: Assessment, console: Console) -> None:
     """Print the short answer; readable at 80 columns and without colours."""
-    show(_Brief(assessment).parts(), console)
+    show(_Brief(assessment).parts(), console, LIKENESSES)
 
 
 class _Brief(Page):
@@ -54,7 +54,7 @@ class _Brief(Page):
         a = self.assessment
         if a.leading_mimic is not None:
             return next(each for each in a.mimics if each.mimic == a.leading_mimic)
-        return next((each for each in a.types if each.type == a.leading), None)
+        return leading_type(a)
 
     def _alarm_facts(self, alarm: AlarmOut, shown: set[str]) -> Iterator[RenderableType]:
         found = [each for each in evidence(alarm.facts) if each.line not in shown and each.value not in DENIED]

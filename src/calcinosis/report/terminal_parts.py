@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -28,6 +28,18 @@ class Ink:
         self.cited.extend(keys)
         cited = f" [{', '.join(each.key for each in keys)}]" if keys else ""
         return item(Text.assemble((clean(text), style), (cited, "dim")), sign=sign, depth=depth if sign or depth != 2 else 0)
+
+
+def show(parts: Iterable[RenderableType], console: Console, likenesses: Mapping[int, int]) -> None:
+    """Print parts; a terminal that cannot show the signs gets their ASCII likenesses (of code points), never a traceback."""
+    if not console.options.ascii_only:
+        for part in parts:
+            console.print(part)
+        return
+    with console.capture() as captured:
+        for part in parts:
+            console.print(part)
+    console.file.write(captured.get().translate(likenesses).encode("ascii", "replace").decode("ascii"))
 
 
 def title(text: str) -> RenderableType:

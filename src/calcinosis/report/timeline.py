@@ -6,7 +6,7 @@ styles) and text keeps its size on any screen; heights are pixels of a lane.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from calcinosis.events import ENDED
 from calcinosis.knowledge import Knowledge
+from calcinosis.knowledge.wording import label_of
 from calcinosis.report.timeline_axis import Axis, make_axis, shifted
 from calcinosis.report.wording import clean, day
 
@@ -27,6 +28,7 @@ _GROUPS: Final = {
     "drug": "Drugs", "procedure": "Procedures, devices and exposures", "device": "Procedures, devices and exposures",
     "exposure": "Procedures, devices and exposures", "disease": "Diseases", "finding": "Findings", "allergy": "Allergies",
 }  # fmt: skip
+_CERTAINTY_WORD: Final = {"negated": "denied", "uncertain": "uncertain", "family": "in a relative"}  # of all but what is affirmed
 _LARGEST: Final = 1e100
 _GOING_ON: Final = ("active", "in-progress")  # statuses of something that had not ended when it was recorded
 _ORDER: Final = (*dict.fromkeys(_GROUPS.values()), "Other entries")
@@ -120,12 +122,10 @@ def make_timeline(
         first: concepts to show first among the measurements.
     """
     events = [_finite(each) for each in events]
-    inside = list(events)
-    if index is not None and window in WINDOWS:
-        reach = timedelta(days=WINDOWS[window][1])
-        inside = [each for each in events if _touches(each, shifted(index, -reach), shifted(index, reach))]
+    limits = _limits(index, window)
+    inside = [each for each in events if _touches(each, *limits)] if limits else events
     dated = [each for each in inside if each["time"] is not None]
-    axis = _axis(dated, index, window)
+    axis = make_axis(*limits, index) if limits else _axis(dated, index)
     rows = _rows(inside, knowledge)
     undated = dict.fromkeys(_in_line(each, knowledge) for each in inside if each["time"] is None)
     if axis is None:
@@ -164,10 +164,16 @@ def _touches(event: Event, start: datetime, end: datetime) -> bool:
     return time is None or (time <= end and (event["end_time"] or time) >= start)
 
 
-def _axis(dated: Sequence[Event], index: datetime | None, window: str) -> Axis | None:
-    if index is not None and window in WINDOWS:
-        reach = timedelta(days=WINDOWS[window][1])
-        return make_axis(shifted(index, -reach), shifted(index, reach), index)
+def _limits(index: datetime | None, window: str) -> tuple[datetime, datetime] | None:
+    """From when to when a window reaches; None for the whole record."""
+    if index is None or window not in WINDOWS:
+        return None
+    reach = timedelta(days=WINDOWS[window][1])
+    return shifted(index, -reach), shifted(index, reach)
+
+
+def _axis(dated: Sequence[Event], index: datetime | None) -> Axis | None:
+    """As wide as the whole record."""
     last_seen = max((each["time"] for each in dated), default=None)
     moments = [each["time"] for each in dated]
     # an end that lies in the future (a supply, a planned course) would squeeze everything that happened
@@ -213,10 +219,10 @@ def _lab_lane(label: str, found: Sequence[Event], axis: Axis) -> LabLane:
     )  # fmt: skip
 
 
-def _height(event: Event, y: Any) -> float:
+def _height(event: Event, y: Callable[[float], float]) -> float:
     """A flag without a number stands at the edge it points to."""
     if event["value"] is not None:
-        return float(y(event["value"]))
+        return y(event["value"])
     return {"high": MARGIN, "low": HEIGHT - MARGIN}.get(event["value_flag"], HEIGHT / 2)
 
 
@@ -224,7 +230,7 @@ def _shape(event: Event) -> str:
     return _SHAPES.get(event["value_flag"], "plain")
 
 
-def _bands(found: Sequence[Event], axis: Axis, y: Any) -> list[Band]:
+def _bands(found: Sequence[Event], axis: Axis, y: Callable[[float], float]) -> list[Band]:
     """One band per stretch with the same interval: it holds until a measurement came with another."""
     stretches: list[tuple[float, float | None, float | None]] = []
     for each in found:
@@ -288,8 +294,7 @@ def _lane(key: str, found: Sequence[Event], axis: Axis, knowledge: Knowledge) ->
     until = max(each["end_time"] or each["time"] for each in found)
     span = day(first["time"]) + (f" to {day(until)}" if until.date() > first["time"].date() else "")
     span = span if len(found) == 1 else f"{len(found)} entries, {span}"
-    denied = {"negated": "denied", "uncertain": "uncertain"}
-    remarks = dict.fromkeys(denied[each["certainty"]] for each in found if each["certainty"] in denied)
+    remarks = dict.fromkeys(word for each in found if (word := _CERTAINTY_WORD.get(each["certainty"])))
     detail = ", ".join([span, *remarks, *(["end not recorded"] if marks[-1].open else [])])
     return Lane(label, detail, marks, f"{label}: {detail}")
 
@@ -304,14 +309,13 @@ def _group(key: str, knowledge: Knowledge) -> str:
 
 
 def _label(key: str, knowledge: Knowledge) -> str:
-    concept = knowledge.concepts.get(key)
-    return concept.label if concept else key
+    return label_of(knowledge, "concepts", key)
 
 
 def _in_line(event: Event, knowledge: Knowledge) -> str:
     """An entry in a line of words."""
     label, said = _label(event["concept"], knowledge), _said(event)
-    certainty = {"negated": "denied", "uncertain": "uncertain", "family": "in a relative"}.get(event["certainty"])
+    certainty = _CERTAINTY_WORD.get(event["certainty"])
     sites = ", ".join(_label(key, knowledge).lower() for key in event["sites"] or ())
     until = f" to {day(event['end_time'])}" if event["end_time"] else ""
     when = f"{day(event['time'])}{until}" if event["time"] else f"until {day(event['end_time'])}" if event["end_time"] else ""
@@ -328,14 +332,13 @@ def _said(event: Event) -> str:
 
 def _rows(events: Iterable[Event], knowledge: Knowledge) -> list[Row]:
     """The newest first; undated entries last."""
-    newest = datetime.max.replace(tzinfo=None)
-    ordered = sorted(events, key=lambda each: (each["time"] is None, newest - each["time"] if each["time"] else timedelta()))
+    ordered = sorted(events, key=lambda each: (each["time"] is None, datetime.max - each["time"] if each["time"] else timedelta()))
     return [_row(each, knowledge) for each in ordered]
 
 
 def _row(event: Event, knowledge: Knowledge) -> Row:
     concept = knowledge.concepts.get(event["concept"])
-    certainty = {"negated": "denied", "uncertain": "uncertain", "family": "in a relative"}.get(event["certainty"], "")
+    certainty = _CERTAINTY_WORD.get(event["certainty"], "")
     unusable = "unit not usable" if event["numeric_value"] is not None and event["value"] is None and certainty == "" else ""
     sites = ", ".join(_label(key, knowledge).lower() for key in event["sites"] or ())
     status = "ended" if event["status"] == ENDED else ""

@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
@@ -36,7 +37,7 @@ class Assessors:
         self._pool = self._make_pool()
         count = max(1, self._settings.workers)
         loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.run_in_executor(self._pool, _warm, self._settings) for _ in range(count)))
+        await asyncio.gather(*(loop.run_in_executor(self._pool, _warm) for _ in range(count)))
         self._takers = [asyncio.create_task(self._take()) for _ in range(count)]
         self.ready = True
 
@@ -45,10 +46,8 @@ class Assessors:
         self.ready = False
         for taker in self._takers:
             taker.cancel()
-        while self._waiting:
-            _, future = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(ProblemError(503, "the service is shutting down", headers={"Retry-After": "5"}))
+        _refuse(self._waiting)
+        self._waiting.clear()
         if self._pool:
             await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
 
@@ -90,9 +89,7 @@ class Assessors:
             self._pool = self._make_pool()
             found = [Done(b"", 503, "the worker failed; try again")] * len(taken)
         except asyncio.CancelledError:
-            for _, future in taken:
-                if not future.done():
-                    future.set_exception(ProblemError(503, "the service is shutting down", headers={"Retry-After": "5"}))
+            _refuse(taken)
             raise
         for (_, future), done in zip(taken, found, strict=True):
             if not future.done():
@@ -110,5 +107,12 @@ class Assessors:
         )
 
 
-def _warm(_: Settings) -> None:
+def _refuse(jobs: Iterable[tuple[Job, asyncio.Future[Done]]]) -> None:
+    """The service ends before they are answered."""
+    for _, future in jobs:
+        if not future.done():
+            future.set_exception(ProblemError(503, "the service is shutting down", headers={"Retry-After": "5"}))
+
+
+def _warm() -> None:
     """Starts a worker: its initialiser loads the knowledge."""

@@ -16,7 +16,8 @@ from calcinosis.contract import AlarmOut, Assessment, Citation, FactOut, ReviewO
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
 from calcinosis.orders import CheckedOrder
-from calcinosis.report.wording import URGENCY_WORD, clean, day, evidence, headline, lacking, outcome_change, web_address
+from calcinosis.report.option_words import counted
+from calcinosis.report.wording import URGENCY_WORD, clean, day, evidence, headline, lacking, leading_type, outcome_change, web_address
 from calcinosis.service.drafts import NotChecked
 
 Json = dict[str, Any]
@@ -148,7 +149,7 @@ def _leading(cards: Cards, answer: Assessment) -> None:
     if not tests:
         return
     found = headline(answer)
-    type_ = next((each for each in answer.types if each.type == answer.leading), None)
+    type_ = leading_type(answer)
     mimic = next((each for each in answer.mimics if each.mimic == answer.leading_mimic), None)
     shown = type_ or mimic
     reasons = shown.reasons if shown else []
@@ -160,9 +161,9 @@ def _leading(cards: Cards, answer: Assessment) -> None:
     key = answer.leading_mimic or answer.leading or "undetermined"
     urgencies = {each.key: each.urgency for each in cards.knowledge.types.values()}
     pressing = type_ is not None and urgencies[type_.type] == min(urgencies.values()) and type_.status.rank >= Status.POSSIBLE.rank
-    count = "1 missing test" if len(tests) == 1 else f"{len(tests)} missing tests"
+    missing = counted(len(tests), "missing test")
     cards.add(
-        "leading", key, "warning" if pressing else "info", f"{found.answer}{_status(answer)}; {count} could change this", lines,
+        "leading", key, "warning" if pressing else "info", f"{found.answer}{_status(answer)}; {missing} could change this", lines,
         reasons[0].citations if reasons else tests[0].citations, display=found.answer,
         suggestions=[_order_test(cards, test) for test in tests],
     )  # fmt: skip
@@ -267,7 +268,7 @@ def _order(cards: Cards, name: str, order: CheckedOrder, reference: str | None) 
 
 
 def _not_checked(cards: Cards, orders: Sequence[NotChecked]) -> None:
-    count = "1 order was" if len(orders) == 1 else f"{len(orders)} orders were"
+    count = counted(len(orders), "order was", "orders were")
     shown = [
         escaped(f"{shortened(each.name, _SAID)}{f' ({shortened(each.shown, _SAID)})' if each.shown else ''}: {each.why}") for each in orders
     ]

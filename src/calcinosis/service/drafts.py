@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from calcinosis.events import Batch
-from calcinosis.service.prefetch import unpacked
+from calcinosis.service.prefetch import name_of, unpacked
 from calcinosis.sources.fhir_columns import RESOURCE_TYPES
 from calcinosis.sources.fhir_one import reference_id
 
@@ -130,8 +130,8 @@ def _medications(resources: Iterable[Json | None]) -> dict[str, Json]:
 
 
 def _called(resource: Json | None) -> str | None:
-    kind, key = (resource or {}).get("resourceType"), (resource or {}).get("id")
-    return f"{kind}/{key}" if isinstance(kind, str) and isinstance(key, str) else None
+    name = name_of(resource)
+    return "/".join(name) if name else None
 
 
 def _addresses(bundle: Mapping[str, Any]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import io
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from calcinosis.evidence.cells import rows_of
 from calcinosis.knowledge import Knowledge
 from calcinosis.report import evidence_summary
 from calcinosis.service.guard import api_client
@@ -27,7 +28,7 @@ def studies_as_csv(request: Request, treatment: Treatment = None, type_: Type = 
     knowledge: Knowledge = request.app.state.knowledge
     known(knowledge, treatments=treatment, types=type_, diseases=disease)
     stream = io.StringIO(newline="")
-    evidence_summary.write_rows(evidence_summary.rows_of(knowledge, treatment, type_, disease), knowledge, stream)
+    evidence_summary.write_rows(rows_of(knowledge, treatment, type_, disease), knowledge, stream)
     return _file(stream.getvalue().encode(), "text/csv; charset=utf-8", "evidence.csv")
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
+from base64 import urlsafe_b64decode
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,10 +58,7 @@ class KeySource:
         Raises:
             Rejected: there are several, or none.
         """
-        if time.monotonic() - self._read_at > _KEYS_FRESH:
-            async with self._lock:
-                if time.monotonic() - self._read_at > _KEYS_FRESH:
-                    await self._read()
+        await self._renew(_KEYS_FRESH)
         if len(self._keys) != 1:
             raise Rejected("kid is missing")
         return next(iter(self._keys.values()))
@@ -69,14 +67,17 @@ class KeySource:
         """Raises:
         Rejected: nobody has this key.
         """
-        now = time.monotonic()
-        if now - self._read_at > _KEYS_FRESH or (kid not in self._keys and now - self._read_at > _REFRESH_AFTER):
-            async with self._lock:
-                if time.monotonic() - self._read_at > (_REFRESH_AFTER if kid not in self._keys else _KEYS_FRESH):
-                    await self._read()
+        await self._renew(_KEYS_FRESH if kid in self._keys else _REFRESH_AFTER)
         if kid not in self._keys:
             raise Rejected("kid is not in the issuer's JWK Set")
         return self._keys[kid]
+
+    async def _renew(self, seconds: float) -> None:
+        """Read the keys again if they are older than this; of many that wait for it, one reads."""
+        if time.monotonic() - self._read_at > seconds:
+            async with self._lock:
+                if time.monotonic() - self._read_at > seconds:
+                    await self._read()
 
     async def _read(self) -> None:
         self._read_at = time.monotonic()
@@ -127,8 +128,8 @@ class SeenTokens:
 class CdsVerifier:
     """Verifies the tokens of CDS clients."""
 
-    def __init__(self, settings: Settings, http: httpx.AsyncClient, clock: Callable[[], float] = time.time) -> None:
-        self._base, self._clock = settings.base_url, clock
+    def __init__(self, settings: Settings, http: httpx.AsyncClient) -> None:
+        self._base = settings.base_url
         self._clients: dict[str, tuple[CdsClient, KeySource]] = {
             client.iss: (client, KeySource(url=client.jku, file=client.jwks_file, http=http)) for client in settings.cds_clients
         }
@@ -153,7 +154,7 @@ class CdsVerifier:
         if "jku" in header and header["jku"] != client.jku:
             raise Rejected("jku is not the one agreed with this client")
         claims = _verified(token, await keys.key(kid), CDS_ALGORITHMS)
-        now = self._clock()
+        now = time.time()
         issued, expires = _time(claims, "iat"), _time(claims, "exp")
         if expires <= now - LEEWAY:
             raise Rejected("exp has passed")
@@ -170,8 +171,8 @@ class CdsVerifier:
 class OidcVerifier:
     """Verifies bearer tokens (signed access tokens) of one OpenID provider."""
 
-    def __init__(self, settings: Settings, http: httpx.AsyncClient, clock: Callable[[], float] = time.time) -> None:
-        self._issuer, self._audience, self._clock = settings.oidc_issuer or "", settings.oidc_audience or "", clock
+    def __init__(self, settings: Settings, http: httpx.AsyncClient) -> None:
+        self._issuer, self._audience = settings.oidc_issuer or "", settings.oidc_audience or ""
         discovery = self._issuer.rstrip("/") + "/.well-known/openid-configuration"
         self._keys = KeySource(url=settings.oidc_jwks_url, http=http, discovery=discovery)
 
@@ -182,7 +183,7 @@ class OidcVerifier:
         if unverified.get("iss") != self._issuer:
             raise Rejected("iss is not the provider")
         claims = _verified(token, await self._keys.key(_text(header, "kid")), OIDC_ALGORITHMS)
-        now = self._clock()
+        now = time.time()
         if _time(claims, "exp") <= now - LEEWAY:
             raise Rejected("exp has passed")
         if "nbf" in claims and _time(claims, "nbf") > now + LEEWAY:
@@ -228,8 +229,6 @@ def _opened(token: str) -> tuple[Claims, Claims]:
     """
     if len(token) > _LONGEST_TOKEN or token.count(".") != 2:
         raise Rejected("not a signed token")
-    from base64 import urlsafe_b64decode
-
     opened = []
     for part in token.split(".")[:2]:
         try:

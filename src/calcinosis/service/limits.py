@@ -17,6 +17,7 @@ from calcinosis.service.settings import Settings
 
 JSON_TYPES: Final = ("application/json", "application/fhir+json")
 _CHUNK: Final = 65_536
+_REMEMBERED: Final = 10_000  # clients
 _QUOTE: Final = ord('"')
 _STEPS: Final = np.zeros(256, dtype=np.int8)
 _STEPS[list(b"{[")], _STEPS[list(b"}]")] = 1, -1
@@ -111,8 +112,8 @@ def depth_of(body: bytes) -> int:
 class RateLimit:
     """A token bucket per client; the clients heard of last are remembered."""
 
-    def __init__(self, per_second: float, burst: int, *, remembered: int = 10_000) -> None:
-        self._per_second, self._burst, self._remembered = per_second, float(burst), remembered
+    def __init__(self, per_second: float, burst: int) -> None:
+        self._per_second, self._burst = per_second, float(burst)
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, client: str, now: float | None = None) -> None:
@@ -124,7 +125,7 @@ class RateLimit:
         left = min(self._burst, left + (now - since) * self._per_second)
         allowed = left >= 1
         self._buckets[client] = (left - 1 if allowed else left, now)
-        while len(self._buckets) > self._remembered:
+        while len(self._buckets) > _REMEMBERED:
             self._buckets.popitem(last=False)
         if not allowed:
             raise ProblemError(429, "too many requests", headers={"Retry-After": str(max(1, round((1 - left) / self._per_second)))})

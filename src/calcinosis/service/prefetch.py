@@ -92,7 +92,7 @@ def entries(prefetch: Mapping[str, Any]) -> list[Json | None]:
     found: dict[tuple[str, str], Json] = {}
     others: list[Json | None] = []
     for resource in (each for value in prefetch.values() for each in unpacked(value)):
-        name = _name(resource)
+        name = name_of(resource)
         if name is None or found.setdefault(name, resource or {}) != resource:
             others.append(resource)
     return [*found.values(), *others]
@@ -103,7 +103,8 @@ def _kind(value: Any) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def _name(resource: Json | None) -> tuple[str, str] | None:
+def name_of(resource: Json | None) -> tuple[str, str] | None:
+    """Type and id of a resource that has both."""
     kind, key = (resource or {}).get("resourceType"), (resource or {}).get("id")
     return (kind, key) if isinstance(kind, str) and isinstance(key, str) else None
 

@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote_plus, urlencode, urljoin, urlsplit, urlunsplit
@@ -72,10 +72,9 @@ class Granted:
 
 
 class SmartClient:
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.redirect_uri = f"{settings.base_url}/smart/callback"
         self._servers = {server.issuer: server for server in settings.smart}
-        self._clock = clock
         self._http = httpx.AsyncClient(
             timeout=httpx.Timeout(settings.fhir_seconds), follow_redirects=False, trust_env=False, cookies=no_cookies()
         )
@@ -181,7 +180,7 @@ class SmartClient:
 
     def _authenticate(self, server: SmartServer, told: Configuration, form: dict[str, str], headers: dict[str, str]) -> None:
         if (key := self._private.get(server.issuer)) is not None:
-            now = int(self._clock())
+            now = int(time.time())
             claims = {
                 "iss": server.client_id, "sub": server.client_id, "aud": told.token_endpoint, "iat": now, "exp": now + _ASSERTION_LIFE,
                 "jti": str(uuid4()),
@@ -204,7 +203,7 @@ class SmartClient:
             raise Failed("The server does not say who signed in.")
         keys = self._key_sources.setdefault(told.jwks_uri, KeySource(url=told.jwks_uri, http=self._http))
         claims: Claims = await verify_id_token(
-            token, issuer=told.issuer, client_id=server.client_id, nonce=launch.nonce, keys=keys, now=self._clock()
+            token, issuer=told.issuer, client_id=server.client_id, nonce=launch.nonce, keys=keys, now=time.time()
         )
         return str(claims["sub"])
 

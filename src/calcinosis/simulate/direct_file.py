@@ -39,17 +39,19 @@ class DirectFile:
             self._held += taken
             data = data[taken:]
             if self._held == _BUFFER:
-                self._put(0, _BUFFER)
+                self._put(_BUFFER)
                 self._held = 0
 
     def close(self) -> None:
         whole = self._held - self._held % _BLOCK
-        self._put(0, whole)
+        self._put(whole)
         os.close(self._file)
         with self._path.open("ab") as rest:  # less than a block, by the usual way
             rest.write(self._buffer[whole : self._held])
 
-    def _put(self, start: int, end: int) -> None:
+    def _put(self, end: int) -> None:
+        """Write the beginning of the buffer."""
+        start = 0
         while start < end:
             try:
                 start += os.write(self._file, self._buffer[start:end])

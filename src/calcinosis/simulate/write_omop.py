@@ -133,7 +133,7 @@ class OmopWriter:
     def _ids(self, table: str, n: int) -> pl.Series:
         first = self._next[table]
         self._next[table] = first + n
-        return pl.Series(range(first, first + n), dtype=pl.Int32) if n == 0 else pl.int_range(first, first + n, dtype=pl.Int32, eager=True)
+        return pl.int_range(first, first + n, dtype=pl.Int32, eager=True)
 
     def _constant(self, value: int, n: int) -> pl.Series:
         return pl.Series([value], dtype=pl.Int32).new_from_index(0, n)

@@ -154,6 +154,15 @@ class LocalForms(_Closed):
     own: dict[str, str]  # concept -> concept of its local form, also for what lies below it
 
 
+class Instead(_Closed):
+    """What some concepts are where one of these words, and none of ``unless``, stands between the same commas."""
+
+    concepts: tuple[str, ...]
+    becomes: str
+    words: Phrases
+    unless: Phrases
+
+
 class ContextRules(_Closed):
     """The whole of ``context_rules.yaml``; an unknown key is an error."""
 
@@ -181,6 +190,7 @@ class ContextRules(_Closed):
     allergy_list: Cues
     planned: Cues
     beside: dict[str, tuple[str, ...]]
+    instead: tuple[Instead, ...]
     elsewhere_of: ElsewhereOf
     elsewhere: Cues
     linking: Phrases

@@ -44,6 +44,7 @@ from calcinosis.sources.spool import (
     resources_of,
     shape_of,
     to_line,
+    unreadable,
 )
 from calcinosis.sources.text import TextReader
 
@@ -251,7 +252,7 @@ class _Run:
             shape, kind = shape_of(path, gzipped)
         except READ_ERRORS as error:
             number = self.account.add_file(path, False, Numbering.LINE)
-            self.account.add_reject(number, _unreadable(error))
+            self.account.add_reject(number, unreadable(error))
             return None
         number = self.account.add_file(path, gzipped, Numbering.ENTRY if shape == "document" else Numbering.ORDINAL, kind=kind)
         if shape == "empty":
@@ -339,7 +340,7 @@ class _Run:
                 for item in line_entries((line_number, line_number, line) for line_number, line in enumerate(stream, start=1)):
                     yield number, item
         except READ_ERRORS as error:
-            yield number, _unreadable(error)
+            yield number, unreadable(error)
 
     def _document(self, number: int) -> Iterator[tuple[int, Entry | Reject]]:
         file = self.account.files[number]
@@ -347,7 +348,7 @@ class _Run:
             for item in document_entries(file.path, file.gzipped):
                 yield number, item
         except READ_ERRORS as error:
-            yield number, _unreadable(error)
+            yield number, unreadable(error)
 
     def _write(self, items: Iterator[tuple[int, Entry | Reject]]) -> None:
         """Hand resources to DuckDB by way of the spool."""
@@ -382,10 +383,6 @@ class _Run:
                 self._flush(lines[len(lines) // 2 :])
         else:
             self.tables.store_sayings()
-
-
-def _unreadable(error: BaseException) -> Reject:
-    return Reject("unreadable", f"the file cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
 # --- one patient -------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from calcinosis.sources.fhir_columns import COMPONENT, NEEDS_NO_SUBJECT, READ_TY
 from calcinosis.sources.fhir_frames import ROWS, TypedRow
 from calcinosis.sources.fhir_meaning import Meaning
 from calcinosis.sources.fhir_tables import WITHOUT_ID, FhirTables
-from calcinosis.sources.fhir_values import read_birth_date
+from calcinosis.sources.fhir_values import read_birth_date, read_sex
 from calcinosis.sources.spool import READ_ERRORS, Reject, numbered_lines
 
 LISTED_WARNINGS: Final = 100_000  # of one category; more are counted in one line. Errors are all listed
@@ -271,8 +271,8 @@ def _contained(subjects: list[tuple[str, Any]]) -> pl.DataFrame:
     for subject, contained in subjects:
         for resource in contained if isinstance(contained, list) else []:
             if isinstance(resource, dict) and resource.get("resourceType") == "Patient" and subject.endswith(f"#{resource.get('id')}"):
-                sex = resource.get("gender") if resource.get("gender") in ("female", "male") else None
                 birth_date = resource.get("birthDate")
-                found.append((subject, read_birth_date(birth_date) if isinstance(birth_date, str) else None, sex, True))
+                born = read_birth_date(birth_date) if isinstance(birth_date, str) else None
+                found.append((subject, born, read_sex(resource.get("gender")), True))
     schema = {"subject_id": pl.String, "birth_date": pl.Date, "sex": pl.String, "found": pl.Boolean}
     return pl.DataFrame(found, schema=schema, orient="row").unique("subject_id", keep="first", maintain_order=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from calcinosis.events import ENDED
+from calcinosis.events import COMPARATORS, ENDED
 from calcinosis.knowledge.model import Context
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir_columns import COMPONENT, FIELDS, MAX_BASE64, MAX_RESULT, MEDICATION_TYPES, unpacked
@@ -234,7 +234,7 @@ class FhirMapper:
         found = []
         for draft in inside.drafts:
             if draft.measured and number is not None:
-                comparator = comparator if comparator in ("<", "<=", ">", ">=") else None
+                comparator = comparator if comparator in COMPARATORS else None
                 draft = replace(draft, number=number, comparator=comparator, unit=quantity_unit(quantity))
             if not draft.needs_value or draft.flag or draft.text_value or draft.number is not None:
                 found.append(replace(draft, measured=False, needs_value=False))

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 import polars as pl
 
+from calcinosis.events import COMPARATORS
 from calcinosis.sources.fhir_account import Account
 from calcinosis.sources.fhir_columns import (
     COMPONENT,
@@ -31,7 +32,7 @@ from calcinosis.sources.fhir_columns import (
 from calcinosis.sources.fhir_events import FhirMapper
 from calcinosis.sources.fhir_frames import PATIENT_ROWS, TypedRow
 from calcinosis.sources.fhir_meaning import Meaning
-from calcinosis.sources.fhir_values import UCUM, read_birth_date, read_moment
+from calcinosis.sources.fhir_values import UCUM, read_birth_date, read_moment, read_sex
 from calcinosis.sources.spool import Entry, Reject
 
 _REMEMBERED: Final = 20_000  # distinct sayings whose meaning is kept
@@ -150,8 +151,8 @@ def patient_rows(rows: list[Row], file: int) -> pl.DataFrame:
     for row in rows:
         if row.kind == "Patient":
             born = read_birth_date(row.start)
-            sex = row.parts.get("gender") if row.parts.get("gender") in ("female", "male") else None
-            values.append((row.subject, born, f"Patient/{row.id}", file, row.place, True, sex, row.start is not None and born is None))
+            sex, bad_birth = read_sex(row.parts.get("gender")), row.start is not None and born is None
+            values.append((row.subject, born, f"Patient/{row.id}", file, row.place, True, sex, bad_birth))
     values += [(subject, None, None, None, None, False, None, False) for subject in others]
     return pl.DataFrame(values, schema=PATIENT_ROWS, orient="row")
 
@@ -299,7 +300,7 @@ def _quantity(quantity: Any) -> tuple[float | None, str | None, str | None, str 
     comparator, unit, system, code = [_varchar(_inside(quantity, name)) for name in ("comparator", "unit", "system", "code")]
     first, second = (code, unit) if system == UCUM else (unit, code)
     shown = first if first is not None else second
-    return _number(quantity), comparator if comparator in ("<", "<=", ">", ">=") else None, shown, code, unit
+    return _number(quantity), comparator if comparator in COMPARATORS else None, shown, code, unit
 
 
 _NO_QUANTITY: Final = (None, None, None, None, None)

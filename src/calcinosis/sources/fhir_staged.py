@@ -19,8 +19,19 @@ from calcinosis.events import Schema
 from calcinosis.sources.fhir_columns import LAYOUTS, MEDICATION_TYPES, RESOURCE_TYPES
 from calcinosis.sources.fhir_frames import ROWS
 from calcinosis.sources.fhir_one import Row, component_row, flat_rows, reference_id, typed_values
-from calcinosis.sources.fhir_values import read_birth_date
-from calcinosis.sources.spool import GZIP, HEAD, READ_ERRORS, Entry, Reject, entries_of, line_entries, not_json, shape_of_head
+from calcinosis.sources.fhir_values import read_birth_date, read_sex
+from calcinosis.sources.spool import (
+    GZIP,
+    HEAD,
+    READ_ERRORS,
+    Entry,
+    Reject,
+    entries_of,
+    line_entries,
+    not_json,
+    shape_of_head,
+    unreadable,
+)
 
 # What a staged row is: a resource or component; a record that never became one; how many were ignored; how many lines a block has.
 ROW, REJECT, IGNORED, LINES = "row", "reject", "ignored", "lines"
@@ -96,7 +107,7 @@ def stage_file(file: str, data: bytes, *, named: bool) -> Iterator[pl.DataFrame]
                 if page.full:
                     yield page.take()
     except READ_ERRORS as error:
-        page.add(part, [Reject("unreadable", f"the file cannot be read: {getattr(error, 'strerror', None) or error}")])
+        page.add(part, [unreadable(error)])
     page.close(part)
     yield page.take()
 
@@ -156,8 +167,7 @@ def _staged(part: _Part, row: Row, *, component: bool) -> dict[str, Any]:
     more: dict[str, Any] = {}
     if row.kind == "Patient":
         born = read_birth_date(row.start)
-        sex = row.parts.get("gender") if row.parts.get("gender") in ("female", "male") else None
-        more = {"born": born, "sex": sex, "bad_time": row.start is not None and born is None}
+        more = {"born": born, "sex": read_sex(row.parts.get("gender")), "bad_time": row.start is not None and born is None}
     elif row.kind == "Medication" and row.parts.get("code") is not None:
         more = {"drug": orjson.dumps(row.parts["code"]).decode()}
     elif row.kind in MEDICATION_TYPES and "medicationCodeableConcept" not in row.parts:

@@ -281,6 +281,11 @@ def read_birth_date(text: str | None) -> date | None:
     return found if EARLIEST.date() <= found <= datetime.now(UTC).date() else None
 
 
+def read_sex(gender: Any) -> str | None:
+    """The sex of a Patient as in ``events.PATIENT_SCHEMA``."""
+    return str(gender) if gender in ("female", "male") else None
+
+
 # --- attachments ---------------------------------------------------------------------------------------
 
 

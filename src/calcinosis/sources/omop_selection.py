@@ -78,7 +78,7 @@ def select(cdm: Cdm, index: ConceptIndex, reader: TextReader) -> Selection:
     """Count and interpret the distinct pairs of concepts of every table.
 
     Raises:
-        ValueError: see :func:`calcinosis.sources.omop.read_omop`.
+        ValueError: see :func:`calcinosis.sources.omop.omop_parts`.
     """
     if "person" not in cdm.tables:
         raise ValueError(f"{cdm.shown}: no table person; the tables found are {', '.join(sorted(cdm.tables)) or 'none'}")

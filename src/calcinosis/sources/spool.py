@@ -52,6 +52,11 @@ class Entry:
     resource: dict[str, Any]
 
 
+def unreadable(error: BaseException) -> Reject:
+    """A file that ended in one of ``READ_ERRORS``."""
+    return Reject("unreadable", f"the file cannot be read: {getattr(error, 'strerror', None) or error}")
+
+
 def find_files(paths: Sequence[Path]) -> tuple[list[Path], list[OSError]]:
     """The files given, and those below the folders given (through links, too), once each; hidden files in folders are left out.
 

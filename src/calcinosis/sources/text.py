@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from calcinosis.knowledge.model import Concept, Context
+from calcinosis.sources.company import Company
 from calcinosis.sources.context import AND, LONGEST_CLAUSE, ContextReader, Scope
 from calcinosis.sources.context_rules import ContextRules, Effect, load_context_rules
 from calcinosis.sources.form_marks import without_form_marks
@@ -70,7 +71,6 @@ class Reading:
     without_unit: int = 0
 
 
-BESIDE: Final = 40  # words round a mention that needs other words beside it
 _NOT_DONE: Final = frozenset({"planned", "asked_about", "considered"})
 _DOUBTS_DISEASE: Final = frozenset({"looked_for", "asked_about", "considered"})
 _ENDING: Final = {"drug": "taken_no_more", "finding": "removed"}  # kind of concept -> what ends it
@@ -92,9 +92,7 @@ class _Vocabulary:
         self.phrases = PhraseMatcher((phrase, concept.key) for concept in here for phrase in concept.synonyms)
         self.patterns = PatternMatcher((pattern, concept.key) for concept in here for pattern in concept.patterns)
         self.alone = NameAloneReader(((name, concept.key) for concept in here for name in concept.alone), context, rules.alone)
-        named = {concept.beside for concept in here if concept.beside} if context == Context.NOTE else set()
-        self.beside = PhraseMatcher((phrase, name) for name in named for phrase in rules.beside[name])
-        self.needs = {concept.key: concept.beside for concept in here if concept.beside in named}
+        self.company = Company(here, context, rules.beside, rules.instead)
 
 
 class TextReader:
@@ -145,12 +143,16 @@ class TextReader:
         vocabulary = self._vocabularies[context]
         hits = dict.fromkeys([*vocabulary.phrases.hits(words), *vocabulary.alone.hits(words)])
         found = [_Match(low, high, range(low, high), self._concepts[key], True) for low, high, key in hits]
-        phrases = self._as_applied(self._longest(_with_words_beside(found, vocabulary, words)), words)
+        phrases = self._as_applied(self._longest(vocabulary.company.with_words_beside(found, words)), words)
         inside = {at: match for match in phrases for at in match.positions}
         reader = self._report_context if context in REPORTING else self._plain_context
         limits = reader.limits(words)
         clauses = reader.clauses(words, limits, inside.__contains__)
-        matches = phrases + _with_words_beside(self._patterns(vocabulary, reader, words, clauses, phrases), vocabulary, words)
+        matches = phrases + vocabulary.company.with_words_beside(self._patterns(vocabulary, reader, words, clauses, phrases), words)
+        matches = [
+            match if (other := vocabulary.company.other(match, words, clauses)) is None else match._replace(concept=other)
+            for match in matches
+        ]
         lead_time = self._lead_time.read(words, clauses)
         sections = self._headings.scopes(text, tokens, clauses)
         stated = self._stated(text, tokens, reader, clauses, limits, sections) if context in STATING_RESULTS else ((), (), 0)
@@ -345,24 +347,6 @@ class TextReader:
             return False
 
         return [(match, certainty) for match, certainty in said if not is_part(match, certainty)]
-
-
-def _with_words_beside(matches: list[_Match], vocabulary: _Vocabulary, words: list[Folded]) -> list[_Match]:
-    """Without those that need other words near them (``Concept.beside``) and have none."""
-    if not any(match.concept.key in vocabulary.needs for match in matches):
-        return matches
-    there: dict[str, list[int]] = defaultdict(list)
-    for hit in vocabulary.beside.hits(words):
-        there[hit.payload].append(hit.start)
-
-    def stands(match: _Match) -> bool:
-        needed = vocabulary.needs.get(match.concept.key)
-        if needed is None:
-            return True
-        places = there.get(needed, [])
-        return bisect_left(places, match.start - BESIDE) < bisect_left(places, match.end + BESIDE)
-
-    return [match for match in matches if stands(match)]
 
 
 def _together(study: Reading, clinical: Reading) -> Reading:

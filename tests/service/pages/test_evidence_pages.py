@@ -14,8 +14,9 @@ import orjson
 import pytest
 from fastapi.testclient import TestClient
 
+from calcinosis.evidence.cells import rows_of
 from calcinosis.knowledge import Knowledge
-from calcinosis.report import evidence_summary, svg
+from calcinosis.report import svg
 from calcinosis.report.evidence_fhir import to_evidence_bundle
 
 CAPTION = r'<caption id="studies-[^"]+">[^<]*: (\d+) rows?</caption>'
@@ -47,7 +48,7 @@ def test_everything_has_the_map_the_overview_and_a_way_to_each_treatment(client:
 def test_every_treatment_shows_all_its_rows_and_references(client: TestClient, knowledge: Knowledge) -> None:
     for key in knowledge.treatments:
         text = client.get("/evidence", params={"treatment": key}).text
-        rows = evidence_summary.rows_of(knowledge, key)
+        rows = rows_of(knowledge, key)
         assert sum(int(n) for n in re.findall(CAPTION, text)) == len(rows), key
         for row in rows:
             assert f'href="/knowledge/sources/{row.study}"' in text and f'id="ref-{row.study}"' in text
@@ -59,7 +60,7 @@ def test_every_treatment_shows_all_its_rows_and_references(client: TestClient, k
 @pytest.mark.usefixtures("nothing_is_drawn")
 def test_no_filter_of_treatment_and_disease_waits_for_a_drawing(client: TestClient, knowledge: Knowledge) -> None:
     for treatment, disease in product(knowledge.treatments, knowledge.diseases):
-        if evidence_summary.rows_of(knowledge, treatment, None, disease):
+        if rows_of(knowledge, treatment, None, disease):
             assert client.get("/evidence", params={"treatment": treatment, "disease": disease}).status_code == 200
 
 
@@ -68,7 +69,7 @@ def test_no_filter_of_type_and_disease_waits_for_a_drawing(client: TestClient, k
     for type_, disease in product(["", *knowledge.types], ["", *knowledge.diseases]):
         asked = {"type": type_, "disease": disease}
         text = client.get("/evidence", params=asked).text
-        rows = evidence_summary.rows_of(knowledge, None, type_ or None, disease or None)
+        rows = rows_of(knowledge, None, type_ or None, disease or None)
         wanted = len(rows) if type_ or disease else 0
         assert sum(int(n) for n in re.findall(CAPTION, text)) == wanted, asked
 
@@ -86,7 +87,7 @@ def test_what_is_shown_can_be_taken_away(client: TestClient, knowledge: Knowledg
     assert all(f'href="/api/v1/evidence/{file}' in text for file in ("studies.csv", "bundle"))
     if len(asked) <= 1:
         assert f'href="/api/v1/evidence/studies.csv{query}"' in text
-    rows = evidence_summary.rows_of(knowledge, asked.get("treatment"), asked.get("type"), asked.get("disease"))
+    rows = rows_of(knowledge, asked.get("treatment"), asked.get("type"), asked.get("disease"))
     taken = client.get("/api/v1/evidence/studies.csv", params=asked)
     assert taken.headers["content-type"].startswith("text/csv") and "attachment" in taken.headers["content-disposition"]
     assert [row["row"] for row in csv.DictReader(io.StringIO(taken.text))] == [row.row for row in rows]

@@ -8,6 +8,7 @@ from calcinosis.contract import Assessment, TestOut
 from calcinosis.derived import DERIVED_FROM
 from calcinosis.knowledge import Knowledge
 from calcinosis.report import wording
+from calcinosis.report.option_words import counted
 from calcinosis.service.pages.brief_options import with_options_briefly
 from calcinosis.service.pages.shell import environment
 
@@ -58,9 +59,8 @@ def _measured(keys: dict[str, None]) -> list[str]:
 
 def _spoken(assessment: Assessment) -> str:
     """The answer in one sentence, for a screen reader and for the bar of a phone."""
-    alarms = len(assessment.alarms)
     missing = sum(test.would_change for test in assessment.workup)
     return (
-        f"{alarms} {'alarm' if alarms == 1 else 'alarms'}. {wording.headline(assessment).line}. "
-        f"{missing} missing {'test' if missing == 1 else 'tests'} would change it."
+        f"{counted(len(assessment.alarms), 'alarm')}. {wording.headline(assessment).line}. "
+        f"{counted(missing, 'missing test')} would change it."
     )

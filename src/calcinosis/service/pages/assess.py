@@ -17,6 +17,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
+from calcinosis.service.guard import api_client
 from calcinosis.service.limits import check_record
 from calcinosis.service.pages import held
 from calcinosis.service.pages.body_map import HEIGHT, WIDTH, shapes
@@ -28,7 +29,7 @@ from calcinosis.service.pages.submitted import Submitted, read_submitted
 from calcinosis.service.problems import ProblemError
 from calcinosis.service.work import Job
 
-router = page_router()
+router = page_router(api_client)
 
 IS_ANSWER: Final = {"Calcinosis-Answer": "1"}  # so that the script takes no page of a proxy for an answer
 _CLEARED: Final = "Another file took the place of the record, so what was entered beside that one was cleared."

@@ -20,11 +20,12 @@ from calcinosis.report.population import population_words
 from calcinosis.report.timeline import WINDOWS, make_timeline
 from calcinosis.report.wording import citations_in, citations_shown, references
 from calcinosis.service.cohorts import Cohorts
+from calcinosis.service.guard import cohort_reader
 from calcinosis.service.pages.brief_options import with_options_briefly
 from calcinosis.service.pages.shell import page, page_router
 from calcinosis.service.problems import ProblemError
 
-router = page_router(about_many=True)
+router = page_router(cohort_reader)
 
 PER_PAGE: Final = 50
 _Text = Annotated[str, Query(max_length=200)]

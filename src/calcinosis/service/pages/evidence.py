@@ -13,15 +13,16 @@ from fastapi import Query, Request
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
-from calcinosis.evidence.cells import compare_everything
+from calcinosis.evidence.cells import compare_everything, rows_of
 from calcinosis.knowledge import Knowledge
 from calcinosis.report import evidence_summary as words
 from calcinosis.report.evidence_figures import EvidenceMap, evidence_map, map_figure
 from calcinosis.report.evidence_page import chapter_of
+from calcinosis.service.guard import knowledge_reader
 from calcinosis.service.pages.shell import page, page_router
 from calcinosis.service.problems import ProblemError
 
-router = page_router(about_nobody=True)
+router = page_router(knowledge_reader)
 Asked = Annotated[str, Query(max_length=100)]
 
 
@@ -36,7 +37,7 @@ def evidence(
             raise ProblemError(404, f"The knowledge has no such entry in {table}.")
     place = type_ or None, disease or None
     lines = words.overview(knowledge, treatment or None, *place)
-    rows = words.rows_of(knowledge, treatment or None, *place)
+    rows = rows_of(knowledge, treatment or None, *place)
     everything = not (treatment or type_ or disease)
     found = evidence_map(knowledge, lines, place[1])
     single = knowledge.treatments[treatment] if treatment else None

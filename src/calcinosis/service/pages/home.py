@@ -5,9 +5,10 @@ from __future__ import annotations
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
+from calcinosis.service.guard import api_client
 from calcinosis.service.pages.shell import page, page_router
 
-router = page_router()
+router = page_router(api_client)
 
 
 @router.get("/")

@@ -14,12 +14,13 @@ from calcinosis.knowledge.reference import PAGES
 from calcinosis.knowledge.usage import Usage, usage_of
 from calcinosis.knowledge.wording import citation, cited, interval_in_words, places_of
 from calcinosis.report import evidence_summary
+from calcinosis.service.guard import knowledge_reader
 from calcinosis.service.pages import links
 from calcinosis.service.pages.finder import Finder
 from calcinosis.service.pages.shell import page, page_router
 from calcinosis.service.problems import ProblemError
 
-router = page_router(about_nobody=True)
+router = page_router(knowledge_reader)
 MOST_FOUND = 60
 
 

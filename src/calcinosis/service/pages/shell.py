@@ -11,13 +11,13 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
+from fastapi.params import Depends
 from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 from markupsafe import Markup
 
 from calcinosis.contract import DISCLAIMER
 from calcinosis.report import patient_page
-from calcinosis.service.guard import api_client, cohort_reader, knowledge_reader
 from calcinosis.service.pages.files import address
 
 _SECTION: Final = re.compile(r'<section id="([\w-]+)"[^>]*>\s*<h2[^>]*>(.*?)</h2>')
@@ -42,13 +42,12 @@ DOORS: Final = (
 )
 
 
-def page_router(*, about_nobody: bool = False, about_many: bool = False) -> APIRouter:
-    """A router for pages: behind the same guard as the API, and not part of its description.
+def page_router(guard: Depends) -> APIRouter:
+    """A router for pages, which are not part of the description of the API.
 
-    ``about_nobody``: what is published anyway; those who come by a SMART launch read it without a token.
-    ``about_many``: whole cohorts; the operator may open them to fewer people.
+    Args:
+        guard: who may read them, of :mod:`calcinosis.service.guard`.
     """
-    guard = knowledge_reader if about_nobody else cohort_reader if about_many else api_client
     return APIRouter(include_in_schema=False, default_response_class=HTMLResponse, dependencies=[guard])
 
 
