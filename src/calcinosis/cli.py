@@ -260,6 +260,7 @@ def convert(
     code_map: CodeMap = None,
     rxterms: RxTerms = None,
     source_format: Format = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no account of the records when all went well.")] = False,
 ) -> None:
     """Write what was read as a MEDS dataset, for tools that read MEDS."""
     from calcinosis.api import read_batches
@@ -276,6 +277,8 @@ def convert(
         raise _fail(f"{error}; {out} was not written") from None
     except (OSError, ValueError) as error:
         raise _fail(str(error)) from None
+    if quiet:
+        return
     typer.echo(
         f"calcinosis: wrote {done.events} events of {done.patients} patients to {out}; records read {done.records_read} = "
         f"used {done.records_used} + of types no rule reads {done.records_ignored} + rejected {done.records_rejected} "

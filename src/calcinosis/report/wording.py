@@ -48,7 +48,7 @@ URGENCY_WORD: Final = {"immediate": "act now", "same_day": "same day", "urgent":
 BASIS_WORD: Final = {
     "calcification": "first record of the calcification",
     "lesion": "first record of the lesion",
-    "as_of": "the date asked for; no dated lesion on record",
+    "as_of": "the date asked for, or the last entry; no dated lesion on record",
     "unknown": "no dated record",
 }
 OWN_CODE: Final = "CALCINOSIS/"  # before the key of a concept that the record names by that key
