@@ -104,6 +104,22 @@ def test_a_bad_code_map_is_refused_with_its_line(tmp_path: Path) -> None:
     assert "2" in err and "no_such_concept" in err
 
 
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("", ":1: holds no row below the header"),
+        ("urn:lab,CA,,calcium_total\nurn:lab,CA,,phosphate\n", ":3: 'CA' is phosphate here and calcium_total on line 2"),
+        (",,Serum X,phosphate\n,,serum x,albumin\n", ":3: 'serum x' is albumin here and phosphate on line 2"),
+    ],
+)
+def test_a_code_map_that_maps_nothing_or_one_code_to_two_measurements_is_refused(tmp_path: Path, rows: str, words: str) -> None:
+    table = tmp_path / "codes.csv"
+    table.write_text(f"system,code,text,concept_key\n{rows}", encoding="utf-8")
+    code, _, err = run("assess", CASE, "--code-map", table)
+    assert code == 2
+    assert words in err
+
+
 def test_a_site_code_map_is_used(tmp_path: Path) -> None:
     patient = {"resourceType": "Patient", "id": "p"}
     condition = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from calcinosis.cli import app
+from calcinosis.evidence.cells import load_pooled
 
 runner = CliRunner()
 
@@ -59,8 +60,19 @@ def test_files_are_written_and_nothing_is_printed(tmp_path: Path) -> None:
     assert json.loads(bundle.read_text(encoding="utf-8"))["resourceType"] == "Bundle"
 
 
+def test_the_pooled_proportions_are_a_table(tmp_path: Path) -> None:
+    table = tmp_path / "pooled.csv"
+    code, out, err = run("diltiazem", "--pooled", table)
+    assert (code, out) == (0, "") and str(table) in err
+    with table.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    shipped = [cell for cell in load_pooled() if cell.treatment == "diltiazem"]
+    assert [(row["type"], row["disease"], row["outcome"]) for row in rows] == [(c.type, c.disease or "", c.outcome) for c in shipped]
+    assert [(row["events"], row["n"], float(row["low"])) for row in rows] == [(str(c.events), str(c.n), c.low) for c in shipped]
+
+
 def test_a_filter_without_rows_is_no_error(tmp_path: Path) -> None:
     code, out, _ = run("--disease", "sjogren_syndrome")
-    assert code == 0 and "Nothing in the knowledge names this." in out
+    assert code == 0 and out.startswith("No treatment and no study in the knowledge names Sj")
     code, _, err = run("--disease", "sjogren_syndrome", "--csv", tmp_path / "rows.csv", "--fhir", tmp_path / "b.json", "--html", tmp_path / "p.html")
     assert code == 0 and "wrote 0 rows" in err

@@ -23,7 +23,7 @@ from calcinosis.knowledge.show import reference_pages
 from calcinosis.labs import LAB_FACT_SCHEMA
 from calcinosis.option_rows import OPTION_SCHEMA
 from calcinosis.options import REVIEW_SCHEMA
-from calcinosis.reasoning.explain import REASON_SCHEMA
+from calcinosis.reasoning.explain import BECAUSE, REASON_SCHEMA
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -123,6 +123,11 @@ def test_every_column_is_documented(knowledge: Knowledge) -> None:
         wrong += [f"{title}: {name} is {kind}, or is not in the table" for name, kind in wanted if (name, kind) not in listed]
         wrong += [f"{title}: {name} no longer exists" for name, _ in listed if name not in schema]
     assert not wrong, "docs/data_contracts.md\n" + "\n".join(wrong)
+
+
+def test_every_reason_for_not_knowing_is_documented() -> None:
+    listed = re.findall(r"^\* `([^`]+)`", page("data_contracts.md"), flags=re.MULTILINE)
+    assert sorted(listed) == sorted(BECAUSE)
 
 
 def type_name(dtype: Any) -> str:

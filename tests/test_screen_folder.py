@@ -81,6 +81,22 @@ def test_mistakes_of_a_caller_are_errors(tmp_path: Path) -> None:
         screen(CASES[:1], tmp_path / "out", workers=0)
     with pytest.raises(ValueError, match="closed world"):
         screen(CASES[:1], tmp_path / "out", closed_world=frozenset({"lab"}), as_of=datetime(2024, 1, 1))
+    for call in (lambda kinds: screen(CASES[:1], tmp_path / "out", closed_world=kinds), lambda kinds: assess(CASES[0], closed_world=kinds)):
+        with pytest.raises(TypeError, match=r"closed_world is a set of kinds, such as \{'drug'\}, not a text"):
+            call("drug")
+    with pytest.raises(TypeError, match="a text is read as the path of a file"):
+        assess(CASES[0].read_text(encoding="utf-8"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("out", ["data", "data/results", ".", "data/../data/deep/er"])
+def test_results_are_never_written_among_the_data(tmp_path: Path, out: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    shutil.copy(CASES[0], data)
+    with pytest.raises(ValueError, match="results would stand among the data"):
+        screen(data, tmp_path / out)
+    assert [path.name for path in data.iterdir()] == [CASES[0].name]
 
 
 @pytest.mark.parametrize(

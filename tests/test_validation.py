@@ -204,6 +204,48 @@ def test_a_folder_is_assessed_and_scored_and_a_bad_file_is_named(tmp_path: Path)
     assert result.without_answer["c"] == "no file bundles/c.json"
 
 
+def _copied(folder: Path, *cases: str) -> Path:
+    from hand_made import CASES
+
+    (folder / "bundles").mkdir()
+    for name in cases:
+        (folder / "bundles" / f"{name}.json").write_bytes((CASES / "bundles" / "b090.json").read_bytes())
+    header = "id,published_type,also_acceptable,basis,difficulty,complete"
+    rows = [f"{name},calciphylaxis,,histology,typical," for name in cases]
+    (folder / "truth.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
+    return folder
+
+
+def test_a_folder_without_bundles_is_an_error_not_a_bad_score(tmp_path: Path) -> None:
+    folder = _copied(tmp_path, "a")
+    (folder / "bundles" / "a.json").unlink()
+    with pytest.raises(TruthError, match=r"bundles: holds no \.json file"):
+        validate_folder(folder)
+    (folder / "bundles").rmdir()
+    with pytest.raises(TruthError, match="bundles: no such folder"):
+        validate_folder(folder)
+
+
+def test_a_repeated_patient_id_and_cases_of_unstated_completeness_are_told(tmp_path: Path) -> None:
+    result = validate_folder(_copied(tmp_path, "a", "b"))
+    assert result.all.agreement.n == 2
+    told = " ".join(result.notes)
+    assert "2 of 2 cases leave complete empty" in told
+    assert "a.json, b.json hold the same patient id 'b090'" in told
+    out = io.StringIO()
+    print_score(result, Console(file=out, width=200))
+    assert all(note in out.getvalue() for note in result.notes)
+    assert "hold the same patient id" in render_validation_html(result)
+
+
+def test_an_id_is_the_file_name_without_its_ending(tmp_path: Path) -> None:
+    folder = _copied(tmp_path, "a")
+    text = (folder / "truth.csv").read_text(encoding="utf-8")
+    (folder / "truth.csv").write_text(text.replace("\na,", "\na.json,"), encoding="utf-8")
+    with pytest.raises(TruthError, match=r"truth\.csv:2: id 'a\.json' must be the file name without \.json"):
+        validate_folder(folder)
+
+
 def test_the_page_draws_what_the_score_says_and_asks_nothing_of_the_network() -> None:
     page = render_validation_html(score(ANSWERS, TRUTH))
     assert page.count('<svg role="img" aria-labelledby="') == 3

@@ -58,6 +58,20 @@ def test_a_result_out_of_the_window_leaves_the_test_missing() -> None:
     assert set(asked(small(), [LESION, lab("phosphate", 2.0, "mmol/L", day(-400))])) == {"phosphate"}
 
 
+def test_a_missing_test_tells_a_result_that_is_not_usable_from_none() -> None:
+    for told, events in (
+        (False, [LESION]),
+        (False, [LESION, lab("calcium_total", flag="high")]),
+        (True, [LESION, lab("phosphate", 2.0, "mmol/L", day(-400))]),  # outside the window
+        (True, [LESION, lab("phosphate", 2.0, "furlong")]),  # no usable unit
+    ):
+        assert asked(small(), events)["phosphate"].on_record is told, events
+    suspected = workup_of("biopsy", {"concepts": {"biopsy": True}}, {"concepts": {"biopsy": False}})
+    knowledge = small(tests=[suspected], findings={"biopsied": {"has": "biopsy"}})
+    assert asked(knowledge, [LESION, event("biopsy", certainty="uncertain")])["biopsy"].on_record
+    assert not asked(knowledge, [LESION])["biopsy"].on_record
+
+
 def test_only_a_lesion_asks_for_a_work_up() -> None:
     assert not asked(small(), [event("ctd")])
 

@@ -24,13 +24,14 @@ from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.loading import uncollected
 from calcinosis.reasoning.explain import reason_texts
 from calcinosis.reasoning.plan import make_plan
-from calcinosis.sources.coding import ConceptIndex
+from calcinosis.sources.coding import ConceptIndex, system_name
 from calcinosis.sources.fhir import fhir_parts, read_resources
 from calcinosis.sources.left_aside import ReadAs, left_aside
 from calcinosis.sources.meds import is_meds, meds_parts
 from calcinosis.sources.omop import is_omop, omop_parts
 from calcinosis.sources.omop_database import shown_address
 from calcinosis.sources.phenopacket import is_phenopacket, read_phenopacket, read_phenopackets
+from calcinosis.sources.site_files import check_code_map
 from calcinosis.sources.text import TextReader
 
 CLOSABLE = ("disease", "drug", "procedure", "finding", "exposure", "device", "allergy")  # kinds of concepts; never laboratory values
@@ -69,6 +70,8 @@ def make_readers(knowledge_folder: Path | None = None, code_map: Path | None = N
         plan = make_plan(knowledge)  # compile the rules, load the unit registry and look up the words now, not with the first patient
         plan.questions.warm()
         reason_texts(plan)
+        if code_map:
+            check_code_map(code_map, {key for key, concept in knowledge.concepts.items() if concept.kind == "lab"}, system_name)
         return Readers(knowledge=knowledge, index=index, text=TextReader(knowledge.concepts.values()))
 
 
@@ -89,12 +92,14 @@ def assess(
     Raises:
         ValueError: the record holds no patient (with what could not be read), or more than one (use :func:`read_batches` and
             ``assess_batch`` for several); an unknown kind in ``closed_world``.
-        TypeError: ``patient`` or ``as_of`` is none of the above.
+        TypeError: ``patient`` or ``as_of`` is none of the above; JSON as a text; one kind of ``closed_world`` as a text.
     """
     if as_of is not None and not isinstance(as_of, datetime):
         raise TypeError(f"as_of is a datetime, not {type(as_of).__name__}")
     if not isinstance(patient, str | Path | Mapping | Sequence):
         raise TypeError(f"patient is a path, a parsed record or a list of resources, not {type(patient).__name__}")
+    if isinstance(patient, str) and patient.lstrip().startswith(("{", "[")):
+        raise TypeError("a text is read as the path of a file; give the record itself parsed: json.loads(text)")
     check_closed_world(closed_world)
     readers = readers or make_readers()
     batches = read_batches([Path(patient)], readers) if isinstance(patient, str | Path) else iter([batch_of(patient, readers)])
@@ -143,7 +148,9 @@ def read_batches(
 
 
 def check_closed_world(kinds: Iterable[str]) -> None:
-    """Raises: ValueError: silence about this kind of concept never means absence."""
+    """Raises: ValueError: silence about this kind of concept never means absence; TypeError: one kind as a text, not several."""
+    if isinstance(kinds, str):
+        raise TypeError(f"closed_world is a set of kinds, such as {{{kinds!r}}}, not a text")
     for kind in kinds:
         if kind not in CLOSABLE:
             raise ValueError(f"closed world {kind!r} is not one of {', '.join(CLOSABLE)}")
@@ -253,7 +260,7 @@ def screen(
 
     Raises:
         ValueError: an unknown engine or format, an option that the engine or the format would not heed, Spark could not finish, or nothing
-            could be read and ``out`` holds earlier results, which stay.
+            could be read and ``out`` holds earlier results, which stay; ``out`` is the source, or one holds the other.
 
     Returns:
         The folder, the summary and accessors to the tables.
@@ -266,6 +273,7 @@ def screen(
     check_closed_world(closed_world)
     readers = readers or make_readers()
     paths = [source] if isinstance(source, str | Path) else list(source)
+    _check_apart(paths, Path(out))
     asked: dict[str, Any] = {"as_of": as_of, "closed_world": closed_world}
     with replaced_when_complete(Path(out)) as folder:
         if engine == "spark":
@@ -284,6 +292,19 @@ def screen(
             raise ValueError(f"nothing could be read; the earlier results in {out} stay (the reasons are written to a new --out)")
         _write_report(cohort)
     return Cohort(Path(out), cohort.summary)
+
+
+def _check_apart(sources: Iterable[str | Path], out: Path) -> None:
+    """Raises: ValueError: tables would be written among the data, where the next run would read them."""
+    folder = out.resolve()
+    for source in sources:
+        if "://" in str(source):
+            continue
+        path = Path(source).resolve()
+        if path == folder or path in folder.parents:
+            raise ValueError(f"{out} is the source or lies in it: results would stand among the data; give them a folder of their own")
+        if folder in path.parents:
+            raise ValueError(f"{out} holds the source {source}: results would stand among the data; give them a folder of their own")
 
 
 def _check_engine_options(engine: str, workers: int, memory_limit: str | None, master: str | None) -> None:

@@ -40,7 +40,7 @@ from calcinosis.per_version import once_per_version
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
 from calcinosis.reasoning.explain import BECAUSE, reason_texts, reasons_of
 from calcinosis.reasoning.plan import Plan, make_plan
-from calcinosis.reasoning.workup import Change, changes_by_patient
+from calcinosis.reasoning.workup import Change, changes_by_patient, missing_tests, unusable_tests
 from calcinosis.words import Words
 
 __all__ = ["Assessment", "Evaluated", "Writer", "assess_batch", "assess_together", "evaluate_batch", "in_words"]
@@ -91,6 +91,7 @@ def in_words(evaluated: Evaluated, batch: Batch | None = None, *, brief: bool = 
     told = Told(evaluation, facts, writer)
     reasons = _rows_by_patient(told, with_missing=not brief)
     changed = changes_by_patient(evaluation)
+    unusable = {test: set(rows.tolist()) for test, rows in unusable_tests(plan, facts, missing_tests(evaluation)).items()}
     warnings = _warnings(facts, batch)
     alone = batch if batch is not None and facts.subjects.height == 1 else None
     people = {row["subject_id"]: row for row in facts.subjects.to_dicts()}
@@ -116,6 +117,7 @@ def in_words(evaluated: Evaluated, batch: Batch | None = None, *, brief: bool = 
                 provisional=not shown[row],
                 reasons=reasons[facts.row_of[subject]],
                 changed=changed.get(row, []),
+                unusable={test for test, rows in unusable.items() if row in rows},
                 warnings=warnings.get(subject, []),
                 not_understood=_not_understood(alone) if alone else [],
             )
@@ -232,6 +234,7 @@ class Writer(Words):
         provisional: bool,
         reasons: list[dict[str, Any]],
         changed: list[Change],
+        unusable: set[str],
         warnings: list[str],
         not_understood: list[str],
     ) -> Assessment:
@@ -254,7 +257,7 @@ class Writer(Words):
             diseases=self._diseases(by_owner),
             forms=self._forms(by_owner),
             calciphylaxis_risk=self._risks("type", MUST_NOT_MISS, by_owner),
-            workup=self._workup(leading, status, changed),
+            workup=self._workup(leading, status, changed, unusable),
             on_record=on_record,
             review=reviews[0],
             review_not_checked=reviews[1],
@@ -365,7 +368,7 @@ class Writer(Words):
             if key in keys
         ]
 
-    def _workup(self, leading: str | None, status: dict[str, Status], changed: list[Change]) -> list[TestOut]:
+    def _workup(self, leading: str | None, status: dict[str, Status], changed: list[Change], unusable: set[str]) -> list[TestOut]:
         by_test: dict[str, list[Change]] = {}
         for change in changed:
             by_test.setdefault(change.test, []).append(change)
@@ -385,7 +388,7 @@ class Writer(Words):
                     )
                 )  # fmt: skip
             out = TestOut(
-                test=key, label=test.label, would_change=weight > 0, outcomes=outcomes, note=test.note,
+                test=key, label=test.label, would_change=weight > 0, on_record=key in unusable, outcomes=outcomes, note=test.note,
                 citations=self.citations(test.sources),
             )  # fmt: skip
             ranked.append((not test.first, -weight / len(rows), self._place_of_test[key], out))

@@ -260,6 +260,7 @@ def convert(
     code_map: CodeMap = None,
     rxterms: RxTerms = None,
     source_format: Format = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no account of the records when all went well.")] = False,
 ) -> None:
     """Write what was read as a MEDS dataset, for tools that read MEDS."""
     from calcinosis.api import read_batches
@@ -276,6 +277,8 @@ def convert(
         raise _fail(f"{error}; {out} was not written") from None
     except (OSError, ValueError) as error:
         raise _fail(str(error)) from None
+    if quiet:
+        return
     typer.echo(
         f"calcinosis: wrote {done.events} events of {done.patients} patients to {out}; records read {done.records_read} = "
         f"used {done.records_used} + of types no rule reads {done.records_ignored} + rejected {done.records_rejected} "
@@ -342,6 +345,7 @@ def evidence(
     disease: Annotated[str | None, typer.Option(help="Only what names this connective tissue disease.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page with plots.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the study rows with their references.")] = None,
+    pooled: Annotated[Path | None, typer.Option(help="Write the pooled proportions as CSV.")] = None,
     fhir: Annotated[Path | None, typer.Option(help="Write a FHIR R5 Bundle of Evidence resources.")] = None,
 ) -> None:
     """What was published on each treatment, by type and disease: studies, pooled proportions, gaps."""
@@ -359,6 +363,12 @@ def evidence(
     if csv:
         count = summary.write_csv(rows_of(knowledge, *asked), knowledge, csv)
         typer.echo(f"calcinosis: wrote {count} rows to {csv}", err=True)
+    if pooled:
+        from calcinosis.evidence.cells import write_pooled
+
+        cells = [cell for line in summary.overview(knowledge, *asked) for cell in line.evidence.pooled]
+        write_pooled(cells, pooled)
+        typer.echo(f"calcinosis: wrote {len(cells)} pooled proportions to {pooled}", err=True)
     if fhir:
         import orjson
 
@@ -371,13 +381,13 @@ def evidence(
 
         html.write_text(render_evidence_html(knowledge, *asked), encoding="utf-8")
         typer.echo(f"calcinosis: wrote {html}", err=True)
-    if not (csv or fhir or html):
+    if not (csv or pooled or fhir or html):
         from rich.console import Console
 
         from calcinosis.report.evidence_terminal import print_overview, print_treatment
 
         if chosen is None:
-            print_overview(summary.overview(knowledge, *asked), knowledge, Console())
+            print_overview(summary.overview(knowledge, *asked), knowledge, Console(), place, named)
         else:
             print_treatment(chosen, knowledge, Console(), place, named)
 

@@ -138,6 +138,10 @@ class TestOut(Record):
     test: str
     label: str
     would_change: bool = Field(description="some result changes a status or the leading answer")
+    on_record: bool = Field(
+        description="a result is on record and decides nothing: no interval for the age and sex, outside the window, "
+        "a unit that could not be used, or only suspected; false: none is on record"
+    )
     outcomes: list[OutcomeOut]
     note: str | None = Field(None, description="a warning or caution that belongs to the test, from the sources cited")
     citations: list[Citation]

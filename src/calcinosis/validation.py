@@ -8,6 +8,7 @@ hundred cases a percentage alone claims more than it knows. An answer counts as 
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 MIMIC: Final = "mimic"
 UNDETERMINED: Final = "undetermined"
 TRUTH_COLUMNS: Final = ("id", "published_type", "also_acceptable", "basis", "difficulty", "complete")
+_Z: Final = 1.959963984540054  # 97.5 % of a normal distribution lie below it
 _YES_NO: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -109,6 +111,7 @@ class Score(Record):
     disagreements: tuple[Disagreement, ...]
     without_answer: dict[str, str] = Field(description="in the truth, not answered, and why: scored as undetermined")
     without_truth: tuple[str, ...] = Field(description="answered, not in the truth: not scored")
+    notes: tuple[str, ...] = Field((), description="what a reader should know of the cases before believing the score")
 
     @property
     def all(self) -> Part:
@@ -122,10 +125,10 @@ class Score(Record):
 def rate(hits: int, n: int) -> Rate:
     if n == 0:
         return Rate(hits=hits, n=n, value=None, low=None, high=None)
-    from scipy.stats import binomtest  # half a second, and only validation needs it
-
-    interval = binomtest(hits, n).proportion_ci(confidence_level=0.95, method="wilson")
-    return Rate(hits=hits, n=n, value=hits / n, low=float(interval.low), high=float(interval.high))
+    share, z2 = hits / n, _Z * _Z  # in the open: SciPy has it too, and takes half a second to start
+    middle, half = share + z2 / (2 * n), _Z * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    low, high = ((middle + sign * half) / (1 + z2 / n) for sign in (-1, 1))
+    return Rate(hits=hits, n=n, value=share, low=low if hits else 0.0, high=high if hits < n else 1.0)
 
 
 def read_truth(path: Path) -> pl.DataFrame:
@@ -165,16 +168,21 @@ def validate_folder(folder: Path, readers: Readers | None = None) -> Score:
     ``folder/held_out.txt``, where present, lists the cases to score apart as held out.
 
     Raises:
-        TruthError: when there is nothing sound to score against.
+        TruthError: when there is nothing sound to score against, or no file to score.
     """
     from calcinosis.api import make_readers
     from calcinosis.sources.fhir import read_resources
 
     truth = read_truth(folder / "truth.csv")
+    files = sorted((folder / "bundles").glob("*.json"))
+    if not files:
+        missing = "holds no .json file" if (folder / "bundles").is_dir() else "no such folder"
+        raise TruthError([f"{folder / 'bundles'}: {missing}; needed is one FHIR Bundle for each case"])
     readers = readers or make_readers()
     patients, events = [], []
     failures: dict[str, str] = {}
-    for path in sorted((folder / "bundles").glob("*.json")):
+    files_of: dict[str, list[str]] = {}
+    for path in files:
         try:
             record = orjson.loads(path.read_bytes())
             if not isinstance(record, dict):
@@ -185,6 +193,7 @@ def validate_folder(folder: Path, readers: Readers | None = None) -> Score:
         except (ValueError, OSError) as error:
             failures[path.stem] = str(error)
             continue
+        files_of.setdefault(batch.patients["subject_id"][0], []).append(path.name)
         case = pl.lit(path.stem).alias("subject_id")  # files may repeat a patient id; each file is a case of its own
         patients.append(batch.patients.with_columns(case))
         events.append(batch.events.with_columns(case))
@@ -196,7 +205,12 @@ def validate_folder(folder: Path, readers: Readers | None = None) -> Score:
     held_out = frozenset(listed.read_text(encoding="utf-8").split()) if listed.exists() else frozenset[str]()
     result = score(predictions(answers, tuple(readers.knowledge.types)), truth, held_out=held_out)
     why = {case: failures.get(case, f"no file bundles/{case}.json") for case in result.without_answer}
-    return result.model_copy(update={"without_answer": why})
+    repeated = [
+        f"{', '.join(names)} hold the same patient id {who!r}; each file is scored as a case of its own"
+        for who, names in files_of.items()
+        if len(names) > 1
+    ]
+    return result.model_copy(update={"without_answer": why, "notes": (*result.notes, *repeated)})
 
 
 def score(predictions: pl.DataFrame, truth: pl.DataFrame, *, held_out: frozenset[str] = frozenset()) -> Score:
@@ -241,6 +255,7 @@ def score(predictions: pl.DataFrame, truth: pl.DataFrame, *, held_out: frozenset
         whole, unread = cases.filter(pl.col("completeness") == "complete"), pl.col("id").is_in(list(held_out))
         sets += [("reading", "held out", whole.filter(unread)), ("reading", "read while writing", whole.filter(~unread))]
     parts = tuple(_part(split, name, rows, answers) for split, name, rows in sets)
+    unstated = checked.filter(pl.col("complete").is_null()).height
     differing = cases.filter(~pl.col("agrees")).select(list(Disagreement.model_fields))
     return Score(
         parts=parts,
@@ -248,6 +263,11 @@ def score(predictions: pl.DataFrame, truth: pl.DataFrame, *, held_out: frozenset
         disagreements=tuple(Disagreement(**row) for row in differing.to_dicts()),
         without_answer=dict.fromkeys(checked.join(predictions, on="id", how="anti", maintain_order="left")["id"], "no answer was given"),
         without_truth=tuple(predictions.join(checked, on="id", how="anti", maintain_order="left")["id"]),
+        notes=(
+            f"{unstated} of {checked.height} cases leave complete empty: they count among all, not among the complete cases of the targets",
+        )
+        if unstated
+        else (),
     )
 
 
@@ -262,6 +282,8 @@ def _checked(truth: pl.DataFrame, answers: tuple[str, ...]) -> pl.DataFrame:
         word = "" if complete is None else str(complete).strip().lower()
         if not case:
             problems.append(f"{at}: the id is missing")
+        elif case.endswith(".json"):
+            problems.append(f"{at}: id {case!r} must be the file name without .json")
         elif case in seen:
             problems.append(f"{at}: id {case!r} already stands on line {seen[case]}")
         if published not in answers:
@@ -370,5 +392,7 @@ def print_score(score: Score, console: Console) -> None:
         show("Disagreements", header, each)
     for case, why in score.without_answer.items():
         console.print(f"{case}: scored as undetermined: {why}", markup=False, highlight=False, style="yellow")
+    for note in score.notes:
+        console.print(note, markup=False, highlight=False, style="yellow")
     if score.without_truth:
         console.print(f"Not in truth.csv, not scored: {', '.join(score.without_truth)}", markup=False, highlight=False, style="yellow")

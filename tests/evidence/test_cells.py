@@ -79,6 +79,16 @@ def test_a_disease_selects_rows_that_name_it(knowledge: Knowledge) -> None:
     assert [each.row for each in select(base(knowledge, *rows), "diltiazem", None, "dermatomyositis")] == ["both", "none_named"]
 
 
+def test_patients_of_a_mixed_population_count_for_no_disease_of_it(knowledge: Knowledge) -> None:
+    ssc, both = row("ssc", diseases="systemic_sclerosis"), row("both", diseases="systemic_sclerosis;dermatomyositis", n_patients=78)
+    found = about(knowledge, ssc, both, disease="systemic_sclerosis")
+    assert (found.studies, found.patients, found.evaluated, found.mixed) == (2, 10, 10, 1)
+    found = about(knowledge, ssc, both, disease="dermatomyositis")
+    assert (found.studies, found.patients, found.evaluated, found.mixed) == (1, None, None, 1)
+    found = about(knowledge, ssc, both)
+    assert (found.studies, found.patients, found.evaluated, found.mixed) == (2, 88, 20, 0)
+
+
 # --- pooling ---------------------------------------------------------------------------------------
 
 

@@ -74,6 +74,7 @@ def test_the_rows_of_a_screen_agree_with_the_assessments(knowledge: Knowledge, p
         assert row["n_warnings"] == len(answer.warnings), who
         assert (row["index_time"], row["index_basis"]) == (answer.index_date, answer.index_basis), who
         assert sorted(row["missing_tests"]) == sorted(test.test for test in answer.workup), who
+        assert sorted(row["unusable_tests"]) == sorted(test.test for test in answer.workup if test.on_record), who
         assert {(who, each.kind, each.key) for each in answer.review} <= reviewed, who
         if standing or row["leading"] or row["mineral_shown"] or row["calciphylaxis_at_risk"] or answer.alarms:  # something to say
             assert who in with_reasons

@@ -10,6 +10,7 @@ import pytest
 from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.studies import Study
 from calcinosis.report import evidence_summary as summary
+from calcinosis.report.evidence_figures import evidence_map
 
 
 @pytest.mark.parametrize("name", ["diltiazem", "Diltiazem", "CARDIZEM", " tildiem "])
@@ -40,6 +41,20 @@ def test_an_unknown_type_or_disease_lists_the_valid_ones(knowledge: Knowledge) -
         summary.find_type("calcific", knowledge)
     with pytest.raises(KeyError, match="did you mean systemic_sclerosis"):
         summary.find_disease("systemic sclerosys", knowledge)
+
+
+@pytest.mark.parametrize("name", ["SSc", "scleroderma", "Systemic Sclerosis", "systemic-sclerosis"])
+def test_a_disease_is_found_by_its_synonyms(name: str, knowledge: Knowledge) -> None:
+    assert summary.find_disease(name, knowledge) == "systemic_sclerosis"
+
+
+def test_the_patients_of_one_disease_are_those_of_the_map(knowledge: Knowledge) -> None:
+    lines = summary.overview(knowledge, type_="dystrophic", disease="systemic_sclerosis")
+    cells = {cell.treatment.key: cell for cell in evidence_map(knowledge, lines, "systemic_sclerosis").cells}
+    assert len(cells) > 5
+    for line in lines:
+        if (cell := cells.get(line.treatment.key)) is not None:
+            assert (line.evidence.studies, line.evidence.evaluated) == (cell.studies, cell.patients), line.treatment.key
 
 
 def test_counts_in_words(knowledge: Knowledge) -> None:

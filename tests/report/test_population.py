@@ -24,7 +24,7 @@ TYPES = tuple(KNOWLEDGE.types)
 def person(subject: str, **known: Any) -> dict[str, Any]:
     """A patient about whom nothing is known, except what is given."""
     nothing = {f"status_{each}": "not_assessed" for each in TYPES} | {f"subtype_{each}": None for each in TYPES}
-    lists = {name: [] for name in ("mimics", "diseases", "diseases_suspected", "alarms", "missing_tests")}
+    lists = {name: [] for name in ("mimics", "diseases", "diseases_suspected", "alarms", "missing_tests", "unusable_tests")}
     return {
         "subject_id": subject, "sex": None, "age_years": None, "index_time": None, "index_basis": "unknown", "lesion_present": None,
         "mineral_shown": None, "labelled": False, "leading": None, "leading_mimic": None, "leading_status": None, "provisional": True,
@@ -95,7 +95,7 @@ def sample() -> list[dict[str, Any]]:
             "worst", **lesion, sex="male", age_years=66.0, leading="calciphylaxis", leading_status="probable",
             status_calciphylaxis="probable", status_dystrophic="unlikely",
             alarms=["suspected_sepsis", "suspected_calciphylaxis"], alarm_urgency="immediate",
-            missing_tests=["phosphate", "pth"], calciphylaxis_at_risk=True, calciphylaxis_major=3,
+            missing_tests=["phosphate", "pth"], unusable_tests=["phosphate"], calciphylaxis_at_risk=True, calciphylaxis_major=3,
         ),
         person("later", alarms=["hypercalcaemia_prompt"], alarm_urgency="urgent", calciphylaxis_at_risk=False),
         person(
@@ -168,7 +168,23 @@ def test_risk_is_about_patients_without_a_lesion_and_unknown_is_not_safe(page: s
 
 def test_missing_tests_are_shares_of_the_patients_with_a_lesion(page: str) -> None:
     seen = words(page)
-    assert f"{KNOWLEDGE.tests['phosphate'].label} 2 66.7 %" in seen
+    assert f"{KNOWLEDGE.tests['phosphate'].label} 2 66.7 % 1 1" in seen  # of the two, one has nothing and one a result that is not usable
+    assert f"{KNOWLEDGE.tests['pth'].label} 1 33.3 % 1 0" in seen
+
+
+def test_a_folder_of_an_earlier_version_does_not_tell_what_is_on_record(tmp_path: Path) -> None:
+    folder = write(tmp_path, sample())
+    people = pl.read_parquet(folder / "assessments.parquet").drop("unusable_tests")
+    people.write_parquet(folder / "assessments.parquet")
+    assert f"{KNOWLEDGE.tests['phosphate'].label} 2 66.7 % – –" in words(render_population_html(folder))
+
+
+def test_a_type_at_least_probable_by_disease_has_an_interval(page: str) -> None:
+    seen = words(page)
+    table = seen[seen.index("Of them at least probable") :]
+    assert f"{KNOWLEDGE.diseases['systemic_sclerosis'].label} 0/1 0 % (0.0–79.3)" in table  # calciphylaxis, the first type
+    assert "1/1 100 % (20.7–100.0)" in table  # dystrophic
+    assert "No autoimmune disease on record 1/5 20.0 % (3.6–62.4)" in table
 
 
 def test_a_lab_never_measured_is_unknown_not_normal(page: str) -> None:

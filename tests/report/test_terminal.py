@@ -92,3 +92,11 @@ def test_the_footer_names_the_knowledge_and_its_limits() -> None:
 
 def test_warnings_are_shown() -> None:
     assert "bananas/L" in printed(frozen("dialysis"))
+
+
+def test_a_result_that_is_not_usable_is_not_called_absent() -> None:
+    text = " ".join(printed(frozen("dialysis")).split())
+    assert "Cryoglobulins (on record, but not usable)" in text
+    assert "on record, but not usable (no interval for the age and sex, outside the window" in text
+    assert "only suspected): Antinuclear antibodies" in text
+    assert "Antinuclear antibodies" not in text.partition("also not on record:")[2].partition("on record, but not usable")[0]

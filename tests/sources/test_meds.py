@@ -335,6 +335,9 @@ def test_convert_accounts_for_what_it_read(tmp_path: Path) -> None:
     assert "records read 3 = used 1 + of types no rule reads 1 + rejected 1" in done.output
     assert pl.read_parquet(tmp_path / "out" / "metadata" / "rejects.parquet")["line"].to_list() == [3]
     valid(tmp_path / "out")
+    quiet = CliRunner().invoke(app, ["convert", str(source), "--out", str(tmp_path / "quiet"), "--quiet"])
+    assert (quiet.exit_code, quiet.output) == (0, "")
+    valid(tmp_path / "quiet")
     again = CliRunner().invoke(app, ["convert", str(source), "--out", str(tmp_path / "out")])
     assert again.exit_code == 2
     assert "is not empty" in again.output

@@ -22,7 +22,7 @@ from calcinosis.option_rows import OPTION_SCHEMA, option_rows
 from calcinosis.options import REVIEW_SCHEMA, review_rows
 from calcinosis.reasoning.evaluate import Evaluation
 from calcinosis.reasoning.explain import REASON_SCHEMA, explain
-from calcinosis.reasoning.workup import missing_tests
+from calcinosis.reasoning.workup import missing_tests, unusable_tests
 from calcinosis.truth import TRUE, Truth
 
 COUNTS: Final[Schema] = {"calciphylaxis_major": pl.UInt8, "calciphylaxis_minor": pl.UInt8, "n_warnings": pl.UInt32}
@@ -123,8 +123,8 @@ def assessment_schema(knowledge: Knowledge) -> Schema:
         "mimics": pl.List(pl.String), "diseases": pl.List(pl.String), "diseases_suspected": pl.List(pl.String),
         "alarms": pl.List(pl.String), "alarm_urgency": pl.String,
         "calciphylaxis_major": COUNTS["calciphylaxis_major"], "calciphylaxis_minor": COUNTS["calciphylaxis_minor"],
-        "calciphylaxis_at_risk": pl.Boolean, "missing_tests": pl.List(pl.String), "n_warnings": COUNTS["n_warnings"],
-        "knowledge_version": pl.String,
+        "calciphylaxis_at_risk": pl.Boolean, "missing_tests": pl.List(pl.String), "unusable_tests": pl.List(pl.String),
+        "n_warnings": COUNTS["n_warnings"], "knowledge_version": pl.String,
     }  # fmt: skip
 
 
@@ -138,7 +138,9 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         role: {c.owner: columns[c.column] == TRUE for c in plan.other if c.kind == "disease" and c.role == role}
         for role in ("established", "suspected")
     }
-    missing = {key: _mask(lacking, n) for key, lacking in missing_tests(evaluation).items()}
+    lacking = missing_tests(evaluation)
+    missing = {key: _mask(rows, n) for key, rows in lacking.items()}
+    unusable = {key: _mask(rows, n) for key, rows in unusable_tests(plan, facts, lacking).items()}
     standing = np.sum([evaluation.rank(key) >= Status.PROBABLE.rank for key in knowledge.types], axis=0)
     rows = evaluation.subjects.select("subject_id", "sex", "age_years").with_columns(
         _boolean(columns["finding:lesion_present"]).alias("lesion_present"),
@@ -157,6 +159,7 @@ def assessment_rows(evaluated: Evaluated, batch: Batch) -> tuple[pl.DataFrame, p
         *_risk_counts(evaluation),
         _boolean(columns["finding:calciphylaxis_at_risk"]).alias("calciphylaxis_at_risk"),
         _lists(missing, n).alias("missing_tests"),
+        _lists(unusable, n).alias("unusable_tests"),
         pl.Series([knowledge.version]).new_from_index(0, n).alias("knowledge_version"),
     )
     rows = (

@@ -75,6 +75,7 @@ class Evidence:
         studies: with patients of their own; patients reported twice count once.
         patients: in those studies, whatever they were given; None when no study gives a number.
         evaluated: of them, followed under this treatment; the largest number of each study, so a lower bound.
+        mixed: of one disease: studies of several, whose patients cannot be split and count in neither number; 0 for all diseases.
         beside: further studies that measured something else only (the activity of the disease); they count in nothing else here.
         single_cases: reports of single patients among the studies.
         level: best OCEBM level of the rows, comparator arms and outcomes beside the calcification apart; None without any.
@@ -88,6 +89,7 @@ class Evidence:
     studies: int
     patients: int | None
     evaluated: int | None
+    mixed: int
     beside: int
     single_cases: int
     level: int | None
@@ -122,6 +124,8 @@ def evidence_for(knowledge: Knowledge, treatment: str, type_: str, disease: str 
     """Everything about one treatment in one type; with a disease, only what names it."""
     rows = tuple(rows_of(knowledge, treatment, type_, disease))
     reports = own_reports(rows)
+    alone = rows if disease is None else tuple(row for row in rows if len(row.diseases) == 1)
+    reports_alone = own_reports(alone)
     judged = [row for row in rows if row.direction != "not_seen" and row.arm == "treated" and row.outcome not in BESIDE]
     levels = [row.level for row in judged if row.level is not None]
     return Evidence(
@@ -129,8 +133,9 @@ def evidence_for(knowledge: Knowledge, treatment: str, type_: str, disease: str 
         type=type_,
         rows=rows,
         studies=len(reports),
-        patients=_total([row.n_patients for row in report] for report in reports.values()),
-        evaluated=patients_followed(rows),
+        patients=_total([row.n_patients for row in report] for report in reports_alone.values()),
+        evaluated=patients_followed(alone),
+        mixed=len(set(reports) - set(reports_alone)),
         beside=len({row.overlap or row.study for row in rows if row.design in OWN_PATIENTS and row.arm == "treated"} - set(reports)),
         single_cases=sum(all(row.design == "case_report" for row in report) for report in reports.values()),
         level=min(levels, default=None),

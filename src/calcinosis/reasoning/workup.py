@@ -5,16 +5,19 @@ Each possible result of each missing test is written into a copy of the patient'
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from calcinosis.derived import FLAG_DECIDES
+from calcinosis.derived import DERIVED_FROM, FLAG_DECIDES
+from calcinosis.facts import Facts
 from calcinosis.findings import Leaf, is_plain
 from calcinosis.knowledge.criteria import Has, LabIs, LabValue
 from calcinosis.knowledge.model import Outcome, Test
 from calcinosis.leaves import LeafMatrix
+from calcinosis.numbers import Ints, concept_numbers, look_up
 from calcinosis.per_version import once_per_version
 from calcinosis.questions import FLAG_MEANS
 from calcinosis.reasoning.evaluate import Evaluation, evaluate
@@ -134,6 +137,42 @@ def missing_tests(evaluation: Evaluation) -> dict[str, npt.NDArray[np.intp]]:
     lacking &= matrix[asked.when] >= asked.least[:, None]
     lacking &= lesion[rows] | (asked.without_lesion[:, None] & (matrix[asked.when] == TRUE))
     return {asked.tests[test]: rows[lacking[test]] for test in np.flatnonzero(lacking.any(axis=1)).tolist()}
+
+
+def unusable_tests(plan: Plan, facts: Facts, missing: Mapping[str, Ints]) -> dict[str, Ints]:
+    """Of missing tests the patients of whom a result is on record that decides nothing.
+
+    It has no interval for the age and sex, lies outside the window, has a unit that could not be used, cannot be computed further
+    (creatinine of somebody whose age is not known), or is only suspected. For all other patients nothing is on record.
+
+    Args:
+        missing: test -> rows of the patients in ``facts.subjects``.
+    """
+    if not missing:
+        return {}
+    told = _concepts_told(plan)
+    asked = [facts.key(rows[:, None], told[test]) for test, rows in missing.items()]
+    keys = np.concatenate([each.ravel() for each in asked])
+    held = (facts.measured_index.find(keys) >= 0) | (facts.recorded_index.find(keys) >= 0)
+    if facts.rejects.height:
+        of = look_up(facts.row_of, facts.rejects["subject_id"], -1)
+        held |= np.isin(keys, facts.key(of, facts.numbers.of(facts.rejects["concept"])))
+    parts = np.split(held, np.cumsum([each.size for each in asked])[:-1])
+    return {
+        test: rows[part.reshape(each.shape).any(axis=1)] for (test, rows), each, part in zip(missing.items(), asked, parts, strict=True)
+    }
+
+
+@once_per_version
+def _concepts_told(plan: Plan) -> dict[str, Ints]:
+    """Test -> numbers of the concepts that its results are recorded as, and of what those are computed from."""
+    numbers = concept_numbers(plan.knowledge)
+    told: dict[str, dict[int, None]] = {}
+    for test in plan.knowledge.tests.values():
+        named = [key for outcome in test.outcomes for key in (*outcome.labs, *outcome.concepts)]
+        every = [part for key in named for part in (key, *DERIVED_FROM.get(key, ())) if part in numbers.places]
+        told[test.key] = dict.fromkeys(numbers[key] for key in every)
+    return {test: np.array(list(concepts), dtype=np.intp) for test, concepts in told.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ class _Teller(Words):
     def __init__(self, stored: Stored, knowledge: Knowledge) -> None:
         super().__init__(knowledge)
         self.stored, self.person = stored, stored.person
+        self.unusable = frozenset(self.person.get("unusable_tests") or ())  # a folder of an earlier version does not tell
         self.by_owner: dict[tuple[str, str], Rows] = {}
         for row in stored.reasons:
             self.by_owner.setdefault((row["kind"], row["owner"]), []).append(row)
@@ -207,8 +208,8 @@ class _Teller(Words):
             for each in (test.outcomes if test else ())
         ]
         return TestOut(
-            test=key, label=test.label if test else key, would_change=False, outcomes=outcomes, note=test.note if test else None,
-            citations=self.citations(test.sources if test else ()),
+            test=key, label=test.label if test else key, would_change=False, on_record=key in self.unusable, outcomes=outcomes,
+            note=test.note if test else None, citations=self.citations(test.sources if test else ()),
         )  # fmt: skip
 
 

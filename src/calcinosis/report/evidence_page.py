@@ -56,6 +56,7 @@ def render_evidence_html(knowledge: Knowledge, treatment: str | None = None, typ
             knowledge=knowledge,
             single=knowledge.treatments[treatment] if treatment else None,
             asked=", ".join(asked),
+            nothing=words.nothing_found(knowledge, type_, disease),
             chapters=chapters,
             groups=words.by_type(lines),
             map=found,

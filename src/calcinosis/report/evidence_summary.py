@@ -34,6 +34,8 @@ SEEN_WORD: Final = {
 }  # fmt: skip
 EVENT_WORD: Final = {"mortality": "deaths", "prevention": "new calcinosis"}
 KIND_WORD: Final = {"withdrawal": "stopping a drug", "supportive": "supportive care"}
+MIXED: Final = "mixed"
+MIXED_MEANS: Final = "Patients of studies of several diseases cannot be split and are not counted for one of them (mixed: all of them are)."
 NO_TYPE: Final = "Type not stated"
 POOLING: Final = (
     "Pooled: the median over studies (binomial-normal model); half of all studies lie below it. 95 % intervals. One study: exact interval. "
@@ -67,8 +69,10 @@ class Line:
 
     @property
     def patients(self) -> str:
-        """Patients followed under the treatment, of those in the studies."""
+        """Patients followed under the treatment, of those in the studies; of one disease without those of mixed populations."""
         e = self.evidence
+        if e.mixed and (e.evaluated, e.patients) == (None, None):
+            return MIXED
         if e.evaluated is None:
             return "–" if e.patients is None else f"? of {e.patients}"
         return str(e.evaluated) if e.patients in (None, e.evaluated) else f"{e.evaluated} of {e.patients}"
@@ -104,6 +108,12 @@ def overview(knowledge: Knowledge, treatment: str | None = None, type_: str | No
             line.treatment.label,
         ),
     )
+
+
+def nothing_found(knowledge: Knowledge, type_: str | None, disease: str | None) -> str:
+    asked = [knowledge.diseases[disease].label] if disease else []
+    asked += [knowledge.types[type_].label.lower()] if type_ else []
+    return f"No treatment and no study in the knowledge names {' in '.join(asked) or 'this'}."
 
 
 def by_type(lines: Iterable[Line]) -> dict[str, list[Line]]:
@@ -144,14 +154,18 @@ def find_type(name: str | None, knowledge: Knowledge) -> str | None:
 
 
 def find_disease(name: str | None, knowledge: Knowledge) -> str | None:
-    return _find(name, {key: each.label for key, each in knowledge.diseases.items()}, "disease")
+    """By key, label or a synonym of the concept of the same key."""
+    synonyms = {key: knowledge.concepts[key].synonyms for key in knowledge.diseases if key in knowledge.concepts}
+    return _find(name, {key: each.label for key, each in knowledge.diseases.items()}, "disease", synonyms)
 
 
-def _find(name: str | None, labels: Mapping[str, str], what: str) -> str | None:
+def _find(name: str | None, labels: Mapping[str, str], what: str, synonyms: Mapping[str, Sequence[str]] | None = None) -> str | None:
     if name is None:
         return None
-    for key, label in labels.items():
-        if _plain(name) in (_plain(key), _plain(label)):
+    names = [(known, key) for key, label in labels.items() for known in (key, label)]
+    names += [(known, key) for key, others in (synonyms or {}).items() for known in others]
+    for known, key in names:
+        if _plain(name) == _plain(known):
             return key
     near = get_close_matches(_plain(name).replace(" ", "_"), list(labels), n=3, cutoff=0.6)
     raise KeyError(f"no {what} {name!r}; " + (f"did you mean {', '.join(near)}? " if near else "") + f"valid: {', '.join(labels)}")

@@ -30,9 +30,12 @@ _DIRECTIONS = ("benefit", "mixed", "no_benefit", "harm")
 _LIKENESSES = str.maketrans("·–—×≥≤≠∞“”’", '---x><#~""\'')
 
 
-def print_overview(lines: Sequence[Line], knowledge: Knowledge, console: Console) -> None:
-    """One table per type."""
-    show(_overview(lines, knowledge, console.width >= WIDE), console, _LIKENESSES)
+def print_overview(
+    lines: Sequence[Line], knowledge: Knowledge, console: Console, type_: str | None = None, disease: str | None = None
+) -> None:
+    """One table per type, or that nothing names the type and disease asked for."""
+    nothing = [Text(words.nothing_found(knowledge, type_, disease))]
+    show(_overview(lines, knowledge, console.width >= WIDE) if lines else nothing, console, _LIKENESSES)
 
 
 def print_treatment(
@@ -46,8 +49,6 @@ def print_treatment(
 
 
 def _overview(lines: Sequence[Line], knowledge: Knowledge, wide: bool) -> Iterator[RenderableType]:
-    if not lines:
-        yield Text("Nothing in the knowledge names this.")
     for type_, found in words.by_type(lines).items():
         studied = sum(line.evidence.studies > 0 for line in found)
         yield Text(f"\n{knowledge.types[type_].label}: {len(found)} treatments, {studied} with patients studied", style="bold underline")
@@ -56,7 +57,7 @@ def _overview(lines: Sequence[Line], knowledge: Knowledge, wide: bool) -> Iterat
         if pooled and not wide:
             yield Text("Pooled proportions (95 % interval)", style="bold")
             yield from (item(Text.assemble((line.treatment.label, "bold"), f", {words.pooled_in_words(cell)}")) for line, cell in pooled)
-    yield from _legend(knowledge, wide)
+    yield from _legend(knowledge, wide, mixed=any(line.evidence.mixed for line in lines))
 
 
 def _wide(lines: Sequence[Line]) -> Table:
@@ -97,13 +98,13 @@ def _name_and_stance(line: Line) -> tuple[Text, Text]:
     return name, Text(line.stance, style=_STANCE_STYLE[line.stances[0]] if line.stances else "dim")
 
 
-def _legend(knowledge: Knowledge, wide: bool) -> Iterator[RenderableType]:
+def _legend(knowledge: Knowledge, wide: bool, *, mixed: bool) -> Iterator[RenderableType]:
     yield Text("")
     single = "“single”" if wide else "in brackets"
     found = "Benefit to harm" if wide else "B/M/N/H: benefit, mixed, no benefit, harm"
     for said in (
         f"Studies: with patients of their own; {single}: reports of one patient. "
-        "Patients: followed under the treatment, of all in the studies.",
+        f"Patients: followed under the treatment, of all in the studies.{f' {words.MIXED_MEANS}' if mixed else ''}",
         f"Level: the best, OCEBM 2011 (1 to 5). {found}: studies by what they found.",
         words.POOLING,
         "Stances: " + "; ".join(f"{words.STANCE_WORD[key]}: {text}" for key, text in words.STANCE_MEANS.items()) + ".",
@@ -160,7 +161,8 @@ class _Page:
             e = line.evidence
             found = ", ".join(f"{n} {words.DIRECTION_WORD[each]}" for each in words.DIRECTION_WORD if (n := e.directions.get(each)))
             single = f" ({e.single_cases} of them single cases)" if e.single_cases else ""
-            followed = f", {line.patients} patients followed" if e.studies else ""
+            followed = f", {line.patients} patients followed" if e.studies and line.patients != words.MIXED else ""
+            followed += f", {e.mixed} of several diseases, whose patients are not counted here" if e.mixed else ""
             flags = "".join(f"; {flag}" for flag in line.flags)
             level = f"; best level {e.level}" if e.level else ""
             said = f": {e.studies} studies{single}{followed}{level}{f'; {found}' if found else ''}{flags}"

@@ -32,7 +32,7 @@ from uuid import UUID, uuid5
 
 from calcinosis.contract import AlarmOut, Assessment, Citation, FactOut, MimicAssessment, ReviewOut, TestOut, TypeAssessment
 from calcinosis.report.option_words import REVIEW_UNKNOWN, VERDICT_WORD
-from calcinosis.report.wording import STATUS_WORD, URGENCY_WORD, clean, evidence, headline, is_standing, outcome_change
+from calcinosis.report.wording import STATUS_WORD, URGENCY_WORD, clean, evidence, headline, is_standing, lacking, outcome_change
 
 SYSTEM: Final = "urn:calcinosis"
 _NAMESPACE: Final = UUID("6f0d2c1e-6a53-5c1f-9d2e-0c9d8a4f7b11")
@@ -165,12 +165,12 @@ class _Writer:
         return resource | ({"reference": address} if address else {})
 
     def _guidance(self, tests: Sequence[TestOut], drugs: Sequence[str]) -> Json:
-        described = [f"{test.label}: {'; '.join(self._outcomes(test))}" for test in tests]
+        described = [f"{lacking(test)}: {'; '.join(self._outcomes(test))}" for test in tests]
         described += [f"{REVIEW_UNKNOWN}: {clean(drug)}" for drug in drugs]
         asked = [self._asked("Observation", [_coding("test", test.test, test.label)]) for test in tests]
         if drugs:
             asked.append(self._asked("MedicationStatement", []))
-        resource = self._start("GuidanceResponse", "work-up", ["Not on record; nothing is ordered.", *described]) | {
+        resource = self._start("GuidanceResponse", "work-up", ["Missing; nothing is ordered.", *described]) | {
             "moduleUri": f"{SYSTEM}:knowledge:{self.assessment.knowledge_version}",
             "status": "data-requested",
             "subject": self.subject,

@@ -21,6 +21,7 @@ from calcinosis.knowledge.criteria import Status
 from calcinosis.knowledge.gravity import ALARM_URGENCIES
 from calcinosis.report.patient_page import environment
 from calcinosis.report.people import SHOWN, STANDING, Labels, as_shown, likely_unlabelled, most_urgent_first, patients_by_entry
+from calcinosis.validation import Rate, rate
 
 MOST: Final = 200  # patients listed per table
 FIRST: Final = 12  # of them visible at once; the others unfold
@@ -50,6 +51,7 @@ class Population:
     leading: list[tuple[str, int]]
     by_type: list[tuple[str, dict[Status, int]]]
     by_disease: tuple[list[str], list[tuple[str, list[int], int]]]  # type labels; disease label, counts per type, patients
+    probable_by_disease: list[tuple[str, list[Rate]]]  # disease label; per type the share in whom it is at least probable
     mixed: int
     reviews: list[dict[str, Any]]  # current treatment to review: label, text, urgency or verdict, patients, and how many are unknown
     reviewed: Table
@@ -62,8 +64,8 @@ class Population:
     risk: dict[str, int]  # at_risk, not_at_risk, unknown, with_lesion
     factors: dict[tuple[int, int], int]  # (major, minor) -> patients without a lesion
     common_factors: list[tuple[str, int]]
-    missing: list[tuple[str, int]]
-    to_clarify: list[tuple[str, int]]  # asked for although no lesion is on record
+    missing: list[tuple[str, int, int | None]]  # test, patients without a usable result, and those with one on record; null: not told
+    to_clarify: list[tuple[str, int, int | None]]  # asked for although no lesion is on record
     rejects: list[dict[str, Any]]
     errors: int
     warnings: int
@@ -111,7 +113,11 @@ def count_population(out_dir: Path, knowledge: Knowledge, summary: Mapping[str, 
             ("Undetermined, with a lesion", counts["undetermined"]),
         ],
         by_type=[(label.type(key), _statuses(people.select(pl.col(f"status_{key}").alias("status")))) for key in types],
-        by_disease=_by_disease(people, types, label),
+        by_disease=([label.type(key) for key in types], _by_disease(people, types, label, STANDING)),
+        probable_by_disease=[
+            (disease, [rate(count, n) for count in counts])
+            for disease, counts, n in _by_disease(people, types, label, (Status.CONFIRMED, Status.PROBABLE))
+        ],
         mixed=counts["mixed"],
         reviews=_reviews(out_dir / "treatment_reviews.parquet"),
         reviewed=_reviewed(out_dir / "treatment_reviews.parquet"),
@@ -129,8 +135,8 @@ def count_population(out_dir: Path, knowledge: Knowledge, summary: Mapping[str, 
         },
         factors=_factors(people.filter(~lesion)),
         common_factors=_common_factors(out_dir / "reasons.parquet", people.filter(at_risk.fill_null(False) & ~lesion)),
-        missing=[(label.test(key), n) for key, n in patients_by_entry(people.filter(lesion), "missing_tests")],
-        to_clarify=[(label.test(key), n) for key, n in patients_by_entry(people.filter(~lesion), "missing_tests")],
+        missing=_missing(people.filter(lesion), label),
+        to_clarify=_missing(people.filter(~lesion), label),
         rejects=rejects,
         errors=sum(row["n"] for row in rejects if row["level"] == "error"),
         warnings=sum(row["n"] for row in rejects if row["level"] != "error"),
@@ -168,24 +174,30 @@ def _counted(people: pl.LazyFrame, key: pl.Expr, keys: Iterable[str]) -> list[tu
     return [(each, counts.get(each, 0)) for each in keys]
 
 
+def _missing(people: pl.LazyFrame, label: Labels) -> list[tuple[str, int, int | None]]:
+    """Missing tests, most frequent first; a folder of an earlier version does not tell which have a result on record."""
+    told = "unusable_tests" in people.collect_schema()
+    unusable = dict(patients_by_entry(people, "unusable_tests")) if told else {}
+    return [(label.test(key), n, unusable.get(key, 0) if told else None) for key, n in patients_by_entry(people, "missing_tests")]
+
+
 def _statuses(frame: pl.LazyFrame) -> dict[Status, int]:
     counts = dict(frame.group_by("status").len().collect().iter_rows())
     return {status: counts.get(status.value, 0) for status in sorted(Status, key=lambda each: -each.rank)}
 
 
-def _by_disease(people: pl.LazyFrame, types: list[str], label: Labels) -> tuple[list[str], list[tuple[str, list[int], int]]]:
-    """Patients with an established disease, and among them those in whom each type stands at possible or more."""
-    standing = [status.value for status in STANDING]
+def _by_disease(people: pl.LazyFrame, types: list[str], label: Labels, statuses: Iterable[Status]) -> list[tuple[str, list[int], int]]:
+    """Disease, among its patients those in whom each type has one of the statuses, and how many they are."""
+    wanted = [status.value for status in statuses]
     counted = (
-        people.select("diseases", *(pl.col(f"status_{key}").is_in(standing).fill_null(False).alias(key) for key in types))
+        people.select("diseases", *(pl.col(f"status_{key}").is_in(wanted).fill_null(False).alias(key) for key in types))
         .explode("diseases", empty_as_null=True)
         .group_by(pl.col("diseases").alias("disease"))
         .agg(*(pl.col(key).sum() for key in types), pl.len().alias("patients"))
         .collect()
     )
     rows = sorted(counted.iter_rows(), key=lambda row: (row[0] is None, -row[-1], row[0]))
-    named = [(label.disease(row[0]) if row[0] else "No autoimmune disease on record", list(row[1:-1]), row[-1]) for row in rows]
-    return [label.type(key) for key in types], named
+    return [(label.disease(row[0]) if row[0] else "No autoimmune disease on record", list(row[1:-1]), row[-1]) for row in rows]
 
 
 def _reviews(path: Path) -> list[dict[str, Any]]:

@@ -31,6 +31,8 @@ from calcinosis.report.wording import (
     NO_ALARM,
     STATUS_SIGN,
     STATUS_WORD,
+    UNUSABLE,
+    UNUSABLE_HOW,
     URGENCY_WORD,
     Evidence,
     SetAside,
@@ -42,6 +44,7 @@ from calcinosis.report.wording import (
     in_short,
     index_day,
     is_standing,
+    lacking,
     outcome_change,
     person,
     references,
@@ -231,16 +234,17 @@ class Page:
         tests = self.assessment.workup
         if not tests:
             return
-        yield title("Work-up not on record, in the order of what it would change (nothing is ordered)")
+        yield title("Missing work-up, in the order of what it would change (nothing is ordered)")
         deciding = [test for test in tests if test.would_change]
         for number, test in enumerate(deciding[:TESTS_SHOWN], 1):
             yield from self._test(test, number)
-        rest = [test.label for test in [*deciding[TESTS_SHOWN:], *(test for test in tests if not test.would_change)]]
-        if rest:
-            yield item(Text(f"also not on record: {'; '.join(rest)}"), sign="·")
+        rest = [*deciding[TESTS_SHOWN:], *(test for test in tests if not test.would_change)]
+        for words, on_record in (("also not on record", False), (f"{UNUSABLE} ({UNUSABLE_HOW})", True)):
+            if names := [test.label for test in rest if test.on_record is on_record]:
+                yield item(Text(f"{words}: {'; '.join(names)}"), sign="·")
 
     def _test(self, test: TestOut, number: int) -> Iterator[RenderableType]:
-        yield self.ink.said(test.label, test.citations, sign=f"{number}.", style="bold")
+        yield self.ink.said(lacking(test), test.citations, sign=f"{number}.", style="bold")
         by_change: dict[str, list[str]] = {}
         for outcome in test.outcomes:
             by_change.setdefault(outcome_change(outcome, self.assessment) or "no status changes", []).append(outcome.result)

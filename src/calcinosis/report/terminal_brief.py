@@ -14,7 +14,7 @@ from calcinosis.contract import DENIED, AlarmOut, Assessment, MimicAssessment, T
 from calcinosis.report.option_words import NOTHING_PRESCRIBED, OptionList, counted, option_lists
 from calcinosis.report.terminal import LIKENESSES, Page
 from calcinosis.report.terminal_parts import item, left_off, show, title
-from calcinosis.report.wording import STATUS_WORD, clean, evidence, is_standing, leading_type, outcome_change, unknowns
+from calcinosis.report.wording import STATUS_WORD, clean, evidence, is_standing, lacking, leading_type, outcome_change, unknowns
 
 FACTS = 4  # of an alarm
 REASONS = 4
@@ -84,13 +84,13 @@ class _Brief(Page):
         deciding = [test for test in self.assessment.workup if test.would_change]
         if not deciding:
             return
-        yield title("Work-up not on record that would change most (nothing is ordered)")
+        yield title("Missing work-up that would change most (nothing is ordered)")
         for number, test in enumerate(deciding[:TESTS], 1):
             changes = dict.fromkeys(outcome_change(outcome, self.assessment) for outcome in test.outcomes)
-            yield self.ink.said(f"{test.label}: {clean('; '.join(each for each in changes if each))}", test.citations, sign=f"{number}.")
+            yield self.ink.said(f"{lacking(test)}: {clean('; '.join(each for each in changes if each))}", test.citations, sign=f"{number}.")
             if test.note:
                 yield item(Text(clean(test.note), style="bold"), sign="!", depth=5)
-        yield from left_off(len(self.assessment.workup) - min(TESTS, len(deciding)), "more tests not on record")
+        yield from left_off(len(self.assessment.workup) - min(TESTS, len(deciding)), "more missing tests")
 
     def _options(self, options: OptionList) -> Iterator[RenderableType]:
         yield title(f"Treatment options evaluated so far: {options.label} ({options.count})")

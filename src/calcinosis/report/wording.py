@@ -13,7 +13,18 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from calcinosis.contract import Assessment, Citation, FactOut, MimicAssessment, Missing, OnRecordOut, OutcomeOut, Reason, TypeAssessment
+from calcinosis.contract import (
+    Assessment,
+    Citation,
+    FactOut,
+    MimicAssessment,
+    Missing,
+    OnRecordOut,
+    OutcomeOut,
+    Reason,
+    TestOut,
+    TypeAssessment,
+)
 from calcinosis.knowledge.criteria import Status
 
 STATUS_WORD: Final = {
@@ -37,11 +48,13 @@ URGENCY_WORD: Final = {"immediate": "act now", "same_day": "same day", "urgent":
 BASIS_WORD: Final = {
     "calcification": "first record of the calcification",
     "lesion": "first record of the lesion",
-    "as_of": "the date asked for; no dated lesion on record",
+    "as_of": "the date asked for, or the last entry; no dated lesion on record",
     "unknown": "no dated record",
 }
 OWN_CODE: Final = "CALCINOSIS/"  # before the key of a concept that the record names by that key
 UNKNOWNS_SHOWN: Final = 6  # concepts in a line; the others are counted, or folded away
+UNUSABLE: Final = "on record, but not usable"
+UNUSABLE_HOW: Final = "no interval for the age and sex, outside the window, a unit that could not be used, or only suspected"
 BECAUSE_WORD: Final = {"source silent": "the record is silent"}
 
 # Control characters, and the invisible ones that reorder or hide text (bidirectional overrides, zero-width joiners and spaces).
@@ -238,6 +251,11 @@ def at_hand(record: OnRecordOut) -> list[tuple[str, list[str]]]:
         why.setdefault(each.because, []).append(clean(each.label))
     lines += [(NO_RESULT.get(because, f"{because[:1].upper()}{because[1:]}"), labels) for because, labels in why.items()]
     return [(heading, entries) for heading, entries in lines if entries]
+
+
+def lacking(test: TestOut) -> str:
+    """The test, and whether a result of it is on record that decides nothing."""
+    return f"{test.label} ({UNUSABLE})" if test.on_record else test.label
 
 
 def unknowns(missing: Missing) -> list[tuple[str, list[str], list[str]]]:

@@ -17,7 +17,7 @@ from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Status
 from calcinosis.orders import CheckedOrder
 from calcinosis.report.option_words import counted
-from calcinosis.report.wording import URGENCY_WORD, clean, day, evidence, headline, leading_type, outcome_change, web_address
+from calcinosis.report.wording import URGENCY_WORD, clean, day, evidence, headline, lacking, leading_type, outcome_change, web_address
 from calcinosis.service.drafts import NotChecked
 
 Json = dict[str, Any]
@@ -157,7 +157,7 @@ def _leading(cards: Cards, answer: Assessment) -> None:
     if reasons:
         lines.append(f"**Rule:** {escaped(reasons[0].label)}.")
         lines += _listed("On record", _facts([fact for reason in reasons for fact in reason.facts]))
-    lines += _listed("Not on record, and it could change the answer", [_what_it_changes(test, answer) for test in tests])
+    lines += _listed("Missing, and it could change the answer", [_what_it_changes(test, answer) for test in tests])
     key = answer.leading_mimic or answer.leading or "undetermined"
     urgencies = {each.key: each.urgency for each in cards.knowledge.types.values()}
     pressing = type_ is not None and urgencies[type_.type] == min(urgencies.values()) and type_.status.rank >= Status.POSSIBLE.rank
@@ -176,7 +176,7 @@ def _status(answer: Assessment) -> str:
 def _what_it_changes(test: TestOut, answer: Assessment) -> str:
     changes = [f"{escaped(each.result)}: {escaped(change)}" for each in test.outcomes if (change := outcome_change(each, answer))]
     note = f". {escaped(test.note)}" if test.note else ""
-    return f"{escaped(test.label)} ({'; '.join(changes)}){note}"
+    return f"{escaped(lacking(test))} ({'; '.join(changes)}){note}"
 
 
 def _order_test(cards: Cards, test: TestOut) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from calcinosis.spreadsheet import as_sent
@@ -46,3 +47,25 @@ def csv_table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
         raise ValueError(f"{path}:{begins}: {'a quote is opened and not closed' if unclosed else error}") from None
     names = rows[0][1] if rows else []
     return names, [(line, dict(zip(names, map(as_sent, cells), strict=False))) for line, cells in rows[1:]]
+
+
+def check_code_map(path: Path, labs: Collection[str], system_name: Callable[[str], str]) -> None:
+    """What can be wrong with a code map whose rows are each sound.
+
+    Args:
+        labs: concepts that are measured.
+        system_name: gives the spellings of a coding system one name.
+
+    Raises:
+        ValueError: naming file and line, when it has no row, or one code or text is two measurements: each value would be read as both.
+    """
+    _, rows = csv_table(path)
+    if not rows:
+        raise ValueError(f"{path}:1: holds no row below the header, so no code of the site is mapped")
+    first: dict[tuple[str, str], tuple[int, str]] = {}
+    for line, row in rows:
+        system, code, text, concept = ((row.get(name) or "").strip() for name in ("system", "code", "text", "concept_key"))
+        for told in [(system_name(system), code)] * bool(code) + [("", text.casefold())] * bool(text):
+            if concept in labs and first.setdefault(told, (line, concept))[1] != concept:
+                before, other = first[told]
+                raise ValueError(f"{path}:{line}: {told[1]!r} is {concept} here and {other} on line {before}; one code measures one thing")
