@@ -125,9 +125,12 @@ class Case:
 
     @cached_property
     def entries(self) -> list[dict[str, Any]]:
-        """All that was recorded up to the moment asked for."""
+        """All that was recorded up to the moment asked for; what ended later goes on."""
         cut = self.as_of_given
-        return [e for e in self.all_events if cut is None or e["time"] is None or e["time"] <= cut]
+        if cut is None:
+            return self.all_events
+        seen = [e for e in self.all_events if e["time"] is None or e["time"] <= cut]
+        return [{**e, "status": None} if e["status"] == "ended" and e["end_time"] is not None and e["end_time"] > cut else e for e in seen]
 
     @cached_property
     def events(self) -> list[dict[str, Any]]:

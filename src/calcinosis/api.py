@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -20,6 +20,7 @@ from calcinosis.contract import Assessment
 from calcinosis.engines.cohort import Cohort, replaced_when_complete, write_summary
 from calcinosis.engines.local import screen_batches
 from calcinosis.events import Batch, Coming, made
+from calcinosis.facts import last_moment
 from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.loading import uncollected
 from calcinosis.reasoning.explain import reason_texts
@@ -78,7 +79,7 @@ def make_readers(knowledge_folder: Path | None = None, code_map: Path | None = N
 def assess(
     patient: str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]],
     *,
-    as_of: datetime | None = None,
+    as_of: date | None = None,
     closed_world: frozenset[str] = frozenset(),
     readers: Readers | None = None,
 ) -> Assessment:
@@ -86,7 +87,8 @@ def assess(
 
     Args:
         patient: a file (FHIR Bundle, resource, NDJSON or phenopacket), a parsed Bundle or phenopacket, or a list of FHIR resources.
-        as_of: look at nothing recorded later. Default: the patient's last entry.
+        as_of: look at nothing that happened later: after that day (a date), or after that moment (a datetime; without a zone: UTC).
+            Default: the patient's last entry.
         closed_world: kinds of concepts whose silence means absence, of ``CLOSABLE``. Default: none.
 
     Raises:
@@ -94,8 +96,7 @@ def assess(
             ``assess_batch`` for several); an unknown kind in ``closed_world``.
         TypeError: ``patient`` or ``as_of`` is none of the above; JSON as a text; one kind of ``closed_world`` as a text.
     """
-    if as_of is not None and not isinstance(as_of, datetime):
-        raise TypeError(f"as_of is a datetime, not {type(as_of).__name__}")
+    until = _until(as_of)
     if not isinstance(patient, str | Path | Mapping | Sequence):
         raise TypeError(f"patient is a path, a parsed record or a list of resources, not {type(patient).__name__}")
     if isinstance(patient, str) and patient.lstrip().startswith(("{", "[")):
@@ -106,7 +107,7 @@ def assess(
     answers: list[Assessment] = []
     refused: list[str] = []
     for batch in batches:
-        answers += assess_batch(batch, readers.knowledge, as_of=as_of, closed_world=closed_world)
+        answers += assess_batch(batch, readers.knowledge, as_of=until, closed_world=closed_world)
         refused += [f"{row['file'] or 'record'}:{row['line'] or ''} {row['reason']}" for row in batch.rejects.head(3).to_dicts()]
     if len(answers) != 1:
         why = f": {'; '.join(refused[:3])}" if refused and not answers else ""
@@ -145,6 +146,13 @@ def read_batches(
             not there.
     """
     return made(_read_parts(paths, readers, source_format, memory_limit, on_progress))
+
+
+def _until(as_of: date | None) -> datetime | None:
+    """Raises: TypeError: neither a date nor a datetime."""
+    if as_of is not None and not isinstance(as_of, date):
+        raise TypeError(f"as_of is a datetime or a date, not {type(as_of).__name__}")
+    return last_moment(as_of)
 
 
 def check_closed_world(kinds: Iterable[str]) -> None:
@@ -229,7 +237,7 @@ def screen(
     out: str | Path,
     *,
     source_format: str = "auto",
-    as_of: datetime | None = None,
+    as_of: date | None = None,
     closed_world: frozenset[str] = frozenset(),
     memory_limit: str | None = None,
     readers: Readers | None = None,
@@ -248,6 +256,7 @@ def screen(
     Args:
         source: a folder or files: FHIR Bundles, Bulk Data NDJSON (optionally gzip), phenopackets; an OMOP CDM (folder, DuckDB file or
             address of a PostgreSQL database); a MEDS dataset.
+        as_of: as of :func:`assess`.
         memory_limit: for the tables that FHIR and OMOP are read with, e.g. "2GB"; default: 600 MB and more for many cores (FHIR), 1 GB
             (OMOP). MEDS and phenopackets are read without such tables.
         on_progress: as of :func:`read_batches`.
@@ -274,7 +283,7 @@ def screen(
     readers = readers or make_readers()
     paths = [source] if isinstance(source, str | Path) else list(source)
     _check_apart(paths, Path(out))
-    asked: dict[str, Any] = {"as_of": as_of, "closed_world": closed_world}
+    asked: dict[str, Any] = {"as_of": _until(as_of), "closed_world": closed_world}
     with replaced_when_complete(Path(out)) as folder:
         if engine == "spark":
             cohort = _screen_on_spark([str(each) for each in paths], folder, source_format, readers, master, **asked)

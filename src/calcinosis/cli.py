@@ -6,7 +6,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,11 +29,23 @@ app = typer.Typer(
 knowledge_app = typer.Typer(help="Check, show and export the knowledge base.", no_args_is_help=True)
 app.add_typer(knowledge_app, name="knowledge")
 
+
+
+def _last_moment(text: str) -> datetime | None:
+    from calcinosis.facts import last_moment
+
+    try:
+        return last_moment(date.fromisoformat(text) if len(text) <= len("2024-05-01") else datetime.fromisoformat(text))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither a day such as 2024-05-01 nor a moment such as 2024-05-01T14:30:00") from None
+
+
 AsOf = Annotated[
     datetime | None,
     typer.Option(
-        help="Look at nothing recorded after this date. Default: each patient's last entry.",
-        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"],
+        help="Look at nothing that happened after this day (UTC), or moment (2024-05-01T14:30:00). Default: each patient's last entry.",
+        parser=_last_moment,
+        metavar="DATE",
     ),
 ]
 ClosedWorld = Annotated[

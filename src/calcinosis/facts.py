@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import Final
 
@@ -253,7 +253,7 @@ def build_facts(batch: Batch, knowledge: Knowledge, as_of: datetime | None = Non
         as_of: events after this moment are not looked at; also the "now" of the alarms. Default: each patient's last event.
     """
     tree, numbers = _tree(knowledge), concept_numbers(knowledge)
-    as_of = in_utc(as_of)
+    as_of = last_moment(as_of)
     events = looked_at(batch.events, as_of)
     people = batch.patients
     ids = people["subject_id"].to_list()
@@ -283,14 +283,32 @@ def build_facts(batch: Batch, knowledge: Knowledge, as_of: datetime | None = Non
     return Facts(events, subjects, concepts, labs, mentions, rejects, numbers)
 
 
-def in_utc(moment: datetime | None) -> datetime | None:
-    """As the times of events: UTC without a zone."""
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment and moment.tzinfo else moment
+def last_moment(as_of: date | None) -> datetime | None:
+    """The last moment that is looked at, as the times of events are: UTC without a zone. A day counts to its end, a datetime is exact."""
+    if as_of is None:
+        return None
+    if not isinstance(as_of, datetime):
+        return datetime.combine(as_of, time.max)
+    return as_of.astimezone(UTC).replace(tzinfo=None) if as_of.tzinfo else as_of
 
 
 def looked_at(events: pl.DataFrame, as_of: datetime | None) -> pl.DataFrame:
-    """The events up to a moment, and those without a date."""
-    return events if as_of is None else events.filter(pl.col("time").is_null() | (pl.col("time") <= in_utc(as_of)))
+    """The events up to a moment, and those without a date. What ended only later had not ended: its status is of a later day."""
+    until = last_moment(as_of)
+    if until is None:
+        return events
+    not_yet = (pl.col("status") == ENDED) & (pl.col("end_time") > until)
+    return events.filter(pl.col("time").is_null() | (pl.col("time") <= until)).with_columns(
+        status=pl.when(not_yet).then(None).otherwise(pl.col("status"))
+    )
+
+
+def without_later_ends(events: pl.DataFrame, as_of: datetime | None) -> pl.DataFrame:
+    """Events as they could be written down at that moment: an end that came later was not known."""
+    until = last_moment(as_of)
+    if until is None:
+        return events
+    return events.with_columns(end_time=pl.when(pl.col("end_time") > until).then(None).otherwise(pl.col("end_time")))
 
 
 def _last(told: _Events, patients: int, as_of: datetime | None) -> Micros:

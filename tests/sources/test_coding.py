@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from fhir_made import CODES, CONCEPTS, INDEX
 
+from calcinosis.knowledge import load_knowledge
 from calcinosis.knowledge.model import Context
 from calcinosis.sources.coding import ConceptIndex, system_name
 from calcinosis.sources.rxnorm import load_rxterms
 
 BY_KEY = {concept.key: concept for concept in CONCEPTS}
 ICD10CM, ICD10, ICD9CM = "http://hl7.org/fhir/sid/icd-10-cm", "http://hl7.org/fhir/sid/icd-10", "http://hl7.org/fhir/sid/icd-9-cm"
+ICD10GM, ICD10AM = "http://fhir.de/CodeSystem/bfarm/icd-10-gm", "http://hl7.org/fhir/sid/icd-10-am"
 RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
 
 
@@ -29,7 +31,9 @@ def write(path: Path, text: str) -> Path:
         ("urn:oid:2.16.840.1.113883.6.96", "SNOMED"), ("SNOMED", "SNOMED"), ("http://loinc.org/", "LOINC"), ("https://loinc.org", "LOINC"),
         ("urn:oid:2.16.840.1.113883.6.1", "LOINC"), ("urn:oid:2.16.840.1.113883.6.88", "RXNORM"), ("rxnorm", "RXNORM"),
         ("urn:oid:2.16.840.1.113883.6.90", "ICD10CM"), ("ICD-10-CM", "ICD10CM"), ("urn:oid:2.16.840.1.113883.6.103", "ICD9CM"),
-        (ICD10, "ICD10"), ("http://human-phenotype-ontology.org", "HPO"), ("OMOP", "OMOP"), ("http://local/codes", "http://local/codes"),
+        (ICD10, "ICD10"), (ICD10GM, "ICD10GM"), ("http://fhir.de/CodeSystem/dimdi/icd-10-gm", "ICD10GM"), ("ICD10GM", "ICD10GM"),
+        ("http://hl7.org/fhir/sid/icd-10-ca", "ICD10CA"), ("urn:oid:2.16.840.1.113883.6.135", "ICD10AM"), ("ICD-10-SE", "ICD10SE"),
+        ("http://human-phenotype-ontology.org", "HPO"), ("OMOP", "OMOP"), ("http://local/codes", "http://local/codes"),
         (None, ""), ("", ""),
     ],
 )  # fmt: skip
@@ -52,6 +56,11 @@ def test_system_names(spelling: str | None, name: str) -> None:
         (ICD10, "M33.1", [("dermatomyositis", "exact")]),  # the same category in both classifications
         (ICD10, "M33.9", []),  # no row says so, and categories do not spread in another classification
         (ICD10, "M33.10", []),
+        (ICD10GM, "L94.2", [("calcinosis_cutis", "exact")]),
+        (ICD10AM, "L94.2", [("calcinosis_cutis", "exact")]),
+        (ICD10GM, "M33.10", [("dermatomyositis", "narrower")]),  # more detail below a category of WHO ICD-10
+        (ICD10GM, "M33.9", []),
+        (ICD10GM, "E83.59", []),  # of ICD-10-CM alone
         (ICD10, "E83.59", []),  # five characters: a refinement of ICD-10-CM
         ("http://loinc.org", "2777-1", [("phosphate", "exact")]),
         ("http://loinc.org", "2777", []),
@@ -62,6 +71,20 @@ def test_system_names(spelling: str | None, name: str) -> None:
 )
 def test_lookup(system: str | None, code: str | None, expected: list[tuple[str, str]]) -> None:
     assert list(INDEX.lookup(system, code)) == expected
+
+
+@pytest.mark.parametrize("system", [ICD10, ICD10GM])
+def test_a_code_that_means_something_else_in_who_icd10_is_not_read_as_of_icd10cm(system: str) -> None:
+    index = ConceptIndex(load_knowledge().codes, load_knowledge().concepts)
+    assert index.lookup(ICD10CM, "R65.2") == (("sepsis", "narrower"),)
+    assert index.lookup(system, "R65.2") == ()
+
+
+@pytest.mark.parametrize("system", [ICD10, ICD10GM, "http://fhir.de/CodeSystem/dimdi/icd-10-gm"])
+def test_german_codes_of_the_diseases_are_those_of_who_icd10(system: str) -> None:
+    index = ConceptIndex(load_knowledge().codes, load_knowledge().concepts)
+    assert "crest_syndrome" in dict(index.lookup(system, "M34.1"))
+    assert dict(index.lookup(system, "L94.2"))["calcinosis_cutis"] == "exact"
 
 
 def test_codes_of_unknown_concepts_are_left_out() -> None:

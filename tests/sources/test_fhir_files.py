@@ -39,6 +39,7 @@ from calcinosis.knowledge import load_knowledge
 from calcinosis.sources.coding import ConceptIndex
 from calcinosis.sources.fhir import read_fhir, read_resources
 from calcinosis.sources.fhir_tables import FhirTables
+from calcinosis.sources.spool import HEAD
 from calcinosis.sources.text import TextReader
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -100,6 +101,65 @@ def test_every_kind_of_file_gives_the_same(tmp_path: Path) -> None:
         batch = read_paths(path)
         assert_accounted(batch)
         assert comparable(batch) == in_process, path.name
+
+
+ENTRY_A_LINE = json.dumps({"resourceType": "Bundle", "entry": [{"resource": item} for item in EVERYTHING]}).replace(', {"resource"', ',\n{"resource"')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ENTRY_A_LINE,
+        ENTRY_A_LINE.replace('[{"resource"', '[\n{"resource"', 1),
+        ENTRY_A_LINE.replace('[{"resource"', '[\n  {"resource"', 1)[:-2] + "\n]}\n",
+        ENTRY_A_LINE.replace(',\n{"resource"', '\n,{"resource"'),
+        ENTRY_A_LINE.replace('[{"resource"', '[\n{"resource"', 1).replace(',\n{"resource"', '\n,{"resource"'),
+        ENTRY_A_LINE.replace("\n", "\r\n"),
+        "\n\r\n" + ENTRY_A_LINE.replace("\n", "\n\n"),
+        "\ufeff" + ENTRY_A_LINE,
+        "\ufeff" + ENTRY_A_LINE.replace("\n", "\r\n"),
+    ],
+    ids=["plain", "first_too", "end_apart", "comma_first", "comma_first_first_too", "crlf", "blank_lines", "mark", "mark_and_crlf"],
+)
+@pytest.mark.parametrize("size", ["small", "beyond_the_head"])
+def test_a_bundle_with_an_entry_a_line_is_one_document(tmp_path: Path, text: str, size: str) -> None:
+    if size == "beyond_the_head":
+        text = text.replace('"finished"', json.dumps("é" * HEAD, ensure_ascii=False))
+    path = tmp_path / "bundle.json"
+    path.write_text(text, encoding="utf-8", newline="")
+    assert comparable(read_paths(path)) == comparable(read_resources(EVERYTHING, INDEX, READER))
+
+
+def test_a_bundle_with_an_entry_a_line_that_breaks_off_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "bundle.json"
+    path.write_text(ENTRY_A_LINE[:-20], encoding="utf-8")
+    assert [category for _, category, _, _ in problems(read_paths(path))] == ["malformed_json"]
+    path.write_text(ENTRY_A_LINE.replace('"Spaceship"', "Spaceship"), encoding="utf-8")
+    assert [category for _, category, _, _ in problems(read_paths(path))] == ["malformed_json"]
+
+
+@pytest.mark.parametrize(
+    "first", ['{"resourceType":"Condition","id":', '{"resourceType":"Condition","x":[', '{"resourceType":"Condition","id":"c', "{broken", '{"a":1,']
+)
+@pytest.mark.parametrize("good", [1, 2, 9])
+def test_a_broken_first_line_leaves_the_lines_after_it(tmp_path: Path, first: str, good: int) -> None:
+    path = write_lines(tmp_path / "a.ndjson", [patient(), *(made("Condition", f"c{n}", code=CALCINOSIS) for n in range(good - 1))])
+    path.write_bytes(first.encode() + b"\n" + path.read_bytes())
+    batch = read_paths(path)
+    assert problems(batch) == [("error", "malformed_json", 1, None)]
+    assert (batch.records_read, batch.records_used) == (good + 1, good)
+
+
+def test_lines_that_are_all_broken_are_told_one_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_text('{"resourceType":"Condition","id":"c\n' * 3)
+    assert problems(read_paths(path)) == [("error", "malformed_json", line, None) for line in (1, 2, 3)]
+
+
+def test_bundles_longer_than_the_head_may_stand_in_lines(tmp_path: Path) -> None:
+    long = {"resourceType": "Bundle", "entry": [{"resource": patient()}, {"resource": made("Spaceship", "s", name="x" * HEAD)}]}
+    path = write_lines(tmp_path / "a.ndjson", [long, {"resourceType": "Bundle", "entry": [{"resource": made("Condition", "c", code=CALCINOSIS)}]}])
+    assert read_paths(path).events["concept"].to_list() == ["calcinosis_cutis"]
 
 
 def test_a_folder_of_single_resources(tmp_path: Path) -> None:

@@ -496,11 +496,17 @@ def test_a_death_counts_by_its_cause(read: Any) -> None:
         ({"year_of_birth": 1970}, date(1970, 7, 1)), ({"year_of_birth": 1970, "month_of_birth": 2}, date(1970, 2, 15)),
         ({"year_of_birth": 1970, "month_of_birth": 2, "day_of_birth": 3}, date(1970, 2, 3)),
         ({"birth_datetime": "1970-02-03 04:05:06"}, date(1970, 2, 3)), ({"year_of_birth": 1700}, None), ({"year_of_birth": 2900}, None),
-        ({"year_of_birth": 1970, "month_of_birth": 2, "day_of_birth": 30}, None), ({}, None),
+        ({"year_of_birth": 1970, "month_of_birth": 2, "day_of_birth": 30}, None), ({"year_of_birth": 60}, None),
+        ({"year_of_birth": 1970, "month_of_birth": 13}, None), ({"birth_datetime": "1066-10-14 00:00:00"}, None), ({}, None),
+        ({"year_of_birth": 60, "birth_datetime": "1960-02-03 04:05:06"}, date(1960, 2, 3)),
     ],
 )  # fmt: skip
 def test_birth_dates(read: Any, born: Any, birth_date: date | None) -> None:
-    assert read(person=[born]).patients["birth_date"].to_list() == [birth_date]
+    batch = read(person=[born])
+    assert batch.patients["birth_date"].to_list() == [birth_date]
+    told = [("warning", "impossible_date", "person/1")] if born and birth_date is None else []
+    assert batch.rejects.select("level", "category", "record").rows() == told
+    assert_accounted(batch)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from calcinosis.events import EVENT_SCHEMA, Batch, Schema
-from calcinosis.facts import Facts, looked_at
+from calcinosis.facts import Facts, looked_at, without_later_ends
 from calcinosis.judged import JUDGED_SCHEMA, judged_values
 from calcinosis.knowledge import Knowledge
 
@@ -27,7 +27,7 @@ def course_rows(batch: Batch, subjects: pl.Series, facts: Facts, knowledge: Know
         return pl.DataFrame(schema=COURSE_SCHEMA)
     order = pl.DataFrame({"subject_id": subjects, "_place": range(len(subjects))})
     events = (
-        looked_at(batch.events, as_of)
+        without_later_ends(looked_at(batch.events, as_of), as_of)
         .filter(pl.col("subject_id").is_in(subjects.implode()))
         .join(order, on="subject_id")
         .sort("_place", *_WRITTEN, maintain_order=True)

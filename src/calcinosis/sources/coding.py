@@ -28,15 +28,23 @@ _SPELLINGS: Final[dict[str, str]] = {
     "http://hl7.org/fhir/sid/icd-9-cm": "ICD9CM", "http://hl7.org/fhir/sid/icd-9-cm/diagnosis": "ICD9CM",
     "2.16.840.1.113883.6.103": "ICD9CM", "icd-9-cm": "ICD9CM",
     "http://hl7.org/fhir/sid/icd-10": "ICD10", "2.16.840.1.113883.6.3": "ICD10", "icd-10": "ICD10",
+    "http://fhir.de/codesystem/bfarm/icd-10-gm": "ICD10GM", "http://fhir.de/codesystem/dimdi/icd-10-gm": "ICD10GM", "icd-10-gm": "ICD10GM",
+    "http://hl7.org/fhir/sid/icd-10-am": "ICD10AM", "2.16.840.1.113883.6.135": "ICD10AM", "icd-10-am": "ICD10AM",
+    "http://hl7.org/fhir/sid/icd-10-ca": "ICD10CA", "icd-10-ca": "ICD10CA",
+    "http://hl7.org/fhir/sid/icd-10-nl": "ICD10NL", "2.16.840.1.113883.6.3.2": "ICD10NL", "icd-10-nl": "ICD10NL",
+    "http://hl7.org/fhir/sid/icd-10-se": "ICD10SE", "icd-10-se": "ICD10SE",
+    "http://hl7.org/fhir/sid/icd-10-uk": "ICD10UK", "icd-10-uk": "ICD10UK",
     "http://human-phenotype-ontology.org": "HPO", "http://purl.obolibrary.org/obo/hp.owl": "HPO",
     "http://purl.obolibrary.org/obo/hp": "HPO", "hp": "HPO",
     "http://purl.obolibrary.org/obo/mondo.owl": "MONDO", "http://purl.obolibrary.org/obo/mondo": "MONDO",
     "urn:calcinosis:concept": "CALCINOSIS",  # the concepts of the knowledge by their own keys
 }  # fmt: skip
 _NAMES: Final = frozenset({*_SPELLINGS.values(), "OMOP"})
-_DOTTED: Final = frozenset({"ICD10CM", "ICD9CM", "ICD10"})  # dots are optional, and a category covers what starts with it
+NATIONAL_ICD10: Final = frozenset({"ICD10AM", "ICD10CA", "ICD10GM", "ICD10NL", "ICD10SE", "ICD10UK"})  # WHO ICD-10 with more detail
+_DOTTED: Final = frozenset({"ICD10CM", "ICD9CM", "ICD10", *NATIONAL_ICD10})  # dots are optional, and a category covers what starts with it
 _SHORTEST_CATEGORY: Final = 3
 _LONGEST_SHARED_ICD10: Final = 4  # WHO ICD-10 and ICD-10-CM share categories of up to four characters (M331), not their refinements
+_ANOTHER_IN_WHO: Final = frozenset({"R652"})  # severe sepsis in ICD-10-CM, in WHO ICD-10 an inflammatory response without infection
 
 
 def system_name(system: str | None) -> str:
@@ -95,7 +103,8 @@ class ConceptIndex:
 
         ICD-9-CM and ICD-10-CM codes also match the rows of their categories (M33.10 is covered by M33.1).
         A WHO ICD-10 code is looked up among the ICD-10-CM rows, but only by the same text and up to four characters:
-        the two classifications share their categories and part ways below them.
+        the two classifications share their categories and part ways below them. A code of a national ICD-10 is its WHO category of
+        four characters with more detail (ICD-10-GM M10.07 is a gout of M10.0).
         """
         if not system or not code:
             return ()
@@ -131,9 +140,13 @@ class ConceptIndex:
             for length in range(len(plain) - 1, _SHORTEST_CATEGORY - 1, -1):
                 for concept, relation in self._by_code.get((system, plain[:length]), ()):
                     found.setdefault(concept, "broader" if relation == "broader" else "narrower")
-        elif system == "ICD10" and len(plain) <= _LONGEST_SHARED_ICD10:
+        elif system == "ICD10" and len(plain) <= _LONGEST_SHARED_ICD10 and plain not in _ANOTHER_IN_WHO:
             for concept, relation in self._by_code.get(("ICD10CM", plain), ()):
                 found.setdefault(concept, relation)
+        elif system in NATIONAL_ICD10:
+            shared = plain[:_LONGEST_SHARED_ICD10]
+            for concept, relation in self._lookup("ICD10", shared):
+                found.setdefault(concept, relation if shared == plain or relation == "broader" else "narrower")
         elif system == "RXNORM" and not found:
             for ingredient in self._ingredients.get(plain, ()):
                 for concept, relation in self._by_code.get((system, ingredient), ()):

@@ -13,7 +13,7 @@ from typing import Final
 
 from calcinosis.events import SEX
 from calcinosis.knowledge.model import Context
-from calcinosis.sources.coding import ConceptIndex, system_name
+from calcinosis.sources.coding import NATIONAL_ICD10, ConceptIndex, system_name
 from calcinosis.sources.fhir_events import study_context
 from calcinosis.sources.fhir_values import Coded
 
@@ -164,7 +164,8 @@ def _own(context: Context, rest: list[str]) -> tuple[str, str] | None:
     """The coding inside a code with a leading word: "ICD//10//N186", "LOINC//2777-1"; None when it has no system."""
     if len(rest) >= 3 and rest[0].upper() == "ICD" and (context, rest[1]) in _ICD:
         return _ICD[context, rest[1]], rest[2]
-    if len(rest) >= 2 and (_spelled(rest[0]) in _SYSTEMS or system_name(rest[0]) in ("SNOMED", "ICD10CM", "ICD9CM", "ICD10", "OMOP")):
+    systems = {"SNOMED", "ICD10CM", "ICD9CM", "ICD10", "OMOP", *NATIONAL_ICD10}
+    if len(rest) >= 2 and (_spelled(rest[0]) in _SYSTEMS or system_name(rest[0]) in systems):
         return rest[0], rest[1]
     return None
 

@@ -93,6 +93,16 @@ class Account:
         reason = "no row in person; age and sex are unknown"
         self._add("person", persons.to_numpy(), "warning", "missing_patient", reason)
 
+    def add_births(self, person: pl.DataFrame, births: pl.Series) -> None:
+        """Name the rows of persons that tell of a birth which cannot be.
+
+        Args:
+            births: the birth date of each, null where there is none to believe.
+        """
+        wrong = births.is_null() & (person["year"].is_not_null() | person["born"].is_not_null())
+        reason = f"date of birth: no date between {EARLIEST.year} and today; the age is unknown"
+        self._add("person", person["person_id"].filter(wrong).to_numpy(), "warning", "impossible_date", reason)
+
     def batch(self, patients: pl.DataFrame, events: pl.DataFrame) -> Batch:
         unmapped = [(*key, n) for key, n in self._unmapped.most_common()]
         return Batch(

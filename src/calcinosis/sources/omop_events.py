@@ -152,9 +152,11 @@ class OmopMapper:
         listed = account.persons(person)
         others = subjects.filter(~subjects.is_in(listed["person_id"].implode()))
         account.add_strangers(others)
+        births = _birth_dates(listed)
+        account.add_births(listed, births)
         known = listed.select(
             subject_id=pl.col("person_id").cast(pl.String),
-            birth_date=_birth_dates(listed),
+            birth_date=births,
             sex=pl.coalesce(pl.col("gender_concept_id").replace_strict(GENDERS, default=None, return_dtype=pl.String), text),
             source=pl.format("person/{}", "person_id"),
             source_file=pl.lit(self._files.get("person", "person")),
@@ -173,11 +175,12 @@ def _birth_dates(person: pl.DataFrame) -> pl.Series:
     year, month, day = (person[name].fill_null(unknown).to_numpy() for name in ("year", "month", "day"))
     day = np.where(month == unknown, 1, np.where(day == unknown, 15, day))
     month = np.where(month == unknown, 7, month)
-    told = (year >= 1) & (year <= 9999) & (month >= 1) & (month <= 12)  # arithmetic of dates takes any number, such as month 13
+    today = date.today()
+    told = (year >= EARLIEST.year) & (year <= today.year) & (month >= 1) & (month <= 12)  # arithmetic of dates takes any month
     first = (np.where(told, year - 1970, 0) * 12 + np.where(told, month - 1, 0)).astype("datetime64[M]")
     days = (first + 1).astype("datetime64[D]") - first.astype("datetime64[D]")
     told &= (day >= 1) & (day <= days.astype(np.int64))
     written = first.astype("datetime64[D]") + np.where(told, day - 1, 0)
     birth = np.where(told, written, person["born"].to_numpy())
-    plausible = (birth >= np.datetime64(EARLIEST, "D")) & (birth <= np.datetime64(date.today()))
+    plausible = (birth >= np.datetime64(EARLIEST, "D")) & (birth <= np.datetime64(today))
     return pl.Series("birth_date", np.where(plausible, birth, np.datetime64("NaT")), dtype=pl.Date)

@@ -130,7 +130,27 @@ def shape_of_head(text: bytes, name: str) -> Shape:
         return "lines"
     if first[:1] == b"[":
         return "document"
-    return "lines" if rest.lstrip(b"\r\n")[:1] == b"{" else "document"  # a broken first line of many, or an indented document
+    if rest.lstrip()[:1] != b"{":
+        return "document"  # indented
+    return "document" if _goes_on(text, rest) else "lines"
+
+
+def _goes_on(text: bytes, rest: bytes) -> bool:
+    """Whether a first line that is no JSON by itself goes on in the next ones, which begin as objects do: a Bundle with an entry a line.
+
+    Else it is one broken line of many.
+    """
+    head = text.decode("utf-8", "ignore")  # the last character may be cut
+    try:
+        orjson.loads(head)
+    except orjson.JSONDecodeError as error:
+        if error.pos == len(head):  # nothing is wrong up to where the head is cut
+            return not _is_json(rest)
+    else:
+        return True
+    lines = [line.strip() for line in rest.split(b"\n")]
+    entries = sum(line.strip(b",") != line and _is_json(line.strip(b",")) for line in lines)
+    return entries > sum(map(_is_json, lines))
 
 
 def document_entries(path: Path, gzipped: bool) -> Iterator[Entry | Reject]:
@@ -150,8 +170,10 @@ def entries_of(data: bytes) -> Iterator[Entry | Reject]:
     except UnicodeDecodeError:
         yield Reject("malformed_json", "not valid text in the encoding that its first bytes announce")
     except orjson.JSONDecodeError as error:
-        if encoding and b"\n" in data.strip():  # NDJSON with a byte order mark
-            lines = data.decode(encoding).encode().split(b"\n")
+        text = data.decode(encoding).encode() if encoding else data
+        first, newline, rest = text.partition(b"\n")
+        if newline and rest.strip() and (encoding or _is_json(first)):  # NDJSON with a byte order mark, or with a Bundle a line
+            lines = text.split(b"\n")
             yield from line_entries((number, number, line) for number, line in enumerate(lines, start=1))
         else:
             yield Reject("malformed_json", _reason(error), line=error.lineno)
