@@ -6,12 +6,12 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from calcinosis.cli_options import AsOf, ClosedWorld, CodeMap, Format, RxTerms
 from calcinosis.loading import uncollected
 
 if TYPE_CHECKING:
@@ -28,39 +28,6 @@ app = typer.Typer(
 )
 knowledge_app = typer.Typer(help="Check, show and export the knowledge base.", no_args_is_help=True)
 app.add_typer(knowledge_app, name="knowledge")
-
-
-
-def _last_moment(text: str) -> datetime | None:
-    from calcinosis.facts import last_moment
-
-    try:
-        return last_moment(date.fromisoformat(text) if len(text) <= len("2024-05-01") else datetime.fromisoformat(text))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is neither a day such as 2024-05-01 nor a moment such as 2024-05-01T14:30:00") from None
-
-
-AsOf = Annotated[
-    datetime | None,
-    typer.Option(
-        help="Look at nothing that happened after this day (UTC), or moment (2024-05-01T14:30:00). Default: each patient's last entry.",
-        parser=_last_moment,
-        metavar="DATE",
-    ),
-]
-ClosedWorld = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Kind of concept whose silence means absence: disease, drug, procedure, finding, exposure, device or allergy (repeatable)."
-    ),
-]
-CodeMap = Annotated[
-    Path | None, typer.Option(exists=True, dir_okay=False, help="The site's own codes and texts: CSV with system,code,text,concept_key.")
-]
-RxTerms = Annotated[
-    Path | None, typer.Option(exists=True, dir_okay=False, help="NLM RxTermsIngredients file; rolls clinical drugs up to ingredients.")
-]
-Format = Annotated[str, typer.Option("--format", help="auto, fhir, phenopacket, omop or meds.")]
 _REJECTS_SHOWN = 50
 
 
