@@ -21,14 +21,14 @@ def test_explaining_leaves_every_value_as_it_was(knowledge: Knowledge, published
     evaluated = evaluate_batch(published_cases, knowledge)
     evaluation, facts = evaluated.evaluation, evaluated.facts
     before = deepcopy(evaluation.columns), evaluation.leading.copy()
-    tables = [frame.clone() for frame in (facts.subjects, facts.concepts, facts.labs, facts.mentions)]
+    tables = [frame.clone() for frame in (facts.subjects, facts.concepts, facts.labs, facts.events)]
     explain(evaluation, facts)
     changes_by_patient(evaluation)
     in_words(evaluated)
     assessment_rows(evaluated, published_cases)
     assert np.array_equal(before[0].matrix, evaluation.columns.matrix)
     assert np.array_equal(before[1], evaluation.leading)
-    for then_table, now_table in zip(tables, (facts.subjects, facts.concepts, facts.labs, facts.mentions), strict=True):
+    for then_table, now_table in zip(tables, (facts.subjects, facts.concepts, facts.labs, facts.events), strict=True):
         assert then_table.equals(now_table)
 
 
