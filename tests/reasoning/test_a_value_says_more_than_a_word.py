@@ -84,7 +84,7 @@ def test_the_reason_says_that_the_age_was_not_known() -> None:
     metastatic = next(each for each in answer.types if each.type == "metastatic")
     told = [fact.said for reason in metastatic.reasons for fact in reason.facts if fact.concept == "calcium_adjusted"]
     assert told
-    assert set(told) == {"12.4 mg/dL, judged without the age, which is not known"}
+    assert set(told) == {"12.4 mg/dL, total, not adjusted for albumin, judged without the age, which is not known"}
 
 
 def test_a_value_that_the_age_would_decide_stays_unknown_and_says_so() -> None:
