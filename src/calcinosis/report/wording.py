@@ -114,7 +114,7 @@ def headline(assessment: Assessment) -> Headline:
     if assessment.leading == "mimic":
         labels = {each.mimic: each.label for each in assessment.mimics}
         mimic = labels.get(assessment.leading_mimic or "", assessment.leading_mimic or "A mimic")
-        notes.insert(0, "Something that can be taken for calcinosis or calciphylaxis leads, not one of the five types.")
+        notes.insert(0, "Something that can be taken for them leads, not one of the five types.")
         return Headline(mimic, None, assessment.leading_status, tuple(notes))
     leading = leading_type(assessment)
     if leading is None:
