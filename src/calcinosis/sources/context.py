@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 from calcinosis.sources.context_rules import DIRECTIONS, ContextRules, Cues, Direction, Effect
+from calcinosis.sources.ending_dates import with_any_year
 from calcinosis.sources.phrases import Hit, PhraseMatcher
 from calcinosis.sources.words import CLOSE, COLON, COMMA, DASH, DOUBT, ENDS, MARKS, OPEN, QUERY, Folded, folded
 
@@ -155,7 +156,7 @@ class ContextReader:
 
         ``mentions`` are the ascending positions of words that belong to a mention.
         """
-        cues = self._cues.longest(words)
+        cues = self._cues.longest(with_any_year(words))
         if not cues or not mentions:
             return []
         view = _View(

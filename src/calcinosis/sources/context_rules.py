@@ -195,6 +195,7 @@ class ContextRules(_Closed):
     elsewhere: Cues
     linking: Phrases
     taken_no_more: Cues
+    months: dict[str, int]
     clause_breaks: Phrases
     terminators: Phrases
     family_terminators: Phrases

@@ -50,9 +50,9 @@ class TypedRow(NamedTuple):
 
 _DRAFT_SCHEMA: Final[_Schema] = {
     "mid": pl.Int64, "concept": pl.String, "certainty": pl.String, "sites": pl.List(pl.String), "code": pl.String,
-    "text_value": pl.String, "flag": pl.String, "days_before_onset": pl.Float64, "status": pl.String, "measured": pl.Boolean,
-    "needs_value": pl.Boolean, "said_number": pl.Float64, "said_comparator": pl.String, "said_unit": pl.String, "range_low": pl.Float64,
-    "range_high": pl.Float64, "range_unit": pl.String,
+    "text_value": pl.String, "flag": pl.String, "days_before_onset": pl.Float64, "status": pl.String, "ended_on": pl.Datetime("us"),
+    "measured": pl.Boolean, "needs_value": pl.Boolean, "said_number": pl.Float64, "said_comparator": pl.String, "said_unit": pl.String,
+    "range_low": pl.Float64, "range_high": pl.Float64, "range_unit": pl.String,
 }  # fmt: skip
 _CHUNK: Final = 20_000  # drafts kept as Python objects before they are packed into a frame
 
@@ -68,8 +68,8 @@ class Drafts:
         self._waiting += [
             (
                 number, draft.concept, draft.certainty, list(draft.sites), draft.code, draft.text_value, draft.flag,
-                draft.days_before_onset, draft.status, draft.measured, draft.needs_value, draft.number, draft.comparator, draft.unit,
-                draft.range_low, draft.range_high, draft.range_unit,
+                draft.days_before_onset, draft.status, draft.ended_on, draft.measured, draft.needs_value, draft.number, draft.comparator,
+                draft.unit, draft.range_low, draft.range_high, draft.range_unit,
             )
             for draft in meaning.drafts
         ]  # fmt: skip
@@ -105,7 +105,8 @@ def events_frame(rows: pl.DataFrame, drafts: pl.DataFrame, paths: list[str]) -> 
     says_something = said_so.select_seq(_SAYS_SOMETHING).to_series()
     said_so = said_so if says_something.all() else said_so.filter(says_something)
     intervals = _OWN_INTERVAL if drafts["range_unit"].null_count() == drafts.height else _INTERVAL_OF_UNIT
-    columns = _AS_EVENTS | intervals | {"source_file": _file_names(paths)}
+    times = {} if drafts["ended_on"].null_count() == drafts.height else _UNTIL_SAID
+    columns = _AS_EVENTS | intervals | times | {"source_file": _file_names(paths)}
     return said_so.select_seq(**{name: columns[name] for name in EVENT_SCHEMA})
 
 
@@ -126,6 +127,18 @@ def events_of(rows: list[TypedRow], meanings: Mapping[int, Meaning], paths: list
     return pl.DataFrame([pl.Series(name, column, dtype=EVENT_SCHEMA[name]) for name, column in zip(EVENT_SCHEMA, columns, strict=True)])
 
 
+def until_said(
+    time: datetime | None, end_time: datetime | None, ended_on: datetime | None
+) -> tuple[datetime | None, datetime | None]:
+    """Time and end of an event of which a text of ``time`` says that it ended on a day before: it is of that day.
+
+    An end of the record itself stands, and a text does not know what ends after it.
+    """
+    if ended_on is None or end_time is not None or (time is not None and ended_on >= time):
+        return time, end_time
+    return ended_on if time is not None else None, ended_on
+
+
 def _events_of(row: TypedRow, meaning: Meaning, paths: list[str]) -> Iterator[tuple[Any, ...]]:
     """In the order of ``EVENT_SCHEMA``."""
     source = f"{'Observation' if row.rt == COMPONENT else row.rt}/{'?' if row.id is None else row.id}"
@@ -142,8 +155,9 @@ def _events_of(row: TypedRow, meaning: Meaning, paths: list[str]) -> Iterator[tu
         fits = draft.range_unit is None or draft.range_unit.lower() in {
             each.lower() for each in (row.unit, row.unit_code, row.unit_text) if each is not None
         }
+        time, end_time = until_said(row.time, row.end_time, draft.ended_on)
         yield (
-            row.sid, row.time, row.end_time, draft.code, draft.concept, certainty, number, comparator, unit,
+            row.sid, time, end_time, draft.code, draft.concept, certainty, number, comparator, unit,
             draft.text_value, draft.flag, draft.range_low if fits else None, draft.range_high if fits else None, list(draft.sites),
             draft.days_before_onset, draft.status, source, paths[row.file],
         )  # fmt: skip
@@ -169,6 +183,11 @@ _AS_EVENTS: Final = {
     "comparator": pl.when(_MEASURED).then(pl.coalesce("comparator", "said_comparator")).otherwise("said_comparator"),
     "unit": pl.when(_MEASURED).then(pl.coalesce("unit", "said_unit")).otherwise("said_unit"),
     "source": pl.concat_str(pl.col("rt").replace(COMPONENT, "Observation"), pl.lit("/"), pl.col("id").fill_null("?")),
+}
+_SAID_BEFORE: Final = pl.col("ended_on") < pl.col("time")
+_UNTIL_SAID: Final = {  # as ``until_said``
+    "end_time": pl.coalesce("end_time", pl.when(pl.col("time").is_null() | _SAID_BEFORE).then("ended_on")),
+    "time": pl.when(pl.col("end_time").is_null() & _SAID_BEFORE).then("ended_on").otherwise("time"),
 }
 _OWN_INTERVAL: Final = {name: pl.col(name) for name in ("range_low", "range_high")}
 _INTERVAL_OF_UNIT: Final = {name: pl.when(_SAME_UNIT).then(name) for name in _OWN_INTERVAL}

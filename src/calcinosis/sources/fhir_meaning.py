@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final
 
 from calcinosis.events import ENDED
@@ -31,6 +32,7 @@ class Draft:
     flag: str | None = None
     days_before_onset: float | None = None
     status: str | None = None
+    ended_on: datetime | None = None  # the last day, where a text tells when it ended
     measured: bool = False  # takes the quantity of its row; ``number``, ``comparator`` and ``unit`` are those of its own words
     needs_value: bool = False  # a laboratory concept without number, flag or text says nothing
     number: float | None = None
@@ -218,8 +220,8 @@ class Interpreter:
 
     def _said(self, mention: Mention, text: str) -> Draft:
         phrase = text if len(text) <= len(mention.phrase) + 1 else mention.phrase
-        status = ENDED if mention.ended else None
-        return self._lab(Draft(mention.concept, mention.certainty, mention.sites, code=f"text/{phrase}", status=status))
+        draft = Draft(mention.concept, mention.certainty, mention.sites, code=f"text/{phrase}")
+        return self._lab(replace(draft, status=ENDED, ended_on=mention.ended_on) if mention.ended else draft)
 
     def _lab(self, draft: Draft) -> Draft:
         return replace(draft, needs_value=True) if self.index.kind(draft.concept) == "lab" else draft
@@ -231,12 +233,13 @@ def merged(drafts: Iterable[Draft]) -> list[Draft]:
     Whether a drug is taken no more, the last words about it say: a letter tells the history before the drugs of today and the plan.
     """
     found: dict[tuple[str, str, bool], Draft] = {}
-    last: dict[tuple[str, str], str | None] = {}
+    last: dict[tuple[str, str], tuple[str | None, datetime | None]] = {}
     for draft in drafts:
-        last[draft.concept, draft.certainty] = draft.status
+        last[draft.concept, draft.certainty] = draft.status, draft.ended_on
         key = (draft.concept, draft.certainty, bool(draft.sites))
         found[key] = replace(found[key], sites=union(found[key].sites, draft.sites)) if key in found else draft
-    return [replace(draft, status=last[draft.concept, draft.certainty]) for draft in found.values()]
+    ends = ((draft, *last[draft.concept, draft.certainty]) for draft in found.values())
+    return [replace(draft, status=status, ended_on=ended_on) for draft, status, ended_on in ends]
 
 
 def joined(parts: Iterable[Concepts]) -> Concepts:

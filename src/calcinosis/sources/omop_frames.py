@@ -56,12 +56,19 @@ def events_of(sayings: Sayings, rows: Coded, account: Account) -> TableEvents:
     if sayings.table.number:
         number = rows.number[of_row]
         value = np.where(np.isfinite(said) & np.isfinite(number), number, said)
+    time = np.where(dated["start"], rows.start, _NO_DATE)[of_row]
+    end = np.where(dated["end"], rows.end, _NO_DATE)[of_row]
+    if sayings.ends is not None:  # as ``fhir_frames.until_said``; NaT is the least of all numbers
+        ended_on = sayings.ends[place]
+        told = (ended_on != _NO_DATE) & (end == _NO_DATE) & ((time == _NO_DATE) | (ended_on < time))
+        end = np.where(told, ended_on, end)
+        time = np.where(told & (time != _NO_DATE), ended_on, time)
     return TableEvents(
         persons=rows.person[new],
         who=(np.cumsum(new) - 1)[of_row],
         place=place,
-        time=np.where(dated["start"], rows.start, _NO_DATE)[of_row],
-        end=np.where(dated["end"], rows.end, _NO_DATE)[of_row],
+        time=time,
+        end=end,
         value=value,
         source=records(sayings.table.name, rows.id[of_row]),
         sayings=sayings,

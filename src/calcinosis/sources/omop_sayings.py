@@ -28,6 +28,7 @@ class Sayings:
         frame: ``SAYING``, one row a saying.
         events: the events of each saying (``EVENT_SCHEMA``; subject, times and source are not those of a row).
         outcome: of each saying, index into ``OUTCOMES``.
+        ends: of each event the last day that its text tells, in µs (NaT: none); None where no text tells one.
         remarks: what to count of a saying beside that: codes and texts that no concept knows, and what was not read.
     """
 
@@ -52,6 +53,8 @@ class Sayings:
         self._count = np.searchsorted(meant, keys, side="right") - self._first
         self._once = bool((self._count <= 1).all())
         self.values = self.events["numeric_value"].fill_null(float("nan")).to_numpy()
+        ends = self.events["end_time"]
+        self.ends = None if ends.null_count() == len(ends) else ends.to_numpy().view(np.int64)
 
     def __len__(self) -> int:
         return self.frame.height

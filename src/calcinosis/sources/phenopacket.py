@@ -20,6 +20,7 @@ from pydantic.alias_generators import to_camel
 
 from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA, REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch
 from calcinosis.sources.coding import ConceptIndex
+from calcinosis.sources.fhir_frames import until_said
 from calcinosis.sources.fhir_meaning import Meaning
 from calcinosis.sources.phenopacket_events import PhenopacketMapper, Span
 from calcinosis.sources.phenopacket_model import (
@@ -328,8 +329,10 @@ def _rows(meaning: Meaning, start: datetime | None, end: datetime | None, name: 
     for draft in meaning.drafts:
         if draft.needs_value and draft.number is None and draft.flag is None:
             continue  # a laboratory quantity that is only named is unknown
+        time, end_time = until_said(start, end, draft.ended_on)
         yield {
-            "subject_id": name, "time": start, "end_time": end, "code": draft.code, "concept": draft.concept, "certainty": draft.certainty,
+            "subject_id": name, "time": time, "end_time": end_time, "code": draft.code, "concept": draft.concept,
+            "certainty": draft.certainty,
             "numeric_value": draft.number, "comparator": draft.comparator, "unit": draft.unit, "text_value": draft.text_value,
             "flag": draft.flag, "range_low": draft.range_low, "range_high": draft.range_high, "sites": list(draft.sites),
             "days_before_onset": draft.days_before_onset, "status": draft.status, "source": record, "source_file": file,

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -17,6 +18,7 @@ from calcinosis.knowledge.model import Concept, Context
 from calcinosis.sources.company import Company
 from calcinosis.sources.context import AND, LONGEST_CLAUSE, ContextReader, Scope
 from calcinosis.sources.context_rules import ContextRules, Effect, load_context_rules
+from calcinosis.sources.ending_dates import last_day
 from calcinosis.sources.form_marks import without_form_marks
 from calcinosis.sources.headings import HeadingReader
 from calcinosis.sources.lab_names import LabNameReader, Spelling
@@ -27,7 +29,7 @@ from calcinosis.sources.report_parts import ReportParts
 from calcinosis.sources.said_numbers import SaidNumber, SaidNumberReader
 from calcinosis.sources.said_results import NOT_SAID, SaidResult, SaidResultReader
 from calcinosis.sources.timing import LeadTimeReader
-from calcinosis.sources.words import COMMA, Folded, Tokens, tokenise
+from calcinosis.sources.words import COMMA, Folded, Tokens, fold, tokenise
 
 __all__ = ["Mention", "Reading", "TextReader"]
 
@@ -53,6 +55,7 @@ class Mention:
     start: int
     end: int
     ended: bool = False  # a drug that the text says was stopped, or a finding of a part that was amputated
+    ended_on: datetime | None = None  # the last day that it can have lasted, where the text tells when it ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class TextReader:
         rules = load_context_rules()
         roots = set(rules.elsewhere_of.roots)
         self._may_lie_elsewhere = {key for key, above in self._lineage.items() if above & roots} | set(rules.elsewhere_of.concepts)
+        self._months = {fold(name)[0]: number for name, number in rules.months.items()}
         self._inner_sites = set(rules.elsewhere_of.inner_sites)
         self._plain_context = ContextReader(rules, reporting_affirms=False)
         self._report_context = ContextReader(rules, reporting_affirms=True)
@@ -175,7 +179,7 @@ class TextReader:
             Mention(
                 match.concept.key, certainty, sites_of(match, certainty),
                 text[tokens.starts[match.start] : tokens.ends[match.end - 1]], tokens.starts[match.start], tokens.ends[match.end - 1],
-                any(scope.effect == _ENDING.get(match.concept.kind) for scope in _over(match, scopes, begins)),
+                *self._ending(match, scopes, begins, words),
             )
             for match, certainty in said
             if match.concept.kind != "site"
@@ -210,6 +214,14 @@ class TextReader:
             if said
         ]
         return *_once(results, [one for one, said in zip(numbers.values, stands[len(words) :], strict=True) if said]), numbers.without_unit
+
+    def _ending(
+        self, match: _Match, scopes: Sequence[Scope], begins: Sequence[int], words: Sequence[Folded]
+    ) -> tuple[bool, datetime | None]:
+        """Whether what is said has ended, and on which day at the latest."""
+        endings = [scope for scope in _over(match, scopes, begins) if scope.effect == _ENDING.get(match.concept.kind)]
+        days = [last_day(words, scope.cue_start, scope.cue_end, self._months) for scope in endings]
+        return bool(endings), max((day for day in days if day), default=None)
 
     def _lies_elsewhere(self, match: _Match, scopes: Sequence[Scope], begins: Sequence[int], sites_at: Sequence[int]) -> bool:
         """Whether a lump, an ulcer, a necrosis or calcified vessels are those of an inner organ: its name stands nearer than any site."""
