@@ -11,6 +11,7 @@ from omop_made import cdm, note, read_cdm, write_parquet
 from small_records import ask, letter, says
 
 from calcinosis.api import make_readers
+from calcinosis.knowledge.criteria import Status
 from calcinosis.knowledge.model import Context
 from calcinosis.sources.fhir_frames import until_said
 
@@ -77,3 +78,23 @@ def test_a_note_of_omop_ends_a_drug_on_the_same_day(tmp_path: Path) -> None:
     source = write_parquet(tmp_path, cdm(note=[note("Warfarin was stopped in 2019 after a bleed.", note_date="2024-06-01")]))
     (warfarin,) = read_cdm(source).events.filter(pl.col("concept") == "warfarin").to_dicts()
     assert (warfarin["status"], warfarin["time"], warfarin["end_time"]) == ("ended", EARLIER, EARLIER)
+
+
+@pytest.mark.parametrize("text", ["Calciphylaxis has healed.", "Calciphylaxis 2019, fully healed.", "Calciphylaxis resolved in 2020."])
+def test_a_disease_that_healed_is_over(text: str) -> None:
+    (mention,) = READER.read(text, Context.NOTE).mentions
+    assert (mention.certainty, mention.ended) == ("affirmed", True)
+
+
+@pytest.mark.parametrize("text", ["Calciphylaxis has not healed.", "Calciphylaxis, not healed.", "Calciphylaxis is healing."])
+def test_a_disease_that_has_not_healed_goes_on(text: str) -> None:
+    (mention,) = READER.read(text, Context.NOTE).mentions
+    assert not mention.ended
+
+
+def test_calciphylaxis_that_healed_years_ago_rings_no_alarm_of_the_same_day_and_is_not_forgotten() -> None:
+    answer = ask(says("End stage renal disease"), letter("Calciphylaxis resolved in 2019. Seen for his fistula."))
+    assert "suspected_calciphylaxis" not in {alarm.key for alarm in answer.alarms}
+    assert next(each for each in answer.types if each.type == "calciphylaxis").status.rank >= Status.POSSIBLE.rank
+    open_ulcer = ask(says("End stage renal disease"), says("Necrotic ulcer", at="thigh"), letter("Calciphylaxis resolved in 2019."))
+    assert "suspected_calciphylaxis" in {alarm.key for alarm in open_ulcer.alarms}

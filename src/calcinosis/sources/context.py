@@ -61,7 +61,8 @@ def _cues(rules: ContextRules, reporting_affirms: bool) -> Iterator[tuple[str, C
         (rules.still_suspected, "still_suspected"), (rules.looked_for, "looked_for"), (rules.asked_about, "asked_about"),
         (rules.considered, "considered"), (rules.allergy_list, "allergy_list"),
         (rules.prevented, "prevented"),
-        (rules.topic, "topic"), (rules.removed, "removed"), (rules.taken_out, "taken_out"), (rules.planned, "planned"),
+        (rules.topic, "topic"), (rules.removed, "removed"),
+        (rules.resolved, "resolved"), (rules.taken_out, "taken_out"), (rules.planned, "planned"),
         (rules.elsewhere, "elsewhere"),
     )  # fmt: skip
     for cues, effect in effects:

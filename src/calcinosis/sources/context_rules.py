@@ -15,7 +15,7 @@ Direction = Literal["before", "after", "before_or_after", "after_or_before", "li
 DIRECTIONS: Final[tuple[Direction, ...]] = get_args(Direction)
 Effect = Literal[
     "negated", "spared", "uncertain", "family", "family_list", "companion", "silent", "not_taken", "taken_no_more",
-    "still_suspected", "looked_for", "topic", "prevented", "removed", "taken_out", "planned", "asked_about", "considered",
+    "still_suspected", "looked_for", "topic", "prevented", "removed", "resolved", "taken_out", "planned", "asked_about", "considered",
     "allergy_list", "elsewhere", "none",
 ]  # fmt: skip
 
@@ -184,6 +184,7 @@ class ContextRules(_Closed):
     topic: Cues
     prevented: Cues
     removed: Cues
+    resolved: Cues
     pseudo_removed: Phrases
     taken_out: Cues
     not_taken: Cues

@@ -54,7 +54,7 @@ class Mention:
     phrase: str
     start: int
     end: int
-    ended: bool = False  # a drug that the text says was stopped, or a finding of a part that was amputated
+    ended: bool = False  # a drug that was stopped, a disease that is healed, or a finding of a part that was amputated
     ended_on: datetime | None = None  # the last day that it can have lasted, where the text tells when it ended
 
 
@@ -76,7 +76,7 @@ class Reading:
 
 _NOT_DONE: Final = frozenset({"planned", "asked_about", "considered"})
 _DOUBTS_DISEASE: Final = frozenset({"looked_for", "asked_about", "considered"})
-_ENDING: Final = {"drug": "taken_no_more", "finding": "removed"}  # kind of concept -> what ends it
+_ENDING: Final = {"drug": "taken_no_more", "finding": "removed", "disease": "resolved"}  # kind of concept -> what ends it
 
 
 class _Match(NamedTuple):
