@@ -55,6 +55,11 @@ _VERIFICATION: Final = {
     "refuted": "negated", "provisional": "uncertain", "differential": "uncertain", "unconfirmed": "uncertain",
 }  # fmt: skip
 
+# The German mark of how sure a coded diagnosis is: excluded, suspected, state after (confirmed says nothing more)
+_SURENESS: Final = "http://fhir.de/StructureDefinition/icd-10-gm-diagnosesicherheit"
+_EXCLUDED, _SUSPECTED, _STATE_AFTER = "AVZ"
+_SURE: Final = {_EXCLUDED: "negated", _SUSPECTED: "uncertain"}
+
 # Codes of HL7 table 0074 (diagnostic service sections), and words, that say what kind of study a report describes.
 _SECTIONS: Final = {
     **dict.fromkeys(("PAT", "PATH", "SP", "CP", "CYP", "CYTO"), Context.HISTOLOGY),
@@ -105,7 +110,9 @@ class FhirMapper:
             meaning.drafts, meaning.unmapped = [], []
             return meaning
         shown = fields.code("clinicalStatus") or status
-        over = any(fields.values.get(name) is not None for name in _ABATEMENTS) if kind == "Condition" else False
+        over = kind == "Condition" and (
+            any(fields.values.get(name) is not None for name in _ABATEMENTS) or _sureness(fields) == _STATE_AFTER
+        )
         shown = ENDED if over or shown in _ENDED.get(kind, ()) else shown
         # a text may say of one drug alone that it was stopped
         meaning.drafts = merged(replace(draft, status=draft.status or shown) for draft in meaning.drafts)
@@ -118,7 +125,7 @@ class FhirMapper:
         notes = self.read.notes(fields, Context.NOTE, meaning)
         if coded is None and not notes:
             return _no_code(fields, "code", meaning)
-        effect = _VERIFICATION.get(fields.code("verificationStatus") or "")
+        effect = _VERIFICATION.get(fields.code("verificationStatus") or "") or _SURE.get(_sureness(fields))
         said = self.read.coded(coded, Context.CONDITION, meaning)
         sites = union(said.sites, self.read.sites(fields, "bodySite", meaning))
         meaning.drafts = [*placed(_qualified(said.drafts, effect), sites), *notes.drafts]
@@ -382,6 +389,15 @@ def _shown(draft: Draft) -> str:
 def _effect(fields: Fields, kind: str) -> str | None:
     status = fields.string("status")
     return "negated" if status in _NEGATED.get(kind, ()) else "uncertain" if status in _UNCERTAIN.get(kind, ()) else None
+
+
+def _sureness(fields: Fields) -> str:
+    """The letter of ``_SURENESS`` on a coding of the diagnosis; empty where there is none."""
+    code = fields.values.get("code")
+    codings = fields.listed(code.get("coding"), "code.coding") if isinstance(code, dict) else []
+    marks = (mark for coding in codings for mark in fields.listed(coding.get("extension"), "code.coding.extension"))
+    values = (mark.get("valueCoding") for mark in marks if mark.get("url") == _SURENESS)
+    return next((value["code"] for value in values if isinstance(value, dict) and isinstance(value.get("code"), str)), "")
 
 
 def _qualified(drafts: Iterable[Draft], effect: str | None) -> list[Draft]:
