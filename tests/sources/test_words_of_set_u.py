@@ -84,3 +84,8 @@ def test_a_drug_that_is_not_taken_is_not_there(text: str) -> None:
 
 def test_a_diagnosis_that_was_considered_and_discounted_is_denied() -> None:
     assert said("Calciphylaxis was considered but discounted.", Context.NOTE) == {"calciphylaxis": "negated"}
+
+
+def test_a_wound_that_was_sutured_is_no_ulcer() -> None:
+    assert "skin_ulcer" not in said("Suture open wound", Context.PROCEDURE)
+    assert said("Debridement of open wound", Context.PROCEDURE)["skin_ulcer"] == "affirmed"
