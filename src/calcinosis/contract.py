@@ -58,8 +58,8 @@ class UnknownFact(Record):
     concept: str
     label: str
     because: str = Field(
-        description="never measured; measured outside the window; no interval for age and sex; unit not convertible; only suspected; "
-        "source silent"
+        description="never measured; measured outside the window; no interval for age and sex; unit not convertible; "
+        "computed from what is on record only in part; only suspected; source silent"
     )
 
 

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from calcinosis.contract import DrugOut, OnRecordOut
+from calcinosis.derived import DERIVED_FROM
 from calcinosis.knowledge import Knowledge
 from calcinosis.leaves import entries_of
 from calcinosis.numbers import Ints, concept_numbers, firsts
@@ -58,6 +59,13 @@ def _add_labs(found: list[OnRecordOut], told: Told, knowledge: Knowledge) -> Non
     held = (place >= 0) & told.table.sourced[begin + np.maximum(place, 0)] if len(facts.measured) else np.zeros(len(rows), dtype=np.bool_)
     for row, at in zip(rows[held].tolist(), place[held].tolist(), strict=True):
         found[row].labs.append(told.fact(begin + at))
+    for made, bases in DERIVED_FROM.items():  # a creatinine without what its filtration rate needs
+        if made in knowledge.first_line_labs:
+            alone = rows[~held & (concepts == numbers[made])]
+            for base in bases:
+                base_place = facts.measured_index.find(facts.key(alone, np.full(len(alone), numbers[base])))
+                for row, at in zip(alone[base_place >= 0].tolist(), base_place[base_place >= 0].tolist(), strict=True):
+                    found[row].labs.append(told.fact(begin + at))
     lacking = np.flatnonzero(~held)
     because = unknown_measurements(told.evaluation.plan, facts, rows[lacking], concepts[lacking])
     for row, concept, why in zip(rows[lacking].tolist(), concepts[lacking].tolist(), because, strict=True):

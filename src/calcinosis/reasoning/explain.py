@@ -62,8 +62,9 @@ BECAUSE: Final = (
     "only suspected",
     "source silent",
     "measured, but no interval for the age and sex decides, or these are not known",
+    "what it is computed from is on record only in part",
 )
-_OUTSIDE, _UNUSABLE, _NEVER, _GOES_ON, _SUSPECTED, _SILENT, _NO_INTERVAL = range(len(BECAUSE))
+_OUTSIDE, _UNUSABLE, _NEVER, _GOES_ON, _SUSPECTED, _SILENT, _NO_INTERVAL, _IN_PART = range(len(BECAUSE))
 FACT_KINDS: Final = ("concept", "lab", "lab_now", "patient")
 _NOT_JUDGED: Final = "The record does not hold what is needed to judge this type; see what is missing"
 _PATIENTS_AT_A_TIME: Final = 2048  # keeps the table of all leaves of all reasons small, however many patients there are
@@ -257,6 +258,10 @@ def _because(rows: Ints, kind: Ints, concept: Ints, current: Mask, facts: Facts,
     unusable = np.isin(key[lab], _unusable(facts, texts)) if facts.rejects.height else False
     place = facts.measured_index.find(key[lab])
     because[lab] = np.where(place >= 0, _OUTSIDE, np.where(unusable, _UNUSABLE, _NEVER))
+    never = lab[(place < 0) & np.logical_not(unusable)]
+    for base, made in texts.derived:
+        asked = never[concept[never] == made]
+        because[asked[facts.measured_index.find(facts.key(rows[asked], np.full(len(asked), base))) >= 0]] = _IN_PART
     for code, decides in ((1, facts.measured.index), (2, facts.measured.now)):
         there = np.flatnonzero((place >= 0) & (kind[lab] == code))
         unread = ~np.isnan(decides.value[place[there]]) & (decides.flag[place[there]] < 0)
