@@ -265,6 +265,7 @@ class Writer(Words):
             index_date=person["index_time"],
             index_basis=person["index_basis"],
             age_years=shown_age(person["age_years"]),
+            age_now_years=shown_age(person["age_now"]),
             sex=person["sex"],
             warnings=warnings,
             not_understood=not_understood,

@@ -301,7 +301,10 @@ class Assessment(Record):
     options: list[OptionOut] = Field(description="for the leading type and every type that is probable or confirmed")
     index_date: datetime | None
     index_basis: str = Field(description="calcification, lesion, as_of or unknown")
-    age_years: float | None
+    age_years: float | None = Field(description="at the index date")
+    age_now_years: float | None = Field(
+        default=None, description="at the last entry, or at the moment asked for; null also when the answer is retold from stored tables"
+    )
     sex: str | None
     warnings: list[str] = Field(description="records of this patient that could not be used in full")
     not_understood: list[str] = Field(

@@ -80,9 +80,21 @@ def test_outcome_change_says_who_would_lead() -> None:
     assert outcome_change(same.model_copy(update={"leading": None}), assessment) == "no type would lead"
 
 
-@pytest.mark.parametrize(("age", "words"), [(None, "age unknown"), (0.4, "0.4 years"), (17.5, "17.5 years"), (64.9, "64 years")])
+@pytest.mark.parametrize(("age", "words"), [(None, "age unknown"), (0.4, "about 5 months"), (17.5, "17.5 years"), (64.9, "64 years")])
 def test_age(age: float | None, words: str) -> None:
     assert person(frozen("nodule").model_copy(update={"age_years": age})) == f"{words}, sex unknown"
+
+
+@pytest.mark.parametrize(
+    ("index", "now", "words"),
+    [
+        (0.0, 0.1, "under 6 weeks, female"), (0.7, 0.9, "about 8 months, female"), (8.4, 8.9, "8.4 years, female"),
+        (8.4, 15.2, "15.2 years (at the index date 8.4 years), female"), (44.4, None, "44 years, female"),
+    ],
+)  # fmt: skip
+def test_a_child_is_as_old_as_today(index: float, now: float | None, words: str) -> None:
+    assessment = assess(CASES / "a049.json").model_copy(update={"age_years": index, "age_now_years": now, "sex": "female"})
+    assert person(assessment) == words
 
 
 def test_clean_keeps_letters_of_every_script_and_drops_what_cannot_be_seen() -> None:

@@ -76,10 +76,21 @@ def day(when: datetime | None) -> str:
 
 
 def person(assessment: Assessment) -> str:
-    """Age and sex, or the words for what is not known."""
-    age = assessment.age_years
-    years = "age unknown" if age is None else f"{age:g} years" if age < 18 else f"{int(age)} years"
+    """Age and sex, or the words for what is not known; the age of today beside that of the index date where they differ by a year."""
+    age, now = assessment.age_years, assessment.age_now_years
+    years = "age unknown" if age is None else _age(age)
+    if age is not None and now is not None and now - age >= 1:
+        years = f"{_age(now)} (at the index date {_age(age)})"
     return f"{years}, {clean(assessment.sex) or 'sex unknown'}"
+
+
+def _age(years: float) -> str:
+    """Of an age to one decimal, cut off."""
+    if years < 0.1:
+        return "under 6 weeks"
+    if years < 2:
+        return f"about {years * 12:.0f} months"
+    return f"{years:g} years" if years < 18 else f"{int(years)} years"
 
 
 def index_day(assessment: Assessment) -> str:
