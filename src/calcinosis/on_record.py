@@ -64,8 +64,9 @@ def _add_labs(found: list[OnRecordOut], told: Told, knowledge: Knowledge) -> Non
             alone = rows[~held & (concepts == numbers[made])]
             for base in bases:
                 base_place = facts.measured_index.find(facts.key(alone, np.full(len(alone), numbers[base])))
-                for row, at in zip(alone[base_place >= 0].tolist(), base_place[base_place >= 0].tolist(), strict=True):
-                    found[row].labs.append(told.fact(begin + at))
+                for row, at in zip(alone.tolist(), base_place.tolist(), strict=True):
+                    if at >= 0 and told.table.sourced[begin + at]:
+                        found[row].labs.append(told.fact(begin + at))
     lacking = np.flatnonzero(~held)
     because = unknown_measurements(told.evaluation.plan, facts, rows[lacking], concepts[lacking])
     for row, concept, why in zip(rows[lacking].tolist(), concepts[lacking].tolist(), because, strict=True):

@@ -91,6 +91,7 @@ def test_every_missing_criterion_says_what_is_unknown_and_why(answers: list[Asse
         "measured outside the window, or without a usable result",
         "measured, but no interval for the age and sex decides, or these are not known",
         "unit not convertible",
+        "what it is computed from is on record only in part",
         "only suspected",
         "source silent",
     }

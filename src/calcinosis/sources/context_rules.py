@@ -141,6 +141,7 @@ class ElsewhereOf(_Closed):
     concepts: tuple[str, ...]
     no_places: tuple[str, ...]
     inner_sites: tuple[str, ...]
+    biopsied: tuple[str, ...]
 
 
 class LocalForms(_Closed):

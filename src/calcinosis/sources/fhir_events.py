@@ -221,7 +221,12 @@ class FhirMapper:
         results_inside = [draft for each in fields.objects("contained") for draft in self._contained_result(each, meaning)]
         if coded is None and all(fields.values.get(name) is None for name in ("conclusion", "conclusionCode", "presentedForm")):
             return _no_code(fields, "code", meaning)
-        results = [draft if draft.sites else replace(draft, sites=study.sites) for draft in said.drafts]
+        of_organ = self.read.reader.is_of_organ if context is Context.HISTOLOGY else (lambda _concept, _sites: False)
+        results = [
+            draft if draft.sites else replace(draft, sites=study.sites)
+            for draft in said.drafts
+            if draft.sites or not of_organ(draft.concept, study.sites)  # vessels in a biopsy of the lung are none of the skin
+        ]
         meaning.drafts = [*study.drafts, *results, *results_inside]
         return None
 

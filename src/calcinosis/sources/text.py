@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -108,7 +108,7 @@ class TextReader:
         roots = set(rules.elsewhere_of.roots)
         self._may_lie_elsewhere = {key for key, above in self._lineage.items() if above & roots} | set(rules.elsewhere_of.concepts)
         self._months = {fold(name)[0]: number for name, number in rules.months.items()}
-        self._inner_sites = set(rules.elsewhere_of.inner_sites)
+        self._inner_sites, self._biopsied = set(rules.elsewhere_of.inner_sites), set(rules.elsewhere_of.biopsied)
         self._plain_context = ContextReader(rules, reporting_affirms=False)
         self._report_context = ContextReader(rules, reporting_affirms=True)
         self._headings = HeadingReader(rules.headings)
@@ -131,6 +131,10 @@ class TextReader:
     def read(self, text: str, context: Context) -> Reading:
         """What ``text`` says when it stands in ``context``."""
         return self._remembered(text, context) if len(text) <= LONGEST_REMEMBERED else self._read(text, context)
+
+    def is_of_organ(self, concept: str, sites: Collection[str]) -> bool:
+        """Whether what may be of the skin is that of an inner organ: the report of a biopsy of these sites says it."""
+        return concept in self._may_lie_elsewhere and bool(sites) and self._biopsied.issuperset(sites)
 
     def name_of_lab(self, text: str) -> str | None:
         """The laboratory concept whose name is the whole of ``text``, specimen and "level" aside."""
