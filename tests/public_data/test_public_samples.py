@@ -54,7 +54,8 @@ def test_a_lab_never_measured_is_unknown_not_normal(screened: tuple[str, Path]) 
         assert [concept for concept in shown if concept and concepts[concept].lab] == []
         lacking = reasons.filter(pl.col("role") == "missing")["unknown"].explode().struct.unnest()
         because = set(lacking.filter(pl.col("concept").is_in([key for key, each in concepts.items() if each.lab]))["because"])
-        assert because == {"never measured"}
+        assert because <= {"never measured"}  # the only lesion of this sample is a cut that was sutured, so nobody may have anything to say
+        assert not pl.read_parquet(out / "assessments.parquet")["lesion_present"].any()
     else:
         assert coverage["calcium_total"]["patients_with"] > 0
     measured = {concepts[key].label: counts["patients_with"] for key, counts in coverage.items()}
