@@ -57,6 +57,11 @@ def test_what_parents_are_told_is_no_finding(text: str) -> None:
     assert not READER.read(text, Context.NOTE).mentions
 
 
+@pytest.mark.parametrize("text", ["Ulcers occur in two fingers.", "The ulcer is a concern of hers.", "Nodules are seen in both elbows."])
+def test_what_is_seen_in_the_patient_stands(text: str) -> None:
+    assert [mention.certainty for mention in READER.read(text, Context.NOTE).mentions] == ["affirmed"]
+
+
 @pytest.mark.parametrize("text", ["I explained to her that she has calciphylaxis.", "Mother was told that he has dermatomyositis."])
 def test_a_diagnosis_that_was_explained_stands(text: str) -> None:
     assert [mention.certainty for mention in READER.read(text, Context.NOTE).mentions] == ["affirmed"]

@@ -42,6 +42,7 @@ def test_calcium_of_a_large_artery_is_none_of_small_vessels(text: str) -> None:
         "Medial calcification of arterioles in the subcutaneous fat.",
         "Medial calcification of medium-sized arteries, Monckeberg-like, and of arterioles with thrombi.",
         "Medium-sized arteries with mural calcification and thrombosis.",
+        "Mural calcification of a single medium-sized artery of the septum.",
     ],
 )
 def test_small_vessels_beside_larger_ones_stay_small_vessels(text: str) -> None:
