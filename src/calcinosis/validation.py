@@ -8,7 +8,6 @@ hundred cases a percentage alone claims more than it knows. An answer counts as 
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 MIMIC: Final = "mimic"
 UNDETERMINED: Final = "undetermined"
 TRUTH_COLUMNS: Final = ("id", "published_type", "also_acceptable", "basis", "difficulty", "complete")
-_Z: Final = 1.959963984540054  # 97.5 % of a normal distribution lie below it
 _YES_NO: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -125,10 +123,10 @@ class Score(Record):
 def rate(hits: int, n: int) -> Rate:
     if n == 0:
         return Rate(hits=hits, n=n, value=None, low=None, high=None)
-    share, z2 = hits / n, _Z * _Z  # in the open: SciPy has it too, and takes half a second to start
-    middle, half = share + z2 / (2 * n), _Z * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    low, high = ((middle + sign * half) / (1 + z2 / n) for sign in (-1, 1))
-    return Rate(hits=hits, n=n, value=share, low=low if hits else 0.0, high=high if hits < n else 1.0)
+    from scipy.stats import binomtest  # half a second, and only validation needs it
+
+    interval = binomtest(hits, n).proportion_ci(confidence_level=0.95, method="wilson")
+    return Rate(hits=hits, n=n, value=hits / n, low=float(interval.low), high=float(interval.high))
 
 
 def read_truth(path: Path) -> pl.DataFrame:

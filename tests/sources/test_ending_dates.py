@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from omop_made import cdm, note, read_cdm, write_parquet
 from small_records import ask, letter, says
 
-from calcinosis.api import make_readers
+from calcinosis.api import batch_of, make_readers, read_batches
 from calcinosis.knowledge.criteria import Status
 from calcinosis.knowledge.model import Context
 from calcinosis.sources.fhir_frames import until_said
@@ -28,7 +30,11 @@ READER = make_readers().text
         ("Rivaroxaban (warfarin until 2017).", date(2017, 12, 31)),
         ("In 2019 warfarin was discontinued.", date(2019, 12, 31)),
         ("Warfarin until February 2020.", date(2020, 2, 29)),
+        ("Stopped warfarin in March 2019.", date(2019, 3, 31)),
+        ("In 2019, warfarin was stopped.", date(2019, 12, 31)),
         ("Warfarin was stopped.", None),
+        ("Warfarin was stopped last week for a bleed like the one in 2015.", None),  # the year of something else
+        ("Warfarin was stopped, 2019 stroke.", None),
         ("Warfarin was stopped, dialysis since 2019.", None),
     ],
 )
@@ -44,6 +50,7 @@ def test_a_year_alone_ends_nothing(text: str) -> None:
     assert not warfarin.ended
 
 
+LETTER_2024 = {**letter("Warfarin was stopped in 2019 after a bleed."), "date": "2024-06-01T09:00:00Z"}
 LETTER, EARLIER, LATER = datetime(2024, 6, 1), datetime(2019, 12, 31), datetime(2025, 1, 1)
 
 
@@ -98,3 +105,16 @@ def test_calciphylaxis_that_healed_years_ago_rings_no_alarm_of_the_same_day_and_
     assert next(each for each in answer.types if each.type == "calciphylaxis").status.rank >= Status.POSSIBLE.rank
     open_ulcer = ask(says("End stage renal disease"), says("Necrotic ulcer", at="thigh"), letter("Calciphylaxis resolved in 2019."))
     assert "suspected_calciphylaxis" in {alarm.key for alarm in open_ulcer.alarms}
+
+
+def test_letters_of_many_patients_end_a_drug_on_the_same_day_as_that_of_one(tmp_path: Path) -> None:
+    def record(name: str) -> list[dict[str, Any]]:
+        return [{"resourceType": "Patient", "id": name}, {**LETTER_2024, "id": f"n{name}", "subject": {"reference": f"Patient/{name}"}}]
+
+    lines = [json.dumps(resource) for name in "ab" for resource in record(name)]
+    (tmp_path / "export.ndjson").write_text("\n".join(lines))
+    readers = make_readers()
+    many = pl.concat([batch.events for batch in read_batches([tmp_path], readers)]).filter(pl.col("concept") == "warfarin")
+    one = batch_of(record("a"), readers).events.filter(pl.col("concept") == "warfarin")
+    told = [tuple(row) for row in pl.concat([many, one]).select("status", "time", "end_time").iter_rows()]
+    assert told == [("ended", EARLIER, EARLIER)] * 3

@@ -50,6 +50,9 @@ def test_sickled_cells_of_a_smear_are_sickle_cell_disease() -> None:
         ("Ca 3.6 mmol/L last year, now 2.4 mmol/L.", 2.4),
         ("PTH 1450 pg/mL two years ago, 320 pg/mL now", 320.0),
         ("Phosphate 2.3 mmol/L (previously 1.8 mmol/L)", 2.3),
+        ("Calcium 3.6 mmol/L today, 2.4 mmol/L in May.", 3.6),
+        ("Calcium 3.6 mmol/L now, 2.4 mmol/L last year.", 3.6),
+        ("Ca 3.6 mmol/L last year now 2.4 mmol/L.", 2.4),
         ("Calcium: 15.1 [8.5-10.5] mg/dL", 15.1),
     ],
 )

@@ -10,23 +10,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 import polars as pl
 
 from calcinosis.contract import DISCLAIMER, MUST_NOT_MISS
+from calcinosis.evidence.cells import exact_interval
 from calcinosis.knowledge import Knowledge, load_knowledge
 from calcinosis.knowledge.criteria import Status
 from calcinosis.knowledge.gravity import ALARM_URGENCIES
 from calcinosis.report.patient_page import environment
 from calcinosis.report.people import SHOWN, STANDING, Labels, as_shown, likely_unlabelled, most_urgent_first, patients_by_entry
-from calcinosis.validation import Rate, rate
 
 MOST: Final = 200  # patients listed per table
 FIRST: Final = 12  # of them visible at once; the others unfold
 TOP: Final = 30  # unmapped codes and texts listed
 _GRAVITIES: Final = (*ALARM_URGENCIES, "contraindicated", "routine", "caution")  # urgent reviews, then contraindications, then the rest
+
+
+class Share(NamedTuple):
+    """``hits`` of ``n`` patients, and the exact 95 % interval of the proportion."""
+
+    hits: int
+    n: int
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ class Population:
     leading: list[tuple[str, int]]
     by_type: list[tuple[str, dict[Status, int]]]
     by_disease: tuple[list[str], list[tuple[str, list[int], int]]]  # type labels; disease label, counts per type, patients
-    probable_by_disease: list[tuple[str, list[Rate]]]  # disease label; per type the share in whom it is at least probable
+    probable_by_disease: list[tuple[str, list[Share]]]  # disease label; per type those in whom it is at least probable
     mixed: int
     reviews: list[dict[str, Any]]  # current treatment to review: label, text, urgency or verdict, patients, and how many are unknown
     reviewed: Table
@@ -115,7 +124,7 @@ def count_population(out_dir: Path, knowledge: Knowledge, summary: Mapping[str, 
         by_type=[(label.type(key), _statuses(people.select(pl.col(f"status_{key}").alias("status")))) for key in types],
         by_disease=([label.type(key) for key in types], _by_disease(people, types, label, STANDING)),
         probable_by_disease=[
-            (disease, [rate(count, n) for count in counts])
+            (disease, [Share(count, n, *exact_interval(count, n)) for count in counts])
             for disease, counts, n in _by_disease(people, types, label, (Status.CONFIRMED, Status.PROBABLE))
         ],
         mixed=counts["mixed"],

@@ -155,6 +155,14 @@ class LocalForms(_Closed):
     own: dict[str, str]  # concept -> concept of its local form, also for what lies below it
 
 
+class EndingDates(_Closed):
+    """How a text tells the day on which something ended (:mod:`calcinosis.sources.ending_dates`)."""
+
+    months: dict[str, int]  # name -> number
+    between: tuple[str, ...]
+    before_year: tuple[str, ...]
+
+
 class Instead(_Closed):
     """What some concepts are where one of these words, and none of ``unless``, stands between the same commas."""
 
@@ -197,7 +205,7 @@ class ContextRules(_Closed):
     elsewhere: Cues
     linking: Phrases
     taken_no_more: Cues
-    months: dict[str, int]
+    ending_dates: EndingDates
     clause_breaks: Phrases
     terminators: Phrases
     family_terminators: Phrases

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from calcinosis.sources.words import CLOSE, COMMA, ENDS, Folded
+from calcinosis.sources.context_rules import EndingDates
+from calcinosis.sources.words import COMMA, OPEN, Folded, fold, folded
 
 ANY_YEAR: Final[Folded] = ("anyyear", "anyyear")  # stands for every year in the cues of ``context_rules.yaml``
 _YEAR: Final = re.compile(r"(?:19|20)\d\d")
-_PIECE_ENDS: Final = frozenset({COMMA, CLOSE, "and", *ENDS})
-_BEFORE_YEAR: Final = frozenset({"in", "of"})  # "in 2019 warfarin was stopped"
 
 
 def with_any_year(words: Sequence[Folded]) -> Sequence[Folded]:
@@ -26,35 +25,35 @@ def with_any_year(words: Sequence[Folded]) -> Sequence[Folded]:
     return [ANY_YEAR if _YEAR.fullmatch(word[0]) else word for word in words]
 
 
-def last_day(words: Sequence[Folded], start: int, end: int, months: Mapping[str, int]) -> datetime | None:
-    """The last day that the words round the cue ``start..end`` tell; None where they tell none.
+class EndingDateReader:
+    """Reads the last day that the words beside a cue tell."""
 
-    Args:
-        months: folded name -> number.
-    """
-    inside = [at for at in range(start, end) if _YEAR.fullmatch(words[at][0])]
-    at = inside[-1] if inside else _year_behind(words, end)
-    at = _year_before(words, start, months) if at is None else at
-    if at is None:
+    def __init__(self, rules: EndingDates) -> None:
+        self._months = {fold(name)[0]: number for name, number in rules.months.items()}
+        self._before_year = folded(rules.before_year) | self._months.keys()
+        self._between = folded(rules.between) | self._months.keys() | {OPEN}
+
+    def last_day(self, words: Sequence[Folded], cue: range, mention: range) -> datetime | None:
+        """Of what ``mention`` names and ``cue`` calls ended; None where no year stands with them.
+
+        A year further away may be that of something else, and what ended is then taken to have ended lately.
+        """
+        first, last = min(cue.start, mention.start), cue.stop if mention.start < cue.start else max(cue.stop, mention.stop)
+        inside = [at for at in cue if _YEAR.fullmatch(words[at][0])]
+        at = inside[-1] if inside else self._year(words, range(last, len(words)))
+        if at is None:
+            at = self._year(words, range(first - 1 - (words[first - 1][0] == COMMA), 0, -1))  # "in 2019, warfarin was stopped"
+            at = at if at is not None and words[at - 1][0] in self._before_year else None
+        if at is None:
+            return None
+        year, month = int(words[at][0]), self._months.get(words[at - 1][0], 12) if at else 12
+        return datetime(year, month, monthrange(year, month)[1])
+
+    def _year(self, words: Sequence[Folded], places: range) -> int | None:
+        """The first year at these places, with nothing before it that could have a year of its own."""
+        for at in places:
+            if _YEAR.fullmatch(words[at][0]):
+                return at
+            if words[at][0] not in self._between and not words[at][0][0].isdigit():
+                return None
         return None
-    year = int(words[at][0])
-    month = months.get(words[at - 1][0], 12) if at else 12
-    return datetime(year, month, monthrange(year, month)[1])
-
-
-def _year_behind(words: Sequence[Folded], end: int) -> int | None:
-    for at in range(end, len(words)):
-        if _YEAR.fullmatch(words[at][0]):
-            return at
-        if words[at][0] in _PIECE_ENDS:
-            return None
-    return None
-
-
-def _year_before(words: Sequence[Folded], start: int, months: Mapping[str, int]) -> int | None:
-    for at in range(start - 1, 0, -1):
-        if words[at][0] in _PIECE_ENDS:
-            return None
-        if _YEAR.fullmatch(words[at][0]):
-            return at if words[at - 1][0] in _BEFORE_YEAR or words[at - 1][0] in months else None
-    return None

@@ -150,6 +150,9 @@ class SaidNumberReader:
     def _of_today(self, text: str, tokens: Tokens, said: SaidNumber, beyond: int) -> SaidNumber | None:
         """Of "3.62 mmol/L in May, 2.41 today" the second value; None for "3.62 mmol/L last year" alone."""
         words, at = tokens.words, bisect_left(tokens.starts, said.end)
+        piece = next((k for k in range(at, beyond) if words[k][0] == COMMA), beyond)
+        if any(word[0] in self._now for word in words[at:piece]) and not self._another_day.hits(words[at:piece]):
+            return said  # "3.62 today, 2.41 in May"
         for k in range(at, beyond):
             value = _VALUE.match(text, tokens.starts[k]) if words[k][0][0].isdigit() else None
             if value is None or (value["unit"] or said.unit).split() != said.unit.split():
@@ -158,7 +161,6 @@ class SaidNumberReader:
             if any(word[0] in self._now for word in (*words[max(at, k - 2) : k], *words[behind : min(beyond, behind + 2)])):
                 later = SaidNumber(said.concept, number_in(value["number"]), None, said.unit, said.start, value.end())
                 return _with_what_follows(later, text, value)
-        piece = next((k for k in range(at, beyond) if words[k][0] == COMMA), beyond)
         dated = any(at + hit.end >= beyond or not words[at + hit.end][0][0].isdigit() for hit in self._another_day.hits(words[at:piece]))
         return None if dated else said  # "2.3 mmol/L (previously 1.8 mmol/L)" dates another one
 

@@ -18,7 +18,7 @@ from calcinosis.knowledge.model import Concept, Context
 from calcinosis.sources.company import Company
 from calcinosis.sources.context import AND, LONGEST_CLAUSE, ContextReader, Scope
 from calcinosis.sources.context_rules import ContextRules, Effect, load_context_rules
-from calcinosis.sources.ending_dates import last_day
+from calcinosis.sources.ending_dates import EndingDateReader
 from calcinosis.sources.form_marks import without_form_marks
 from calcinosis.sources.headings import HeadingReader
 from calcinosis.sources.lab_names import LabNameReader, Spelling
@@ -29,7 +29,7 @@ from calcinosis.sources.report_parts import ReportParts
 from calcinosis.sources.said_numbers import SaidNumber, SaidNumberReader
 from calcinosis.sources.said_results import NOT_SAID, SaidResult, SaidResultReader
 from calcinosis.sources.timing import LeadTimeReader
-from calcinosis.sources.words import COMMA, Folded, Tokens, fold, tokenise
+from calcinosis.sources.words import COMMA, Folded, Tokens, tokenise
 
 __all__ = ["Mention", "Reading", "TextReader"]
 
@@ -107,7 +107,7 @@ class TextReader:
         rules = load_context_rules()
         roots = set(rules.elsewhere_of.roots)
         self._may_lie_elsewhere = {key for key, above in self._lineage.items() if above & roots} | set(rules.elsewhere_of.concepts)
-        self._months = {fold(name)[0]: number for name, number in rules.months.items()}
+        self._ending_dates = EndingDateReader(rules.ending_dates)
         self._inner_sites, self._biopsied = set(rules.elsewhere_of.inner_sites), set(rules.elsewhere_of.biopsied)
         self._plain_context = ContextReader(rules, reporting_affirms=False)
         self._report_context = ContextReader(rules, reporting_affirms=True)
@@ -224,7 +224,8 @@ class TextReader:
     ) -> tuple[bool, datetime | None]:
         """Whether what is said has ended, and on which day at the latest."""
         endings = [scope for scope in _over(match, scopes, begins) if scope.effect == _ENDING.get(match.concept.kind)]
-        days = [last_day(words, scope.cue_start, scope.cue_end, self._months) for scope in endings]
+        said = range(match.start, match.end)
+        days = [self._ending_dates.last_day(words, range(scope.cue_start, scope.cue_end), said) for scope in endings]
         return bool(endings), max((day for day in days if day), default=None)
 
     def _lies_elsewhere(self, match: _Match, scopes: Sequence[Scope], begins: Sequence[int], sites_at: Sequence[int]) -> bool:
