@@ -93,7 +93,7 @@ def test_a_disease_that_healed_is_over(text: str) -> None:
     assert (mention.certainty, mention.ended) == ("affirmed", True)
 
 
-@pytest.mark.parametrize("text", ["Calciphylaxis has not healed.", "Calciphylaxis, not healed.", "Calciphylaxis is healing."])
+@pytest.mark.parametrize("text", ["Calciphylaxis healed in 2020, recurred last month.", "Calciphylaxis resolved in 2019 and recurred in 2024.", "Calciphylaxis has not healed.", "Calciphylaxis, not healed.", "Calciphylaxis is healing."])
 def test_a_disease_that_has_not_healed_goes_on(text: str) -> None:
     (mention,) = READER.read(text, Context.NOTE).mentions
     assert not mention.ended

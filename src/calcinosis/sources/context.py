@@ -219,6 +219,8 @@ class _View(NamedTuple):
             return
         if direction == "touching" and effect == "taken_no_more" and hit.end < high and self.words[hit.end][0][0].isdigit():
             return  # "prednisolone -> 10 mg" is another dose
+        if effect == "resolved" and any(self.words[k][0] in self.going_on for k in range(hit.end, high)):
+            return  # "healed in 2020, recurred last month"
         if direction == "touching":  # the last word is enough to reach the whole mention, and no other
             yield Scope(effect, max(low, hit.start - 1), hit.start, hit.start, hit.end)
             return
