@@ -31,7 +31,10 @@ class FactOut(Record):
 
     concept: str = Field(description="concept key of the knowledge base; empty for age and sex")
     label: str
-    said: str | None = Field(description="the record's own words, code or value of the deciding entry")
+    said: str | None = Field(
+        description="the deciding entry in the record's own words (of a text the statement around what was read, at most some 90 "
+        "characters), its code or value"
+    )
     value: str | None = Field(description="present, absent, suspected, or the flag of a measurement")
     time: datetime | None = Field(description="time of the deciding entry (UTC)")
     first_time: datetime | None = None

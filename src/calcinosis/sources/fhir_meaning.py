@@ -12,6 +12,7 @@ from typing import Final
 from calcinosis.events import ENDED
 from calcinosis.knowledge.model import Context
 from calcinosis.sources.coding import ConceptIndex, system_name
+from calcinosis.sources.excerpt import excerpt
 from calcinosis.sources.fhir_columns import MAX_TEXT
 from calcinosis.sources.fhir_values import Coded, Fields
 from calcinosis.sources.text import Mention, TextReader
@@ -220,11 +221,12 @@ class Interpreter:
 
     def _said(self, mention: Mention, text: str) -> Draft:
         phrase = text if len(text) <= len(mention.phrase) + 1 else mention.phrase
-        draft = Draft(mention.concept, mention.certainty, mention.sites, code=f"text/{phrase}")
+        around = excerpt(text, mention.start, mention.end)
+        draft = Draft(mention.concept, mention.certainty, mention.sites, code=f"text/{phrase}", text_value=around)
         return self._lab(replace(draft, status=ENDED, ended_on=mention.ended_on) if mention.ended else draft)
 
     def _lab(self, draft: Draft) -> Draft:
-        return replace(draft, needs_value=True) if self.index.kind(draft.concept) == "lab" else draft
+        return replace(draft, needs_value=True, text_value=None) if self.index.kind(draft.concept) == "lab" else draft
 
 
 def merged(drafts: Iterable[Draft]) -> list[Draft]:
