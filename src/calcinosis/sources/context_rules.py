@@ -61,6 +61,15 @@ class RelativeTime(_Closed):
     days_per_unit: dict[str, float]
 
 
+class PresupposedWords(_Closed):
+    """The words behind which a lesion is taken for granted."""
+
+    prepositions: Phrases
+    unless_after: tuple[str, ...]
+    phrases: Phrases  # that need no look at the word before them
+    not_between: tuple[str, ...]
+
+
 class LabNames(_Closed):
     """What may be left off the name of a laboratory quantity, and what may not."""
 
@@ -207,6 +216,7 @@ class ContextRules(_Closed):
     taken_no_more: Cues
     ending_dates: EndingDates
     clause_breaks: Phrases
+    presupposed: PresupposedWords
     terminators: Phrases
     family_terminators: Phrases
     companion_terminators: Phrases

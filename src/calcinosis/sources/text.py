@@ -9,15 +9,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from calcinosis.knowledge.model import Concept, Context
+from calcinosis.sources.certainty import Match, certainty_of, over
 from calcinosis.sources.company import Company
-from calcinosis.sources.context import AND, LONGEST_CLAUSE, ContextReader, Scope
-from calcinosis.sources.context_rules import ContextRules, Effect, load_context_rules
+from calcinosis.sources.context import AND, ContextReader, Scope
+from calcinosis.sources.context_rules import ContextRules, load_context_rules
 from calcinosis.sources.ending_dates import EndingDateReader
 from calcinosis.sources.form_marks import without_form_marks
 from calcinosis.sources.headings import HeadingReader
@@ -25,6 +25,8 @@ from calcinosis.sources.lab_names import LabNameReader, Spelling
 from calcinosis.sources.local_forms import LocalFormReader
 from calcinosis.sources.names_alone import NameAloneReader
 from calcinosis.sources.phrases import Hit, PatternMatcher, PhraseMatcher
+from calcinosis.sources.presupposed import Presupposed
+from calcinosis.sources.reading import Mention, Reading, once, together
 from calcinosis.sources.report_parts import ReportParts
 from calcinosis.sources.said_numbers import SaidNumber, SaidNumberReader
 from calcinosis.sources.said_results import NOT_SAID, SaidResult, SaidResultReader
@@ -40,51 +42,8 @@ REPORTING: Final = frozenset({Context.IMAGING, Context.HISTOLOGY})
 STATING_RESULTS: Final = frozenset({Context.NOTE, Context.OBSERVATION, Context.CONDITION})
 # a longer name of one of these kinds is another thing of that kind: "calcium gluconate" is not "calcium"
 EXCLUSIVE_KINDS: Final = frozenset({"disease", "lab", "drug", "procedure", "device", "allergy", "site"})
-DONE_OR_GIVEN: Final = ("drug", "procedure", "device", "exposure")  # what may be planned, offered or refused
 TIGHT: Final = 4  # words between those of a pattern, beyond which it no longer replaces a phrase it contains
-
-
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """One concept said in a text. ``text[start:end] == phrase``."""
-
-    concept: str
-    certainty: str  # "affirmed" | "negated" | "uncertain" | "family"
-    sites: tuple[str, ...]  # concepts of kind "site" that stand with it
-    phrase: str
-    start: int
-    end: int
-    ended: bool = False  # a drug that was stopped, a disease that is healed, or a finding of a part that was amputated
-    ended_on: datetime | None = None  # the last day that it can have lasted, where the text tells when it ended
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """All that a text says. ``days_before_onset`` is negative when the exposure came after the lesion.
-
-    ``results`` are laboratory results in words, ``values`` those in numbers; their ``start`` and ``end`` are places in the text.
-    ``without_unit`` counts laboratory numbers that are not read, because the text gives no unit.
-    """
-
-    mentions: tuple[Mention, ...]
-    sites: tuple[str, ...]
-    days_before_onset: float | None
-    results: tuple[SaidResult, ...] = ()
-    values: tuple[SaidNumber, ...] = ()
-    without_unit: int = 0
-
-
-_NOT_DONE: Final = frozenset({"planned", "asked_about", "considered"})
-_DOUBTS_DISEASE: Final = frozenset({"looked_for", "asked_about", "considered"})
 _ENDING: Final = {"drug": "taken_no_more", "finding": "removed", "disease": "resolved"}  # kind of concept -> what ends it
-
-
-class _Match(NamedTuple):
-    start: int
-    end: int
-    positions: Sequence[int]  # the words themselves: of a pattern, with gaps
-    concept: Concept
-    is_phrase: bool
 
 
 class _Vocabulary:
@@ -108,6 +67,7 @@ class TextReader:
         roots = set(rules.elsewhere_of.roots)
         self._may_lie_elsewhere = {key for key, above in self._lineage.items() if above & roots} | set(rules.elsewhere_of.concepts)
         self._ending_dates = EndingDateReader(rules.ending_dates)
+        self._presupposed = Presupposed(rules.presupposed, rules.adjectives, self._may_lie_elsewhere)
         self._inner_sites, self._biopsied = set(rules.elsewhere_of.inner_sites), set(rules.elsewhere_of.biopsied)
         self._plain_context = ContextReader(rules, reporting_affirms=False)
         self._report_context = ContextReader(rules, reporting_affirms=True)
@@ -145,12 +105,12 @@ class TextReader:
         parts = self._report_parts.split(text) if context in REPORTING else None
         if parts is not None:
             clinical, rest = parts
-            return _together(self._read(rest, context), self._read(clinical, Context.NOTE))
+            return together(self._read(rest, context), self._read(clinical, Context.NOTE))
         tokens = tokenise(text)
         words = tokens.words
         vocabulary = self._vocabularies[context]
         hits = dict.fromkeys([*vocabulary.phrases.hits(words), *vocabulary.alone.hits(words)])
-        found = [_Match(low, high, range(low, high), self._concepts[key], True) for low, high, key in hits]
+        found = [Match(low, high, range(low, high), self._concepts[key], True) for low, high, key in hits]
         phrases = self._as_applied(self._longest(vocabulary.company.with_words_beside(found, words)), words)
         inside = {at: match for match in phrases for at in match.positions}
         reader = self._report_context if context in REPORTING else self._plain_context
@@ -170,10 +130,12 @@ class TextReader:
         scopes = sorted([*(_kept_inside(scope, inside) for scope in scopes), *sections], key=lambda scope: scope.start)
         begins = [scope.start for scope in scopes]
         sites_at = sorted(match.start for match in matches if match.concept.kind == "site" and match.concept.key not in self._inner_sites)
+        granted = self._presupposed.among(matches, words)
         said = [
             (match, certainty)
             for match in matches
-            if (certainty := _certainty(match, matches, scopes, begins)) and not self._lies_elsewhere(match, scopes, begins, sites_at)
+            if (certainty := certainty_of(match, matches, scopes, begins, granted))
+            and not self._lies_elsewhere(match, scopes, begins, sites_at)
         ]
         if len(matches) > len(phrases):
             said = self._without_parts(said)
@@ -217,22 +179,22 @@ class TextReader:
             for one, said in zip(words, stands[: len(words)], strict=True)
             if said
         ]
-        return *_once(results, [one for one, said in zip(numbers.values, stands[len(words) :], strict=True) if said]), numbers.without_unit
+        return *once(results, [one for one, said in zip(numbers.values, stands[len(words) :], strict=True) if said]), numbers.without_unit
 
     def _ending(
-        self, match: _Match, scopes: Sequence[Scope], begins: Sequence[int], words: Sequence[Folded]
+        self, match: Match, scopes: Sequence[Scope], begins: Sequence[int], words: Sequence[Folded]
     ) -> tuple[bool, datetime | None]:
         """Whether what is said has ended, and on which day at the latest."""
-        endings = [scope for scope in _over(match, scopes, begins) if scope.effect == _ENDING.get(match.concept.kind)]
+        endings = [scope for scope in over(match, scopes, begins) if scope.effect == _ENDING.get(match.concept.kind)]
         said = range(match.start, match.end)
         days = [self._ending_dates.last_day(words, range(scope.cue_start, scope.cue_end), said) for scope in endings]
         return bool(endings), max((day for day in days if day), default=None)
 
-    def _lies_elsewhere(self, match: _Match, scopes: Sequence[Scope], begins: Sequence[int], sites_at: Sequence[int]) -> bool:
+    def _lies_elsewhere(self, match: Match, scopes: Sequence[Scope], begins: Sequence[int], sites_at: Sequence[int]) -> bool:
         """Whether a lump, an ulcer, a necrosis or calcified vessels are those of an inner organ: its name stands nearer than any site."""
         if match.concept.key not in self._may_lie_elsewhere:
             return False
-        organs = [scope for scope in _over(match, scopes, begins) if scope.effect == "elsewhere"]
+        organs = [scope for scope in over(match, scopes, begins) if scope.effect == "elsewhere"]
         if not organs:
             return False
         distance = min(max(scope.cue_start - match.end + 1, match.start - scope.cue_end + 1) for scope in organs)
@@ -266,13 +228,13 @@ class TextReader:
         concept = self._concepts.get(key)
         return concept is not None and bool(concept.synonyms or concept.patterns)
 
-    def _longest(self, matches: list[_Match]) -> list[_Match]:
+    def _longest(self, matches: list[Match]) -> list[Match]:
         """Among overlapping matches of related concepts the longest stands; equal stretches keep all their concepts."""
         if len(matches) < 2:
             return matches
         matches.sort(key=lambda match: (match.start - match.end, match.start))
-        owners: dict[int, list[_Match]] = {}
-        kept: list[_Match] = []
+        owners: dict[int, list[Match]] = {}
+        kept: list[Match] = []
         for match in matches:
             length = match.end - match.start
             rivals = [other for at in match.positions if at in owners for other in owners[at] if other.end - other.start > length]
@@ -282,7 +244,7 @@ class TextReader:
                     owners.setdefault(at, []).append(match)
         return kept
 
-    def _as_applied(self, matches: list[_Match], words: list[Folded]) -> list[_Match]:
+    def _as_applied(self, matches: list[Match], words: list[Folded]) -> list[Match]:
         """A drug that the text applies to skin, eye or ear as its local form."""
         if not any(match.concept.kind == "drug" for match in matches):
             return matches
@@ -302,13 +264,13 @@ class TextReader:
         reader: ContextReader,
         words: list[Folded],
         clauses: Sequence[tuple[int, int]],
-        phrases: list[_Match],
-    ) -> list[_Match]:
+        phrases: list[Match],
+    ) -> list[Match]:
         """Pattern matches: each concept within a comma-separated piece if it can be, else over pieces that run on."""
         places = vocabulary.patterns.places(words)
         if not places:
             return []
-        found: dict[tuple[str, tuple[int, ...]], _Match] = {}
+        found: dict[tuple[str, tuple[int, ...]], Match] = {}
         for clause in clauses:
             settled: dict[str, tuple[int, int]] = {}
             for start, end in reader.statements(words, clause):
@@ -316,16 +278,16 @@ class TextReader:
                     before = settled.setdefault(hit.payload, (start, end))
                     if not (start <= before[0] and before[1] <= end and before != (start, end)):
                         places_of = hit.positions
-                        found[hit.payload, places_of] = _Match(
+                        found[hit.payload, places_of] = Match(
                             places_of[0], places_of[-1] + 1, places_of, self._concepts[hit.payload], False
                         )
-        by_place: dict[int, list[_Match]] = defaultdict(list)
+        by_place: dict[int, list[Match]] = defaultdict(list)
         for match in phrases:
             for at in match.positions:
                 by_place[at].append(match)
         return [match for match in found.values() if not self._masked(match, by_place) and not self._said_by_phrase(match, by_place)]
 
-    def _masked(self, match: _Match, by_place: dict[int, list[_Match]]) -> bool:
+    def _masked(self, match: Match, by_place: dict[int, list[Match]]) -> bool:
         """Whether a word of the pattern belongs to a name of something else: the necrosis of "tumour necrosis factor"."""
         return not match.concept.masks and any(
             phrase.concept.masks and phrase.end - phrase.start > 1 and self._related(match.concept, phrase.concept)
@@ -333,7 +295,7 @@ class TextReader:
             for phrase in by_place.get(at, ())
         )
 
-    def _said_by_phrase(self, match: _Match, by_place: dict[int, list[_Match]]) -> bool:
+    def _said_by_phrase(self, match: Match, by_place: dict[int, list[Match]]) -> bool:
         """Whether a phrase already says this concept here, or holds the whole pattern and says something narrower."""
         for at in match.positions:
             for phrase in by_place.get(at, ()):
@@ -343,17 +305,17 @@ class TextReader:
                     return True
         return False
 
-    def _without_parts(self, said: list[tuple[_Match, str]]) -> list[tuple[_Match, str]]:
+    def _without_parts(self, said: list[tuple[Match, str]]) -> list[tuple[Match, str]]:
         """Drops what a pattern says more exactly: "calcification" where "calcification of the vessels" was read, equally sure.
 
         Only under a root with no words of its own, where one of the two must be meant: "hard mass" is hard, and a mass.
         """
-        patterns: dict[int, list[tuple[_Match, str]]] = defaultdict(list)
+        patterns: dict[int, list[tuple[Match, str]]] = defaultdict(list)
         for match, certainty in said:
             for at in () if match.is_phrase else match.positions:
                 patterns[at].append((match, certainty))
 
-        def is_part(part: _Match, certainty: str) -> bool:
+        def is_part(part: Match, certainty: str) -> bool:
             for whole, whole_certainty in patterns.get(part.start, ()):
                 if whole is part or certainty != whole_certainty or len(part.positions) >= len(whole.positions):
                     continue
@@ -366,27 +328,7 @@ class TextReader:
         return [(match, certainty) for match, certainty in said if not is_part(match, certainty)]
 
 
-def _together(study: Reading, clinical: Reading) -> Reading:
-    """What a report says in all."""
-    return Reading(
-        mentions=tuple(sorted((*study.mentions, *clinical.mentions), key=lambda mention: (mention.start, mention.end, mention.concept))),
-        sites=tuple(dict.fromkeys((*study.sites, *clinical.sites))),
-        days_before_onset=clinical.days_before_onset if study.days_before_onset is None else study.days_before_onset,
-        results=(*study.results, *clinical.results),
-        values=(*study.values, *clinical.values),
-        without_unit=study.without_unit + clinical.without_unit,
-    )
-
-
-def _once(results: Sequence[SaidResult], values: Sequence[SaidNumber]) -> tuple[tuple[SaidResult, ...], tuple[SaidNumber, ...]]:
-    """ "Calcium was normal at 2.3 mmol/L" is one result. A word that contradicts the mark beside the number leaves the number alone."""
-    flags = {one.concept: one.flag for one in results}
-    together = tuple(one._replace(flag=one.flag or flags.get(one.concept)) for one in values)
-    numbered = {one.concept for one in values}
-    return tuple(one for one in results if one.concept not in numbered), together
-
-
-def _kept_inside(scope: Scope, phrases: Mapping[int, _Match]) -> Scope:
+def _kept_inside(scope: Scope, phrases: Mapping[int, Match]) -> Scope:
     """A cue that belongs to a phrase says nothing beyond it: "absent pulses, ulcers" denies no ulcers."""
     phrase = phrases.get(scope.cue_start)
     if phrase is None or scope.cue_end > phrase.end or (scope.effect == "elsewhere" and phrase.concept.kind == "site"):
@@ -394,79 +336,9 @@ def _kept_inside(scope: Scope, phrases: Mapping[int, _Match]) -> Scope:
     return scope._replace(start=max(scope.start, phrase.start), end=min(scope.end, phrase.end))
 
 
-def _certainty(match: _Match, matches: Sequence[_Match], scopes: Sequence[Scope], begins: Sequence[int]) -> str | None:
-    """The certainty of a match; None when the text says nothing of the patient ("no family history of", "not assessed").
-
-    ``begins`` are the (ascending) starts of ``scopes``, so that a long note need not look at all of them.
-    """
-    over = _over(match, scopes, begins)
-    if not over:
-        return "affirmed"
-    spares = match.concept.kind == "site" or not match.is_phrase
-    denials = [scope for scope in over if scope.effect == "negated" or (scope.effect == "spared" and spares)]
-    kind = match.concept.kind
-    effects = {_as_meant(scope.effect, kind) for scope in over}
-    if "silent" in effects or "topic" in effects or ("family" in effects and denials) or ("not_taken" in effects and kind == "drug"):
-        return None
-    if "allergy_list" in effects and kind in ("drug", "finding"):
-        return None
-    if kind in DONE_OR_GIVEN and not effects.isdisjoint(_NOT_DONE):
-        return None
-    if ("prevented" in effects and kind in ("disease", "finding")) or ("taken_out" in effects and kind == "device"):
-        return None
-    if "family" in effects:
-        return "family"
-    if denials:
-        # "calcification without vessel involvement" denies the pattern; "calcification without vessel thrombosis" denies something else
-        if not match.is_phrase and all(_denies_another(scope, match, matches) for scope in denials):
-            return None
-        return "uncertain" if "still_suspected" in effects and kind == "disease" else "negated"
-    return "uncertain" if "uncertain" in effects or (kind == "disease" and not effects.isdisjoint(_DOUBTS_DISEASE)) else "affirmed"
-
-
-def _as_meant(effect: Effect, kind: str) -> Effect:
-    """What stands below "family history" is a relative's; but a sign there, with no relative beside it, may be the patient's."""
-    if effect == "family_list":
-        return effect if kind == "finding" else "family"
-    return "family" if effect == "companion" else effect
-
-
-def _over(match: _Match, scopes: Sequence[Scope], begins: Sequence[int]) -> list[Scope]:
-    """The scopes that a match stands in."""
-    if not scopes:
-        return []
-    near = scopes[bisect_left(begins, match.start - LONGEST_CLAUSE) : bisect_left(begins, match.end)]
-    return [scope for scope in near if _any_within(match, scope.start, scope.end) and not _holds_cue(match, scope)]
-
-
-def _holds_cue(match: _Match, scope: Scope) -> bool:
-    """Whether the cue is a part of the match. A pattern without its first word does not hold it: "pulses not palpable".
-
-    Of "wife on dialysis" the "on" belongs to both.
-    """
-    return scope.effect != "companion" and _any_within(match, scope.cue_start, scope.cue_end if match.is_phrase else scope.cue_start + 1)
-
-
-def _any_within(match: _Match, start: int, end: int) -> bool:
-    if start >= match.end or match.start >= end:
-        return False
-    return match.is_phrase or any(start <= at < end for at in match.positions)
-
-
-def _denies_another(scope: Scope, match: _Match, matches: Sequence[_Match]) -> bool:
-    """Whether a scope over only some words of a pattern holds a finding of its own."""
-    if scope.start <= match.start and match.end <= scope.end:
-        return False
-    own = set(match.positions)
-    return any(
-        other.concept.kind != "site" and scope.start <= other.start and other.end <= scope.end and own.isdisjoint(other.positions)
-        for other in matches
-    )
-
-
 def _sites_by_match(
-    said: Sequence[tuple[_Match, str]], words: Sequence[Folded], clauses: Sequence[tuple[int, int]]
-) -> Callable[[_Match, str], tuple[str, ...]]:
+    said: Sequence[tuple[Match, str]], words: Sequence[Folded], clauses: Sequence[tuple[int, int]]
+) -> Callable[[Match, str], tuple[str, ...]]:
     """Shares out the sites of each clause among its mentions.
 
     Mentions and sites of a clause belong together, until a piece (between commas, "and", "with") brings a mention *and* a site
@@ -493,7 +365,7 @@ def _sites_by_match(
             groups[-1] += sites
             group_at.update((match.start, len(groups) - 1) for match in mentions)
 
-    def sites_of(match: _Match, certainty: str) -> tuple[str, ...]:
+    def sites_of(match: Match, certainty: str) -> tuple[str, ...]:
         group = groups[group_at[match.start]] if match.start in group_at else []
         return tuple(dict.fromkeys(site for site, how in group if certainty == "negated" or how != "negated"))
 
