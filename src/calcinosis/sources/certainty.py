@@ -34,7 +34,7 @@ def certainty_of(
     """
     above = over(match, scopes, begins)
     if match.start in granted:
-        above = [scope for scope in above if scope.effect not in _PARTED or scope.cue_end >= granted[match.start]]
+        above = [scope for scope in above if scope.effect not in _PARTED or scope.cue_end > granted[match.start]]
     if not above:
         return "affirmed"
     spares = match.concept.kind == "site" or not match.is_phrase
