@@ -266,9 +266,7 @@ class _Unpack:
 # --- back on the driver ------------------------------------------------------------------------------------
 
 
-def _write_table(
-    spark: SparkSession, parts: DataFrame, name: str, path: Path, schema: Schema, more: Sequence[tuple[Any, ...]]
-) -> None:
+def _write_table(spark: SparkSession, parts: DataFrame, name: str, path: Path, schema: Schema, more: Sequence[tuple[Any, ...]]) -> None:
     rows = parts.where(parts.name == name).select("part").mapInArrow(_Unpack(schema), ddl(schema))
     if more:
         rows = rows.union(spark.createDataFrame(list(more), ddl(REJECT_SCHEMA)))

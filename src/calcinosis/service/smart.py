@@ -204,9 +204,7 @@ async def _continued(request: Request, state: str, asked: dict[str, str | None])
         banner(record.patient), granted.patient, server.label, _about(granted.app_context, request.app.state.knowledge), record.lacking,
         record.others, record.remark,
     )  # fmt: skip
-    return await answer_page(
-        request, record.resources, lambda held: request.app.state.visits.seal(opened, request.state.client, held)
-    )
+    return await answer_page(request, record.resources, lambda held: request.app.state.visits.seal(opened, request.state.client, held))
 
 
 def _about(context: str | None, knowledge: Knowledge) -> str | None:

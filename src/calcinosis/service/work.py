@@ -206,6 +206,4 @@ def _orders(job: Job) -> Done:
 
 def _cards(cards: Cards) -> Done:
     shown = cards.sorted()
-    return Done(
-        orjson.dumps({"cards": shown}), rules=tuple(cards.rules.items()), indicators=tuple(card["indicator"] for card in shown)
-    )
+    return Done(orjson.dumps({"cards": shown}), rules=tuple(cards.rules.items()), indicators=tuple(card["indicator"] for card in shown))
