@@ -335,9 +335,7 @@ def _write_report(cohort: Cohort) -> None:
     write_summary(cohort.summary, cohort.folder)
 
 
-def _screen_on_spark(
-    sources: Sequence[str], out: Path, source_format: str, readers: Readers, master: str | None, **asked: Any
-) -> Cohort:
+def _screen_on_spark(sources: Sequence[str], out: Path, source_format: str, readers: Readers, master: str | None, **asked: Any) -> Cohort:
     from calcinosis.engines.spark import ROWS_PER_BUCKET, STAGING, screen_rows, spark_session
     from calcinosis.sources.fhir_many import ManyPatients
     from calcinosis.sources.spark_fhir import SparkFhir

@@ -184,7 +184,7 @@ def screen(
     out: Annotated[Path, typer.Option(help="Folder for the results; made if absent.")],
     as_of: AsOf = None,
     closed_world: ClosedWorld = None,
-    limit_memory: Annotated[str | None, typer.Option(help="Memory for reading, e.g. 2GB.")] = None,
+    limit_memory: Annotated[str | None, typer.Option(help="Memory for the tables of the reader, of FHIR and OMOP, e.g. 2GB.")] = None,
     code_map: CodeMap = None,
     rxterms: RxTerms = None,
     source_format: Format = "auto",
@@ -234,7 +234,7 @@ def screen(
 
 @app.command()
 def convert(
-    source: Annotated[list[str], typer.Argument(help="What `screen` reads.")],
+    source: Annotated[list[str], typer.Argument(help="Folder, files or address: what `screen` reads.")],
     out: Annotated[Path, typer.Option(help="New folder for the MEDS dataset.")],
     code_map: CodeMap = None,
     rxterms: RxTerms = None,
@@ -270,7 +270,7 @@ def convert(
 def simulate(
     out: Annotated[Path, typer.Option(help="Folder for the records, truth.parquet and a README; made if absent.")],
     patients: Annotated[int, typer.Option(min=1, help="How many patients.")] = 1000,
-    data_format: Annotated[str, typer.Option("--format", help="fhir, omop or meds.")] = "fhir",
+    data_format: Annotated[str, typer.Option("--format", help="Format of the records: fhir, omop or meds.")] = "fhir",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
     quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
 ) -> None:
@@ -418,7 +418,12 @@ def knowledge_check(
 
 @knowledge_app.command("show")
 def knowledge_show(
-    key: Annotated[str, typer.Argument(help="Key of a concept, type, disease, mimic, alarm, test, finding or source.")],
+    key: Annotated[
+        str,
+        typer.Argument(
+            help="Key of a concept, finding, type, form, disease, mimic, alarm, test, setting, treatment, drug review, study row or source."
+        ),
+    ],
 ) -> None:
     """Show one entry of the knowledge base as it is used."""
     from calcinosis.knowledge.show import show
@@ -431,10 +436,12 @@ def knowledge_show(
 
 @knowledge_app.command("export")
 def knowledge_export(
-    what: Annotated[str, typer.Argument(help="codes (CSV), schema (JSON Schema of the content files), docs (Markdown reference).")],
-    out: Annotated[Path | None, typer.Option(help="File or folder; default: standard output.")] = None,
+    what: Annotated[
+        str, typer.Argument(help="codes (CSV), schema (JSON Schema of the content files) or docs (the reference in Markdown).")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Write to this file; default: standard output.")] = None,
 ) -> None:
-    """Export the code lists, the JSON Schema for editors, or the generated reference pages."""
+    """Export the code lists, the JSON Schema for editors, or the reference as one document."""
     from calcinosis.knowledge.show import export
 
     try:

@@ -39,4 +39,4 @@ CodeMap = Annotated[
 RxTerms = Annotated[
     Path | None, typer.Option(exists=True, dir_okay=False, help="NLM RxTermsIngredients file; rolls clinical drugs up to ingredients.")
 ]
-Format = Annotated[str, typer.Option("--format", help="auto, fhir, phenopacket, omop or meds.")]
+Format = Annotated[str, typer.Option("--format", help="Format of the source: auto, fhir, phenopacket, omop or meds.")]

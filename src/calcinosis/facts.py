@@ -440,9 +440,7 @@ def _first_of_equals(starts: Ints, keys: Sequence[Ints], events: Ints, table: pl
 def _places_in_order(events: Ints, table: pl.DataFrame) -> Ints:
     """The place of each event by source, time and words."""
     source, time, text, code = (values_at(table[name], events) for name in ("source", "time", "text_value", "code"))
-    keys = [
-        (source or "", time or _BEFORE_ALL, said or "") for source, time, said in zip(source, time, _said(text, code), strict=True)
-    ]
+    keys = [(source or "", time or _BEFORE_ALL, said or "") for source, time, said in zip(source, time, _said(text, code), strict=True)]
     places = {key: place for place, key in enumerate(sorted(set(keys)))}
     return np.array([places[key] for key in keys], dtype=np.intp)
 

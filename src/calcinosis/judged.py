@@ -145,8 +145,7 @@ def _conversions(events: LabEvents, knowledge: Knowledge) -> tuple[Floats, Float
     for concept in np.unique(events.concepts[unheard_of]).tolist():
         reason[unheard_of & (events.concepts == concept)] = len(failures)
         failures.append(_unheard_of(knowledge.concepts[names[concept]]))
-    rejects = events.table.select("source_file", "source", "subject_id", "concept")[events.which[failed]]
-    return factor, shift, rejects.select(
+    rejects = events.table[events.which[failed]].select(
         pl.col("source_file").alias("file"),
         pl.lit(None, dtype=pl.Int64).alias("line"),
         pl.col("source").alias("record"),
@@ -156,6 +155,7 @@ def _conversions(events: LabEvents, knowledge: Knowledge) -> tuple[Floats, Float
         "subject_id",
         "concept",
     )
+    return factor, shift, rejects
 
 
 def _conversions_by_unit(events: LabEvents, knowledge: Knowledge, numeric: Mask) -> tuple[Floats, Floats, list[str | None], Ints]:

@@ -12,10 +12,9 @@ from calcinosis.knowledge import Knowledge
 from calcinosis.leaves import entries_of
 from calcinosis.numbers import Ints, concept_numbers, firsts
 from calcinosis.options import Told
-from calcinosis.reasoning.explain import FACT_KINDS, unknown_measurements
+from calcinosis.reasoning.explain import LAB_NOW, unknown_measurements
 
 STANDINGS: Final = ("taken", "unclear", "ended")
-_NOW: Final = FACT_KINDS.index("lab_now")
 
 
 def on_record(told: Told, knowledge: Knowledge) -> list[OnRecordOut]:
@@ -51,7 +50,7 @@ def _add_drugs(found: list[OnRecordOut], told: Told, knowledge: Knowledge) -> No
 def _add_labs(found: list[OnRecordOut], told: Told, knowledge: Knowledge) -> None:
     facts = told.facts
     numbers = concept_numbers(knowledge)
-    begin = int(told.table.starts[_NOW])
+    begin = int(told.table.starts[LAB_NOW])
     wanted: Ints = np.array([numbers[key] for key in knowledge.first_line_labs], dtype=np.intp)
     rows = np.repeat(np.arange(len(found)), len(wanted))
     concepts = np.tile(wanted, len(found))

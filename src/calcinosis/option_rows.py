@@ -255,9 +255,7 @@ class _Rules:
         return [said for said in found if len(said.rows)]
 
 
-def _add(
-    found: _Collected, evaluation: Evaluation, each: PlannedTreatment, use: _Uses, rules: _Rules, numbers: Mapping[str, int]
-) -> None:
+def _add(found: _Collected, evaluation: Evaluation, each: PlannedTreatment, use: _Uses, rules: _Rules, numbers: Mapping[str, int]) -> None:
     """The rows of one treatment for one type, without what is listed with its facts."""
     rows, treatment = use.rows, each.treatment
     evidence, stance = evidence_of(evaluation.plan.knowledge, treatment.key, use.type), use.stance

@@ -171,7 +171,7 @@ class OptionWriter:
             safety=safety,
             not_checked=not_checked,
             cleared=cleared,
-            order=order_of(stance, any(studied), speaks_for, safety, evidence),
+            order=order_of(stance, speaks_for, safety, evidence, studied=any(studied)),
         )
 
     def _safety(self, each: PlannedTreatment, row: int) -> tuple[list[SafetyOut], list[UncheckedOut], int]:
@@ -391,7 +391,7 @@ def _unchecked(rule: str, kind: str, verdict: str, label: str, missing: tuple[st
     return UncheckedOut(rule=rule, kind=kind, verdict=verdict, label=label, missing=list(missing), because=because)
 
 
-def order_of(stance: str, studied: bool, speaks_for: Sequence[Reason], safety: Sequence[SafetyOut], evidence: Evidence) -> OrderOut:
+def order_of(stance: str, speaks_for: Sequence[Reason], safety: Sequence[SafetyOut], evidence: Evidence, *, studied: bool) -> OrderOut:
     """Why an option stands where it stands.
 
     Args:

@@ -360,7 +360,7 @@ def print_score(score: Score, console: Console) -> None:
     from rich.table import Table  # the scorer itself needs no terminal
     from rich.text import Text
 
-    def show(title: str, header: tuple[str, ...], rows: Sequence[tuple[str | Text, ...]], numbers: bool = False) -> None:
+    def show(title: str, header: tuple[str, ...], rows: Sequence[tuple[str | Text, ...]], *, numbers: bool = False) -> None:
         table = Table(title=title, title_justify="left")
         for position, name in enumerate(header):
             table.add_column(name, overflow="fold", no_wrap=position == 0, justify="right" if numbers and position else "left")

@@ -17,7 +17,7 @@ from test_equality import generated_patients, joined
 from calcinosis.assessment import evaluate_batch
 from calcinosis.engines.course import COURSE_SCHEMA
 from calcinosis.engines.local import screen_batches
-from calcinosis.engines.rows import Explained, assessed, explained
+from calcinosis.engines.rows import Asked, Explained, assessed, explained
 from calcinosis.events import EVENT_SCHEMA, PATIENT_SCHEMA, Batch
 from calcinosis.knowledge import load_knowledge
 
@@ -30,7 +30,8 @@ def in_one_order(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def told(batch: Batch, **more: Any) -> Explained:
-    return explained([assessed(batch, KNOWLEDGE, **more).concerned], KNOWLEDGE, **more)
+    asked = Asked(**more)
+    return explained([assessed(batch, KNOWLEDGE, asked).concerned], KNOWLEDGE, asked)
 
 
 def course(batch: Batch, **more: Any) -> pl.DataFrame:

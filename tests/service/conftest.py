@@ -11,6 +11,9 @@ from fastapi.testclient import TestClient
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from smart_browser import Launching, service_with_ehrs
+from smart_server import Ehr, Faults
+
 from calcinosis.service.app import make_app
 from calcinosis.service.settings import Settings
 
@@ -23,3 +26,25 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     )  # fmt: skip
     with TestClient(make_app(settings), base_url="http://127.0.0.1") as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def launching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launching]:
+    folder = tmp_path_factory.mktemp("smart")
+    with service_with_ehrs(folder) as (app, ehrs):
+        yield app, ehrs, folder
+
+
+@pytest.fixture
+def app(launching: Launching) -> TestClient:
+    return launching[0]
+
+
+@pytest.fixture
+def ehr(launching: Launching) -> Iterator[Ehr]:
+    ehr = launching[1]["public"]
+    ehr.broken.clear()
+    ehr.searched.clear()
+    yield ehr
+    ehr.faults = Faults()
+    ehr.page = 3

@@ -59,6 +59,8 @@ class Browser:
 
 
 KINDS = ("public", "secret", "rsa_pem", "ec_jwk", "version_1", "nameless")
+Launching = tuple[TestClient, dict[str, Ehr], Path]
+"""The service, its EHRs by kind, and the folder of its audit log."""
 
 
 @contextmanager

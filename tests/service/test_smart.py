@@ -6,7 +6,6 @@ import json
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
@@ -14,47 +13,24 @@ import httpx2 as httpx
 import pytest
 from fastapi.testclient import TestClient
 from served import case
-from smart_browser import KINDS, PUBLIC_URL, REDIRECT, Browser, service_with_ehrs
-from smart_server import Ehr, Faults
+from smart_browser import KINDS, PUBLIC_URL, REDIRECT, Browser, Launching
+from smart_server import Ehr
 from starlette.responses import JSONResponse
 
 from calcinosis.service.settings import Settings, SmartServer
 from calcinosis.service.smart_record import banner
 from calcinosis.service.smart_scopes import granted, wanted
 
-Ehrs = dict[str, Ehr]
 FULL = "could not be read in full"
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, Ehrs, Path]]:
-    folder = tmp_path_factory.mktemp("smart")
-    with service_with_ehrs(folder) as (app, ehrs):
-        yield app, ehrs, folder
-
-
-@pytest.fixture
-def app(served: tuple[TestClient, Ehrs, Path]) -> TestClient:
-    return served[0]
-
-
-@pytest.fixture
-def ehr(served: tuple[TestClient, Ehrs, Path]) -> Iterator[Ehr]:
-    ehr = served[1]["public"]
-    ehr.broken.clear()
-    ehr.searched.clear()
-    yield ehr
-    ehr.faults = Faults()
-    ehr.page = 3
 
 
 # --- the way there -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_launch_from_the_chart_ends_at_the_answer_about_its_patient(served: tuple[TestClient, Ehrs, Path], kind: str) -> None:
+def test_a_launch_from_the_chart_ends_at_the_answer_about_its_patient(launching: Launching, kind: str) -> None:
     """Public, with a secret, with an RSA and an EC key; under scopes of version 2 and 1; with and without ``iss`` in the callback."""
-    app, ehrs, _ = served
+    app, ehrs, _ = launching
     page = Browser(app, ehrs[kind]).whole("b090")
     assert page.status_code == 200
     assert "B090 Testperson" in page.text
@@ -64,8 +40,8 @@ def test_a_launch_from_the_chart_ends_at_the_answer_about_its_patient(served: tu
 
 
 @pytest.mark.parametrize("kind", ["public", "version_1"])
-def test_a_standalone_launch_lets_the_patient_be_chosen_at_the_server(served: tuple[TestClient, Ehrs, Path], kind: str) -> None:
-    app, ehrs, _ = served
+def test_a_standalone_launch_lets_the_patient_be_chosen_at_the_server(launching: Launching, kind: str) -> None:
+    app, ehrs, _ = launching
     browser = Browser(app, ehrs[kind])
     choices = app.get("/smart/standalone")
     assert all(f"EHR {each}" in choices.text for each in KINDS)
@@ -161,8 +137,8 @@ def test_the_keys_that_an_ehr_reads_are_public(app: TestClient) -> None:
 # --- who, and what is missing ------------------------------------------------------------------------
 
 
-def test_the_audit_log_names_who_signed_in_and_nothing_of_the_patient(served: tuple[TestClient, Ehrs, Path]) -> None:
-    app, ehrs, folder = served
+def test_the_audit_log_names_who_signed_in_and_nothing_of_the_patient(launching: Launching) -> None:
+    app, ehrs, folder = launching
     Browser(app, ehrs["public"]).whole("b090")
     log = (folder / "audit.jsonl").read_text()
     line = json.loads(log.splitlines()[-1])

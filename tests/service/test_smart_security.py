@@ -8,7 +8,6 @@ import logging
 import math
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -20,8 +19,8 @@ from hypothesis import strategies as st
 from joserfc.jwk import OctKey
 from pydantic import ValidationError
 from served import ec_key, rsa_key
-from smart_browser import PUBLIC_URL, Browser, service_with_ehrs
-from smart_server import Ehr, Faults
+from smart_browser import PUBLIC_URL, Browser, Launching
+from smart_server import Ehr
 
 from calcinosis.service.app import make_app
 from calcinosis.service.jwt import Rejected
@@ -31,29 +30,7 @@ from calcinosis.service.smart_client import Failed, _configuration, _reason
 from calcinosis.service.smart_record import _is_of, banner
 from calcinosis.service.smart_state import SECONDS, Launches
 
-Ehrs = dict[str, Ehr]
 READ = "Testperson"  # stands on a page only when the record was read
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, Ehrs, Path]]:
-    folder = tmp_path_factory.mktemp("smart")
-    with service_with_ehrs(folder) as (app, ehrs):
-        yield app, ehrs, folder
-
-
-@pytest.fixture
-def app(served: tuple[TestClient, Ehrs, Path]) -> TestClient:
-    return served[0]
-
-
-@pytest.fixture
-def ehr(served: tuple[TestClient, Ehrs, Path]) -> Iterator[Ehr]:
-    ehr = served[1]["public"]
-    ehr.broken.clear()
-    ehr.searched.clear()
-    yield ehr
-    ehr.faults = Faults()
 
 
 def refused(page: Any, status: int, words: str, ehr: Ehr) -> None:
@@ -257,11 +234,11 @@ def test_in_a_frame_the_cookie_is_kept_apart_for_each_embedding_site() -> None:
 # --- which server answers ----------------------------------------------------------------------------
 
 
-def test_a_callback_from_another_server_is_refused(app: TestClient, served: tuple[TestClient, Ehrs, Path], ehr: Ehr) -> None:
+def test_a_callback_from_another_server_is_refused(app: TestClient, launching: Launching, ehr: Ehr) -> None:
     """Mix-up (RFC 9207): the code of one server must not be sent to another."""
     browser = Browser(app, ehr)
     parameters = browser.decide(browser.authorize(browser.launch()))
-    for iss in (served[1]["secret"].base, ehr.fhir, ehr.base + "/", ""):
+    for iss in (launching[1]["secret"].base, ehr.fhir, ehr.base + "/", ""):
         browser = Browser(app, ehr)
         parameters = browser.decide(browser.authorize(browser.launch()))
         refused(browser.back(parameters | {"iss": iss}), 403, "another server", ehr)
@@ -414,17 +391,17 @@ def test_a_server_with_one_key_need_not_name_it(app: TestClient, ehr: Ehr) -> No
     assert READ in Browser(app, ehr).whole().text
 
 
-def test_where_nobody_signs_in_nobody_is_named(app: TestClient, served: tuple[TestClient, Ehrs, Path], ehr: Ehr) -> None:
+def test_where_nobody_signs_in_nobody_is_named(app: TestClient, launching: Launching, ehr: Ehr) -> None:
     """openid was not granted: the launch stands, the audit log says that the user is not known."""
     ehr.faults.grant = lambda scope: " ".join(each for each in scope.split() if each not in ("openid", "fhirUser"))
     assert READ in Browser(app, ehr).whole().text
-    assert json.loads((served[2] / "audit.jsonl").read_text().splitlines()[-1])["who"] == "smart:EHR public:unnamed"
+    assert json.loads((launching[2] / "audit.jsonl").read_text().splitlines()[-1])["who"] == "smart:EHR public:unnamed"
 
 
 # --- what is given away ------------------------------------------------------------------------------
 
 
-def test_nothing_of_a_launch_is_logged(app: TestClient, served: tuple[TestClient, Ehrs, Path], ehr: Ehr, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_of_a_launch_is_logged(app: TestClient, launching: Launching, ehr: Ehr, caplog: pytest.LogCaptureFixture) -> None:
     """Neither token nor code nor state nor verifier nor patient, at the finest level of every logger."""
     caplog.set_level(logging.DEBUG)
     browser = Browser(app, ehr)
@@ -436,7 +413,7 @@ def test_nothing_of_a_launch_is_logged(app: TestClient, served: tuple[TestClient
     browser.whole()
     assert len(secrets) == 4
     ours = [record for record in caplog.records if not record.name.startswith(("httpx", "uvicorn.error"))]  # the test's own browser
-    text = "\n".join(record.getMessage() for record in ours) + (served[2] / "audit.jsonl").read_text()
+    text = "\n".join(record.getMessage() for record in ours) + (launching[2] / "audit.jsonl").read_text()
     for secret in (*secrets, "b090", READ):
         assert secret not in text
 

@@ -21,8 +21,8 @@ import pyarrow.compute  # noqa: F401  (PyArrow would import it with the first ta
 import pyarrow.parquet as pq
 
 from calcinosis.engines.cohort import Cohort, Summary, account_of, new_summary, result_tables, write_summary, write_unmapped
-from calcinosis.engines.rows import Assessed, Explained, assessed, explained
-from calcinosis.engines.workers import Asked, Workers
+from calcinosis.engines.rows import Asked, Assessed, Explained, assessed, explained
+from calcinosis.engines.workers import Workers
 from calcinosis.events import Batch, Coming, Part, Schema
 from calcinosis.knowledge import Knowledge
 
@@ -135,13 +135,13 @@ class _Line:
     def assess(self, ready: Coming) -> None:
         def here() -> Assessed:
             batch = ready.batch() if isinstance(ready, Part) else ready
-            return assessed(batch, self._knowledge, as_of=self._asked.as_of, closed_world=self._asked.closed_world)
+            return assessed(batch, self._knowledge, self._asked)
 
         self._give(here, None if isinstance(ready, Batch) else lambda workers: workers.assess(ready))
 
     def explain(self, batches: Sequence[Batch]) -> None:
         def here() -> Explained:
-            return explained(batches, self._knowledge, as_of=self._asked.as_of, closed_world=self._asked.closed_world)
+            return explained(batches, self._knowledge, self._asked)
 
         self._give(here, lambda workers: workers.explain(batches))
 

@@ -29,6 +29,17 @@ COUNTS: Final[Schema] = {"calciphylaxis_major": pl.UInt8, "calciphylaxis_minor":
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """How to assess."""
+
+    as_of: datetime | None = None
+    closed_world: frozenset[str] = frozenset()
+
+
+_AS_RECORDED: Final = Asked()
+
+
+@dataclass(frozen=True, slots=True)
 class Assessed:
     """What a batch adds to the result tables, and its account.
 
@@ -63,9 +74,9 @@ class Explained:
     events: pl.DataFrame
 
 
-def assessed(batch: Batch, knowledge: Knowledge, *, as_of: datetime | None = None, closed_world: frozenset[str] = frozenset()) -> Assessed:
+def assessed(batch: Batch, knowledge: Knowledge, asked: Asked = _AS_RECORDED) -> Assessed:
     """Assess a batch of whole patients."""
-    evaluated = evaluate_batch(batch, knowledge, as_of=as_of, closed_world=closed_world)
+    evaluated = evaluate_batch(batch, knowledge, as_of=asked.as_of, closed_world=asked.closed_world)
     rows, concerned = assessment_rows(evaluated, batch)
     return Assessed(
         assessments=rows,
@@ -82,21 +93,19 @@ def assessed(batch: Batch, knowledge: Knowledge, *, as_of: datetime | None = Non
     )
 
 
-def explained(
-    batches: Sequence[Batch], knowledge: Knowledge, *, as_of: datetime | None = None, closed_world: frozenset[str] = frozenset()
-) -> Explained:
+def explained(batches: Sequence[Batch], knowledge: Knowledge, asked: Asked = _AS_RECORDED) -> Explained:
     """Explain every patient of some batches, all together: a table costs much the same for one patient and for a thousand."""
     patients = pl.concat([pl.DataFrame(schema=PATIENT_SCHEMA), *(batch.patients for batch in batches)])
     if patients.is_empty():
         return Explained(*(pl.DataFrame(schema=schema) for schema in (REASON_SCHEMA, REVIEW_SCHEMA, OPTION_SCHEMA, COURSE_SCHEMA)))
     batch = Batch(patients=patients, events=pl.concat([batch.events for batch in batches]))
-    evaluated = evaluate_batch(batch, knowledge, as_of=as_of, closed_world=closed_world)
+    evaluated = evaluate_batch(batch, knowledge, as_of=asked.as_of, closed_world=asked.closed_world)
     evaluation, facts = evaluated.evaluation, evaluated.facts
     return Explained(
         reasons=explain(evaluation, facts),
         reviews=review_rows(evaluation, facts),
         options=option_rows(evaluation, facts),
-        events=course_rows(batch, evaluation.subjects["subject_id"], facts, knowledge, as_of),
+        events=course_rows(batch, evaluation.subjects["subject_id"], facts, knowledge, asked.as_of),
     )
 
 

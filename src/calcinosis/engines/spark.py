@@ -26,7 +26,7 @@ import polars as pl
 import pyarrow as pa
 
 from calcinosis.engines.cohort import Cohort, account_of, new_summary, result_tables, write_summary, write_unmapped
-from calcinosis.engines.rows import assessed, explained
+from calcinosis.engines.rows import Asked, assessed, explained
 from calcinosis.events import REJECT_SCHEMA, UNMAPPED_SCHEMA, Batch, Schema
 from calcinosis.knowledge import Knowledge
 from calcinosis.loading import uncollected
@@ -49,16 +49,6 @@ _MOST_UNREADABLE: Final = 50  # files taken out one by one; more, and the source
 
 
 Read = Callable[[Sequence[str]], "tuple[DataFrame, Callable[[pa.Table], Batch], Batch | None]"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    knowledge: Knowledge
-    as_of: datetime | None
-    closed_world: frozenset[str]
-
-    def payload(self, to_batch: Callable[[pa.Table], Batch]) -> bytes:
-        return pickle.dumps((to_batch, self.knowledge), pickle.HIGHEST_PROTOCOL)
 
 
 class SparkError(ValueError):
@@ -128,12 +118,12 @@ def screen_rows(
     """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    asked = _Asked(knowledge, as_of, closed_world)
+    asked = Asked(as_of, closed_world)
     summary = new_summary(source, knowledge, as_of, closed_world)
     staging = folder / STAGING
     start = time.perf_counter()
     try:
-        parts, rest, unreadable = _assessed_parts(spark, read, asked, staging)
+        parts, rest, unreadable = _assessed_parts(spark, read, knowledge, asked, staging)
         summary.seconds["assess"] = round(time.perf_counter() - start, 3)
         start = time.perf_counter()
         beside = [assessed(each, knowledge) for each in (aside, rest) if each is not None]
@@ -165,7 +155,7 @@ def screen_rows(
 
 
 def _assessed_parts(
-    spark: SparkSession, read: Read, asked: _Asked, staging: Path
+    spark: SparkSession, read: Read, knowledge: Knowledge, asked: Asked, staging: Path
 ) -> tuple[DataFrame, Batch | None, list[tuple[str, str]]]:
     """Assess every bucket once, and keep what comes of it on disk; files that Spark cannot read are left out and named.
 
@@ -177,7 +167,7 @@ def _assessed_parts(
     while True:
         try:
             rows, to_batch, rest = read([file for file, _ in unreadable])
-            assess_bucket = _function(_Task(asked.payload(to_batch), asked.as_of, asked.closed_world))
+            assess_bucket = _function(_Task(pickle.dumps((to_batch, knowledge), pickle.HIGHEST_PROTOCOL), asked))
             rows.groupBy(BUCKET).applyInArrow(assess_bucket, _RESULT).write.mode("overwrite").partitionBy("name").parquet(uri(kept))
             break
         except Exception as error:
@@ -232,17 +222,16 @@ _loaded: dict[str, tuple[Callable[[pa.Table], Batch], Knowledge]] = {}
 class _Task:
     """What a worker does with a bucket. The payload is unpacked once per Python process."""
 
-    payload: bytes
-    as_of: datetime | None
-    closed_world: frozenset[str]
+    payload: bytes  # what makes a batch, and the knowledge
+    asked: Asked
 
     def __post_init__(self) -> None:
         self.key = sha256(self.payload).hexdigest()
 
     def __call__(self, table: pa.Table) -> pa.Table:
         to_batch, knowledge = self._ready()
-        part = assessed(to_batch(table), knowledge, as_of=self.as_of, closed_world=self.closed_world)
-        told = explained([part.concerned], knowledge, as_of=self.as_of, closed_world=self.closed_world)
+        part = assessed(to_batch(table), knowledge, self.asked)
+        told = explained([part.concerned], knowledge, self.asked)
         frames = {field.name: getattr(each, field.name) for each in (part, told) for field in fields(each)}
         named = {name: _packed(frame) for name, frame in frames.items() if isinstance(frame, pl.DataFrame) and frame.height}
         named[_ACCOUNT] = orjson.dumps(account_of(part))
@@ -277,9 +266,7 @@ class _Unpack:
 # --- back on the driver ------------------------------------------------------------------------------------
 
 
-def _write_table(
-    spark: SparkSession, parts: DataFrame, name: str, path: Path, schema: Schema, more: Sequence[tuple[Any, ...]]
-) -> None:
+def _write_table(spark: SparkSession, parts: DataFrame, name: str, path: Path, schema: Schema, more: Sequence[tuple[Any, ...]]) -> None:
     rows = parts.where(parts.name == name).select("part").mapInArrow(_Unpack(schema), ddl(schema))
     if more:
         rows = rows.union(spark.createDataFrame(list(more), ddl(REJECT_SCHEMA)))

@@ -15,28 +15,18 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Final
 
-from calcinosis.engines.rows import Assessed, Explained, assessed, explained
+from calcinosis.engines.rows import Asked, Assessed, Explained, assessed, explained
 from calcinosis.events import Batch, Part
 from calcinosis.knowledge import Knowledge
 from calcinosis.loading import uncollected
 from calcinosis.reasoning.plan import make_plan
 
 _THREADS: Final = "POLARS_MAX_THREADS"  # read when a process starts
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """How to assess."""
-
-    as_of: datetime | None = None
-    closed_world: frozenset[str] = frozenset()
 
 
 class Workers:
@@ -127,8 +117,8 @@ def _assess(make: Path, rows: Any, asked: Asked) -> Assessed:
     if make not in _makers:
         with uncollected():
             _makers[make] = pickle.loads(make.read_bytes())
-    return assessed(_makers[make](rows), _knowing(), as_of=asked.as_of, closed_world=asked.closed_world)
+    return assessed(_makers[make](rows), _knowing(), asked)
 
 
 def _explain(batches: Sequence[Batch], asked: Asked) -> Explained:
-    return explained(batches, _knowing(), as_of=asked.as_of, closed_world=asked.closed_world)
+    return explained(batches, _knowing(), asked)

@@ -186,7 +186,7 @@ def _odds_ratio(tables: NDArray[np.int64]) -> Ratio:
     least, most = np.maximum(0, x1 + x0 - n0), np.minimum(x1 + x0, n1)
     if (x1 == least).all() or (x1 == most).all():
         # The probability of these very tables, 2.5 % at the limit: the exact interval under one odds ratio.
-        return _one_sided(studies, bool((x1 == least).all()), math.log(0.025), "exact conditional interval under one odds ratio")
+        return _one_sided(studies, math.log(0.025), "exact conditional interval under one odds ratio", zero=bool((x1 == least).all()))
     return _random_effects(studies, "hypergeometric-normal model, exact given the margins")
 
 
@@ -198,7 +198,7 @@ def _risk_ratio(tables: NDArray[np.int64]) -> Ratio:
         return _koopman(*(float(column[0]) for column in (x1, n1, x0, n0)))
     studies = two_binomials(x1, n1, x0, n0)
     if not x1.any() or not x0.any():
-        return _one_sided(studies, not x1.any(), -CHI_SQUARE_CUT / 2, "likelihood interval under one risk ratio")
+        return _one_sided(studies, -CHI_SQUARE_CUT / 2, "likelihood interval under one risk ratio", zero=not x1.any())
     return _random_effects(studies, "profile likelihood of two binomials, mixed over studies")
 
 
@@ -209,7 +209,7 @@ def _random_effects(studies: Mixture, model: str) -> Ratio:
     return Ratio(studies.k, math.exp(fit.mu), low, high, fit.tau**2, method)
 
 
-def _one_sided(studies: Mixture, zero: bool, cut: float, interval: str) -> Ratio:
+def _one_sided(studies: Mixture, cut: float, interval: str, *, zero: bool) -> Ratio:
     """Every study at the same extreme: the ratio is 0 or infinite, tau cannot be estimated and is left out."""
     start, end = (-FAR, FAR) if zero else (FAR, -FAR)
     limit = math.exp(_limit(lambda mu: cut - studies.loglik(mu, 0.0), start, end))

@@ -74,6 +74,7 @@ class Source(Closed):
 
 # --- concepts --------------------------------------------------------------------------------------
 
+
 class ReferenceInterval(Closed):
     """Fallback interval, used only when the laboratory sent neither interval nor flag."""
 

@@ -66,6 +66,7 @@ BECAUSE: Final = (
 )
 _OUTSIDE, _UNUSABLE, _NEVER, _GOES_ON, _SUSPECTED, _SILENT, _NO_INTERVAL, _IN_PART = range(len(BECAUSE))
 FACT_KINDS: Final = ("concept", "lab", "lab_now", "patient")
+_CONCEPT, _LAB, LAB_NOW, _PATIENT = range(len(FACT_KINDS))
 _NOT_JUDGED: Final = "The record does not hold what is needed to judge this type; see what is missing"
 _PATIENTS_AT_A_TIME: Final = 2048  # keeps the table of all leaves of all reasons small, however many patients there are
 
@@ -215,13 +216,13 @@ def _facts(reason: Ints, rows: Ints, kind: Ints, concept: Ints, table: FactTable
     facts, first = table.facts, table.starts
     who = rows[reason]
     fact = np.full(len(reason), -1)
-    for code, index in enumerate((facts.recorded_index, facts.measured_index, facts.measured_index)):
-        asked = np.flatnonzero(kind == code)
+    for each, index in ((_CONCEPT, facts.recorded_index), (_LAB, facts.measured_index), (LAB_NOW, facts.measured_index)):
+        asked = np.flatnonzero(kind == each)
         if len(asked):
             place = index.find(facts.key(who[asked], concept[asked]))
-            fact[asked] = np.where(place >= 0, place + first[code], -1)
-    patient = kind == FACT_KINDS.index("patient")
-    fact[patient] = who[patient] + first[3]
+            fact[asked] = np.where(place >= 0, place + first[each], -1)
+    patient = kind == _PATIENT
+    fact[patient] = who[patient] + first[_PATIENT]
     seen = np.flatnonzero((fact >= 0) & table.sourced[fact])
     reason, fact = reason[seen], table.same[fact[seen]]
     kept = distinct(reason * first[-1] + fact)
@@ -239,7 +240,7 @@ def _never_without_a_fact(rows: Ints, facts: Facts, texts: ReasonTexts) -> Ints:
 
 def unknown_measurements(plan: Plan, facts: Facts, rows: Ints, concepts: Ints) -> list[str]:
     """Why the latest results of some measurements are not known."""
-    kind = np.full(len(rows), FACT_KINDS.index("lab_now"))
+    kind = np.full(len(rows), LAB_NOW)
     because = _because(rows, kind, concepts, np.zeros(len(rows), dtype=np.bool_), facts, reason_texts(plan))
     return [BECAUSE[each] for each in because.tolist()]
 
@@ -254,7 +255,7 @@ def _because(rows: Ints, kind: Ints, concept: Ints, current: Mask, facts: Facts,
         because = np.where(goes_on, _GOES_ON, np.where(known & facts.recorded.suspected[recorded], _SUSPECTED, _SILENT))
     else:
         because = np.full(len(rows), _SILENT)
-    lab = np.flatnonzero((kind == 1) | (kind == 2))
+    lab = np.flatnonzero((kind == _LAB) | (kind == LAB_NOW))
     unusable = np.isin(key[lab], _unusable(facts, texts)) if facts.rejects.height else False
     place = facts.measured_index.find(key[lab])
     because[lab] = np.where(place >= 0, _OUTSIDE, np.where(unusable, _UNUSABLE, _NEVER))
@@ -262,8 +263,8 @@ def _because(rows: Ints, kind: Ints, concept: Ints, current: Mask, facts: Facts,
     for base, made in texts.derived:
         asked = never[concept[never] == made]
         because[asked[facts.measured_index.find(facts.key(rows[asked], np.full(len(asked), base))) >= 0]] = _IN_PART
-    for code, decides in ((1, facts.measured.index), (2, facts.measured.now)):
-        there = np.flatnonzero((place >= 0) & (kind[lab] == code))
+    for each, decides in ((_LAB, facts.measured.index), (LAB_NOW, facts.measured.now)):
+        there = np.flatnonzero((place >= 0) & (kind[lab] == each))
         unread = ~np.isnan(decides.value[place[there]]) & (decides.flag[place[there]] < 0)
         because[lab[there[unread]]] = _NO_INTERVAL
     return because
@@ -305,7 +306,7 @@ class FactTable:
         """Each fact, and for the latest measurement that at the index date where they are one."""
         labs, starts = self.facts.measured, self.starts
         numbers = np.arange(starts[-1])
-        numbers[starts[2] : starts[3]] -= np.where(labs.index.place == labs.now.place, len(labs), 0)
+        numbers[starts[LAB_NOW] : starts[LAB_NOW + 1]] -= np.where(labs.index.place == labs.now.place, len(labs), 0)
         return numbers
 
     def row(self, number: int) -> dict[str, Any]:
@@ -334,16 +335,16 @@ class FactTable:
     def _columns(self, kind: int, rows: Ints) -> list[list[Any]]:
         """The columns of some facts of one of the ``FACT_KINDS``."""
         facts, names = self.facts, self.facts.numbers.names
-        if kind == len(FACT_KINDS) - 1:
+        if kind == _PATIENT:
             return self._people(rows)
-        if kind == 0:
+        if kind == _CONCEPT:
             known: Recorded | LabFacts = facts.recorded
             said, source = facts.said(facts.recorded.event[rows])
             value: list[str | None] = [_PRESENCE[truth] for truth in facts.recorded.presence[rows].tolist()]
             time = facts.recorded.time[rows]
         else:
             known = facts.measured
-            decides = facts.measured.now if FACT_KINDS[kind] == "lab_now" else facts.measured.index
+            decides = facts.measured.now if kind == LAB_NOW else facts.measured.index
             said, source = facts.measured.words(decides, rows)
             value, time = [_FLAGS[flag] for flag in decides.flag[rows].tolist()], decides.time[rows]
         concepts = [names[concept] for concept in known.concepts[rows].tolist()]

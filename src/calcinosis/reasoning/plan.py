@@ -147,7 +147,7 @@ def make_plan(knowledge: Knowledge) -> Plan:
         treatments=treatments,
         reviews=reviews,
         open_questions={
-            c.id: tuple(_open_questions(when, now, knowledge, program)) for c, when, now in planned if c.kind in ("safety", "review")
+            c.id: tuple(_open_questions(when, knowledge, program, now=now)) for c, when, now in planned if c.kind in ("safety", "review")
         },
         criteria=_criteria_table(planned),
         criterion_leaves=_argument_table(planned, knowledge),
@@ -272,18 +272,18 @@ def _criteria_table(planned: Sequence[_Planned]) -> pl.DataFrame:
 
 def _argument_table(planned: Sequence[_Planned], knowledge: Knowledge) -> pl.DataFrame:
     arguments = _Arguments(knowledge)
-    rows = [(c.id, name, positive) for c, when, now in planned for name, positive in arguments.of(when, now)]
+    rows = [(c.id, name, positive) for c, when, now in planned for name, positive in arguments.of(when, now=now)]
     schema = {"id": pl.Int32, "leaf": pl.String, "positive": pl.Boolean}
     return pl.DataFrame(rows, schema=schema, orient="row").unique(maintain_order=True)
 
 
 def _subject_table(questions: Questions) -> pl.DataFrame:
-    rows = [row for leaf, now in questions.leaves for row in _leaf_subjects(leaf, now)]
+    rows = [row for leaf, now in questions.leaves for row in _leaf_subjects(leaf, now=now)]
     schema = {"leaf": pl.String, "source_kind": pl.String, "concept": pl.String}
     return pl.DataFrame(rows, schema=schema, orient="row").unique(maintain_order=True)
 
 
-def _open_questions(criterion: Criterion, now: bool, knowledge: Knowledge, program: Program) -> Iterator[tuple[int, str]]:
+def _open_questions(criterion: Criterion, knowledge: Knowledge, program: Program, *, now: bool) -> Iterator[tuple[int, str]]:
     """The leaves that could leave a criterion unknown; what stands in ``known`` cannot.
 
     Of a hypothesis that could not be judged, its own name is asked for: all that would judge it is listed with its type.
@@ -293,13 +293,13 @@ def _open_questions(criterion: Criterion, now: bool, knowledge: Knowledge, progr
         named = leaf_id(Has(has=criterion.hypothesis), now=False)
         yield from [(program.names[named], criterion.hypothesis)] if named in program.names else []
     elif isinstance(criterion, FindingRef):
-        yield from _open_questions(knowledge.findings[criterion.finding].when, False, knowledge, program)
+        yield from _open_questions(knowledge.findings[criterion.finding].when, knowledge, program, now=False)
     elif isinstance(criterion, Leaf):
         name = leaf_id(criterion, now=now)
-        yield from ((program.names[name], concept) for _, _, concept in _leaf_subjects(criterion, now))
+        yield from ((program.names[name], concept) for _, _, concept in _leaf_subjects(criterion, now=now))
     elif not isinstance(criterion, Known):
         for part in children(criterion):
-            yield from _open_questions(part, now, knowledge, program)
+            yield from _open_questions(part, knowledge, program, now=now)
 
 
 def _program(
@@ -382,16 +382,16 @@ class _Arguments:
         self._knowledge = knowledge
         self._named: dict[tuple[str, int], tuple[tuple[str, bool], ...]] = {}
 
-    def of(self, criterion: Criterion, now: bool) -> tuple[tuple[str, bool], ...]:
+    def of(self, criterion: Criterion, *, now: bool) -> tuple[tuple[str, bool], ...]:
         """(leaf, positive), each once."""
-        return tuple(dict.fromkeys(self._signed(criterion, now)))
+        return tuple(dict.fromkeys(self._signed(criterion, now=now)))
 
-    def _signed(self, criterion: Criterion, now: bool) -> Iterator[tuple[str, bool]]:
+    def _signed(self, criterion: Criterion, *, now: bool) -> Iterator[tuple[str, bool]]:
         criterion = expand(criterion)
         if isinstance(criterion, FindingRef):
             yield from self._of_named(f"finding:{criterion.finding}", 0, [self._knowledge.findings[criterion.finding].when])
         elif isinstance(criterion, Not):
-            yield from ((leaf, not positive) for leaf, positive in self._signed(criterion.not_, now))
+            yield from ((leaf, not positive) for leaf, positive in self._signed(criterion.not_, now=now))
         elif isinstance(criterion, Leaf):
             yield leaf_id(criterion, now=now), True
         elif isinstance(criterion, HypothesisAtLeast):
@@ -400,15 +400,15 @@ class _Arguments:
             yield from self._of_named(criterion.hypothesis, rank, [rule.when for rule in hypothesis.rules if rule.status.rank >= rank])
         else:
             for part in children(criterion):
-                yield from self._signed(part, now)
+                yield from self._signed(part, now=now)
 
     def _of_named(self, key: str, rank: int, parts: list[Criterion]) -> tuple[tuple[str, bool], ...]:
         if (key, rank) not in self._named:
-            self._named[key, rank] = tuple(dict.fromkeys(each for part in parts for each in self._signed(part, False)))
+            self._named[key, rank] = tuple(dict.fromkeys(each for part in parts for each in self._signed(part, now=False)))
         return self._named[key, rank]
 
 
-def _leaf_subjects(leaf: Leaf, now: bool) -> Iterator[tuple[str, str, str]]:
+def _leaf_subjects(leaf: Leaf, *, now: bool) -> Iterator[tuple[str, str, str]]:
     """What the facts of a leaf are about."""
     name = leaf_id(leaf, now=now)
     match leaf:

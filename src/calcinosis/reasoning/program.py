@@ -117,7 +117,7 @@ class Compiler:
         """``now``: what speaks for alarm or against a treatment today. The criterion's own measurements are the latest, not those at the
         index date, and a hypothesis that nobody could judge is unknown, not denied.
         """
-        self._named[name] = self._node(criterion, now)
+        self._named[name] = self._node(criterion, now=now)
 
     def add_status(self, hypothesis: str, rules: Sequence[tuple[str, StatusRule]]) -> None:
         """The first rule that is true sets the status; an unknown rule never fires. ``rules``: name of the rule's column, and the rule."""
@@ -147,7 +147,7 @@ class Compiler:
             operations=tuple(_operation(kind, parts, first, place) for (kind, parts), first in zip(groups, firsts, strict=True)),
         )
 
-    def _node(self, criterion: Criterion, now: bool) -> int:
+    def _node(self, criterion: Criterion, *, now: bool) -> int:
         criterion = expand(criterion)
         match criterion:
             case FindingRef():
@@ -156,19 +156,19 @@ class Compiler:
                 kind = "reaches_if_judged" if now else "reaches"
                 return self._once(kind, [self._named[f"rank:{criterion.hypothesis}"]], [criterion.at_least.rank])
             case All() | AnyOf():
-                parts = list(dict.fromkeys(self._node(part, now) for part in children(criterion)))
+                parts = list(dict.fromkeys(self._node(part, now=now) for part in children(criterion)))
                 return parts[0] if len(parts) == 1 else self._once("all" if isinstance(criterion, All) else "any", sorted(parts))
             case AnyKnown():
-                parts = list(dict.fromkeys(self._node(part, now) for part in criterion.any_known))
+                parts = list(dict.fromkeys(self._node(part, now=now) for part in criterion.any_known))
                 denied = [self._once("not", [part]) for part in parts]
                 all_unknown = self._once("all", sorted([*parts, *denied]))  # "a and not a" is unknown or false
                 return self._once("any", sorted([*(self._once("known", [part]) for part in parts), all_unknown]))
             case Not():
-                return self._once("not", [self._node(criterion.not_, now)])
+                return self._once("not", [self._node(criterion.not_, now=now)])
             case Known():
-                return self._once("known", [self._node(criterion.known, now)])
+                return self._once("known", [self._node(criterion.known, now=now)])
             case AtLeast():
-                return self._once("at_least", [self._node(part, now) for part in criterion.of], [criterion.at_least])
+                return self._once("at_least", [self._node(part, now=now) for part in criterion.of], [criterion.at_least])
             case _:
                 return self._named[leaf_id(criterion, now=now)]  # type: ignore[arg-type]  # expand() leaves only leaves here
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from calcinosis.derived import DERIVED_FROM, FLAG_DECIDES
 from calcinosis.facts import Facts
 from calcinosis.findings import Leaf, is_plain
+from calcinosis.knowledge import Knowledge
 from calcinosis.knowledge.criteria import Has, LabIs, LabValue
 from calcinosis.knowledge.model import Outcome, Test
 from calcinosis.leaves import LeafMatrix
@@ -59,32 +60,48 @@ def _about(leaf: Leaf) -> str:
 
 def _scenario(plan: Plan, test: Test, outcome: Outcome, index: int, about: dict[str, list[int]]) -> _Scenario:
     """``about``: concept -> places of the leaves that read it."""
-    knowledge = plan.knowledge
-    assigns: dict[str, np.int8] = {}
-    known: list[str] = []
+    knowledge, questions = plan.knowledge, plan.questions
     flags = {**{FLAG_DECIDES[lab]: flag for lab, flag in outcome.labs.items() if lab in FLAG_DECIDES}, **outcome.labs}
     reached = {kin for concept in outcome.concepts for kin in (*knowledge.ancestors[concept], *knowledge.descendants[concept])}
-    for j in sorted({j for concept in (*flags, *outcome.labs, *reached) for j in about.get(concept, ())}):
-        leaf, name = plan.questions.leaves[j][0], plan.questions.names[j]
-        if isinstance(leaf, LabIs) and leaf.lab in flags:
-            if leaf.lab in outcome.labs:
-                known.append(name)
-            truth = _flag_truth(leaf, flags[leaf.lab])
-            if not leaf.ever or truth == TRUE:  # a new result takes nothing back that was seen before
-                assigns[name] = truth
-        elif isinstance(leaf, LabValue) and leaf.value in outcome.labs:
-            known.append(name)
-        elif isinstance(leaf, Has):
-            for concept, present in outcome.concepts.items():
-                if is_plain(leaf) and leaf.has == concept:
-                    known.append(name)
-                if present and is_plain(leaf) and leaf.has in knowledge.ancestors[concept]:
-                    assigns[name] = TRUE
-                elif not present and leaf.has in knowledge.descendants[concept]:
-                    assigns[name] = FALSE
-    place = {name: j for j, name in enumerate(plan.questions.names)}
-    leaves = np.array([place[name] for name in assigns], dtype=np.intp)
-    return _Scenario(test, outcome, index, tuple(known), leaves, np.array(list(assigns.values()), dtype=np.int8))
+    places = sorted({j for concept in (*flags, *reached) for j in about.get(concept, ())})
+    read = [(j, questions.leaves[j][0]) for j in places]
+    answers = {j: answer for j, leaf in read if (answer := _answer(leaf, flags, outcome.concepts, knowledge)) is not None}
+    return _Scenario(
+        test=test,
+        outcome=outcome,
+        index=index,
+        known=tuple(questions.names[j] for j, leaf in read if _holds_result(leaf, outcome)),
+        leaves=np.array(list(answers), dtype=np.intp),
+        values=np.array(list(answers.values()), dtype=np.int8),
+    )
+
+
+def _holds_result(leaf: Leaf, outcome: Outcome) -> bool:
+    """Whether a known answer to the leaf is a result of the test."""
+    match leaf:
+        case LabIs():
+            return leaf.lab in outcome.labs
+        case LabValue():
+            return leaf.value in outcome.labs
+        case Has():
+            return is_plain(leaf) and leaf.has in outcome.concepts
+        case _:
+            return False
+
+
+def _answer(leaf: Leaf, flags: Mapping[str, str], concepts: Mapping[str, bool], knowledge: Knowledge) -> np.int8 | None:
+    """What a result answers to a leaf; None where it leaves the answer as it was."""
+    answer = None
+    if isinstance(leaf, LabIs) and leaf.lab in flags:
+        truth = _flag_truth(leaf, flags[leaf.lab])
+        answer = truth if not leaf.ever or truth == TRUE else None  # a new result takes nothing back that was seen before
+    elif isinstance(leaf, Has):
+        for concept, present in concepts.items():
+            if present and is_plain(leaf) and leaf.has in knowledge.ancestors[concept]:
+                answer = TRUE
+            elif not present and leaf.has in knowledge.descendants[concept]:
+                answer = FALSE
+    return answer
 
 
 def _flag_truth(leaf: LabIs, flag: str) -> np.int8:

@@ -47,7 +47,9 @@ def _option(row: Mapping[str, Any], treatment: Treatment, knowledge: Knowledge, 
         safety=safety,
         not_checked=_not_checked(row["not_checked"], treatment),
         cleared=row["cleared"],
-        order=order_of(row["stance"], any(use["studied_here"] is not False for use in uses), speaks_for, safety, evidence),
+        order=order_of(
+            row["stance"], speaks_for, safety, evidence, studied=any(use["studied_here"] is not False for use in uses)
+        ),
     )  # fmt: skip
 
 

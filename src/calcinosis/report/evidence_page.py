@@ -81,8 +81,7 @@ def chapter_of(
     """One treatment with its plots, studies and safety."""
     rows = rows_of(knowledge, treatment.key, type_, disease)
     plots = [
-        (forest, Markup(forest_figure(forest)) if worth_a_plot(forest) else None)
-        for forest in forests(knowledge, treatment, rows, disease)
+        (forest, Markup(forest_figure(forest)) if worth_a_plot(forest) else None) for forest in forests(knowledge, treatment, rows, disease)
     ]
     return Chapter(
         treatment=treatment,

@@ -378,20 +378,18 @@ def gaps(knowledge: Knowledge, lines: Sequence[Line]) -> Gaps:
 SOURCE_COLUMNS: Final = ("source_authors", "source_year", "source_title", "source_journal", "source_pmid", "source_doi", "source_url")
 
 
-def write_csv(rows: Iterable[Study], knowledge: Knowledge, path: Path) -> int:
+def write_csv(rows: Sequence[Study], knowledge: Knowledge, path: Path) -> int:
     """The rows with the columns of the content, and the reference of each. Returns how many."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         return write_rows(rows, knowledge, stream)
 
 
-def write_rows(rows: Iterable[Study], knowledge: Knowledge, stream: TextIO) -> int:
+def write_rows(rows: Sequence[Study], knowledge: Knowledge, stream: TextIO) -> int:
     """The same to an open stream."""
-    count = 0
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([*Study.model_fields, *SOURCE_COLUMNS])
-    for count, row in enumerate(rows, 1):  # noqa: B007
-        writer.writerow([*_cells(row), *_source_cells(knowledge.sources[row.study])])
-    return count
+    writer.writerows([*_cells(row), *_source_cells(knowledge.sources[row.study])] for row in rows)
+    return len(rows)
 
 
 def _cells(row: Study) -> Iterator[str]:

@@ -35,7 +35,7 @@ def print_overview(
 ) -> None:
     """One table per type, or that nothing names the type and disease asked for."""
     nothing = [Text(words.nothing_found(knowledge, type_, disease))]
-    show(_overview(lines, knowledge, console.width >= WIDE) if lines else nothing, console, _LIKENESSES)
+    show(_overview(lines, knowledge, wide=console.width >= WIDE) if lines else nothing, console, _LIKENESSES)
 
 
 def print_treatment(
@@ -48,7 +48,7 @@ def print_treatment(
 # --- all treatments --------------------------------------------------------------------------------
 
 
-def _overview(lines: Sequence[Line], knowledge: Knowledge, wide: bool) -> Iterator[RenderableType]:
+def _overview(lines: Sequence[Line], knowledge: Knowledge, *, wide: bool) -> Iterator[RenderableType]:
     for type_, found in words.by_type(lines).items():
         studied = sum(line.evidence.studies > 0 for line in found)
         yield Text(f"\n{knowledge.types[type_].label}: {len(found)} treatments, {studied} with patients studied", style="bold underline")
@@ -57,7 +57,7 @@ def _overview(lines: Sequence[Line], knowledge: Knowledge, wide: bool) -> Iterat
         if pooled and not wide:
             yield Text("Pooled proportions (95 % interval)", style="bold")
             yield from (item(Text.assemble((line.treatment.label, "bold"), f", {words.pooled_in_words(cell)}")) for line, cell in pooled)
-    yield from _legend(knowledge, wide, mixed=any(line.evidence.mixed for line in lines))
+    yield from _legend(knowledge, wide=wide, mixed=any(line.evidence.mixed for line in lines))
 
 
 def _wide(lines: Sequence[Line]) -> Table:
@@ -98,7 +98,7 @@ def _name_and_stance(line: Line) -> tuple[Text, Text]:
     return name, Text(line.stance, style=_STANCE_STYLE[line.stances[0]] if line.stances else "dim")
 
 
-def _legend(knowledge: Knowledge, wide: bool, *, mixed: bool) -> Iterator[RenderableType]:
+def _legend(knowledge: Knowledge, *, wide: bool, mixed: bool) -> Iterator[RenderableType]:
     yield Text("")
     single = "“single”" if wide else "in brackets"
     found = "Benefit to harm" if wide else "B/M/N/H: benefit, mixed, no benefit, harm"

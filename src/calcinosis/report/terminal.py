@@ -82,10 +82,7 @@ class Page:
 
     def parts(self) -> Iterator[RenderableType]:
         a = self.assessment
-        yield from self.head()
-        yield from self.at_hand()
-        yield from self.treatment.review()
-        yield self.table_of_types()
+        yield from self.opening()
         for each in a.types:
             if is_standing(each.status):
                 yield from self._reasons(each)
@@ -101,7 +98,14 @@ class Page:
 
     # --- parts of the page
 
-    def head(self) -> Iterator[RenderableType]:
+    def opening(self) -> Iterator[RenderableType]:
+        """What stands above everything else, in the short answer too."""
+        yield from self._head()
+        yield from self._at_hand()
+        yield from self.treatment.review()
+        yield self._table_of_types()
+
+    def _head(self) -> Iterator[RenderableType]:
         """Whose answer it is, the alarms, and the answer."""
         a = self.assessment
         yield Text(f"Patient {clean(a.patient_id)}: {person(a)}; index date: {index_day(a)}", style="bold")
@@ -117,7 +121,7 @@ class Page:
             yield Text(NO_ALARM)
         yield from self._answer()
 
-    def at_hand(self) -> Iterator[RenderableType]:
+    def _at_hand(self) -> Iterator[RenderableType]:
         """The drugs and the latest results as they were read: what a reader checks before anything else."""
         if self.assessment.on_record is not None:
             yield title("Read from the record")
@@ -161,7 +165,7 @@ class Page:
         for note in found.notes:
             yield item(Text(note), sign="", depth=10)
 
-    def table_of_types(self) -> RenderableType:
+    def _table_of_types(self) -> RenderableType:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=True, header_style="bold", pad_edge=False)
         table.add_column("Type", ratio=3)
         table.add_column("Status", no_wrap=True)

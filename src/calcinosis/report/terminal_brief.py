@@ -34,10 +34,7 @@ class _Brief(Page):
 
     def parts(self) -> Iterator[RenderableType]:
         a = self.assessment
-        yield from self.head()
-        yield from self.at_hand()
-        yield from self.treatment.review()
-        yield self.table_of_types()
+        yield from self.opening()
         if (led := self._led()) is not None:
             yield from self._why(led)
         others = [f"{each.label} ({STATUS_WORD[each.status]})" for each in a.mimics if is_standing(each.status) and each is not led]

@@ -6,7 +6,7 @@ A draft is read as if it were carried out, undated, for the patient of the call.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from calcinosis.events import Batch
@@ -42,10 +42,10 @@ class Draft:
     """
 
     name: str
-    called: str | None
-    alone: bool
-    shown: str
-    resources: tuple[Json, ...]
+    called: str | None = None
+    alone: bool = False
+    shown: str = ""
+    resources: tuple[Json, ...] = ()
     why_not: str | None = None
 
     @property
@@ -71,11 +71,11 @@ def read_drafts(bundle: Mapping[str, Any], patient_id: str, record: Iterable[Jso
     drafts = []
     for place, (resource, called) in enumerate(zip(resources, names, strict=True), start=1):
         if resource is None:
-            drafts.append(Draft(f"entry {place}", None, False, "", (), _UNREADABLE))
+            drafts.append(Draft(f"entry {place}", why_not=_UNREADABLE))
         elif resource["resourceType"] != "Medication":
             alone = called is not None and names.count(called) == 1
             name = called if called and alone else f"{called or _short(resource['resourceType'])} (entry {place})"
-            drafts.append(_draft(resource, name, called, alone, drugs, patient_id))
+            drafts.append(_draft(Draft(name, called, alone), resource, drugs, patient_id))
     return drafts
 
 
@@ -105,16 +105,17 @@ def not_understood(draft: Draft, read: Batch) -> str | None:
     return _UNKNOWN_CODE if any(each.get("code") for each in codings) else _NO_CODE
 
 
-def _draft(resource: Json, name: str, called: str | None, alone: bool, drugs: Mapping[str, Json], patient_id: str) -> Draft:
-    kind = resource["resourceType"]
+def _draft(named: Draft, order: Json, drugs: Mapping[str, Json], patient_id: str) -> Draft:
+    """The draft with what it orders, or why that cannot be checked."""
+    kind = order["resourceType"]
     if kind not in _CHECKED:
         why = None if kind in RESOURCE_TYPES and kind not in _OTHER_DRUG_RECORDS else f"{_short(kind)} is no order of FHIR R4"
-        return Draft(name, called, alone, "", (), why)
-    if isinstance(resource.get("medication"), dict) or (isinstance(resource.get("code"), dict) and "concept" in resource["code"]):
-        return Draft(name, called, alone, "", (), _NOT_R4)
-    named = drugs.get(reference_id(resource.get("medicationReference")) or "")
-    parts = (_as_if_done(resource, patient_id), *([named] if named else []))
-    return Draft(name, called, alone, _words(parts), parts)
+        return replace(named, why_not=why)
+    if isinstance(order.get("medication"), dict) or (isinstance(order.get("code"), dict) and "concept" in order["code"]):
+        return replace(named, why_not=_NOT_R4)
+    drug = drugs.get(reference_id(order.get("medicationReference")) or "")
+    parts = (_as_if_done(order, patient_id), *([drug] if drug else []))
+    return replace(named, shown=_words(parts), resources=parts)
 
 
 def _as_if_done(resource: Json, patient_id: str) -> Json:

@@ -16,7 +16,6 @@ from calcinosis.service.problems import ProblemError
 from calcinosis.service.settings import Settings
 
 JSON_TYPES: Final = ("application/json", "application/fhir+json")
-_CHUNK: Final = 65_536
 _REMEMBERED: Final = 10_000  # clients
 _QUOTE: Final = ord('"')
 _STEPS: Final = np.zeros(256, dtype=np.int8)

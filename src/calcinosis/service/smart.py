@@ -6,7 +6,6 @@ reads the record. The page then holds the record, and sends it back with what is
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
@@ -25,7 +24,6 @@ from calcinosis.service.smart_state import Launches
 from calcinosis.service.smart_visit import Opened
 
 router = APIRouter(prefix="/smart", include_in_schema=False, default_response_class=HTMLResponse)
-_log = logging.getLogger("calcinosis.service")
 
 _LONGEST: Final = 4_096
 _REFUSALS: Final = {  # RFC 6749, 4.1.2.1 and OpenID Connect Core, 3.1.2.6
@@ -204,9 +202,7 @@ async def _continued(request: Request, state: str, asked: dict[str, str | None])
         banner(record.patient), granted.patient, server.label, _about(granted.app_context, request.app.state.knowledge), record.lacking,
         record.others, record.remark,
     )  # fmt: skip
-    return await answer_page(
-        request, record.resources, lambda held: request.app.state.visits.seal(opened, request.state.client, held)
-    )
+    return await answer_page(request, record.resources, lambda held: request.app.state.visits.seal(opened, request.state.client, held))
 
 
 def _about(context: str | None, knowledge: Knowledge) -> str | None:

@@ -103,7 +103,7 @@ def answer(jobs: Sequence[Job]) -> list[Done]:
             done[place] = _failed(error)
     for brief in (True, False):
         group = [(place, batch) for place, batch in read if (jobs[place].kind == "patient") == brief]
-        for place, found in zip([place for place, _ in group], _assess_all([batch for _, batch in group], brief), strict=True):
+        for place, found in zip([place for place, _ in group], _assess_all([batch for _, batch in group], brief=brief), strict=True):
             done[place] = found if isinstance(found, Done) else _guarded(found, jobs[place])
     return [each if each is not None else Done(b"", 500, "internal error") for each in done]
 
@@ -159,7 +159,7 @@ def _assess(batches: Sequence[Batch], *, brief: bool) -> list[Assessment]:
     return assess_together(batches, _ready().knowledge, brief=brief)
 
 
-def _assess_all(batches: Sequence[Batch], brief: bool) -> list[Assessment | Done]:
+def _assess_all(batches: Sequence[Batch], *, brief: bool) -> list[Assessment | Done]:
     """Together; if that fails, one by one, so that the culprit fails alone."""
     if not batches:
         return []
@@ -168,7 +168,7 @@ def _assess_all(batches: Sequence[Batch], brief: bool) -> list[Assessment | Done
     except Exception as error:
         if len(batches) == 1:
             return [_failed(error)]
-        return [each for batch in batches for each in _assess_all([batch], brief)]
+        return [each for batch in batches for each in _assess_all([batch], brief=brief)]
 
 
 def _written(found: Assessment, job: Job) -> Done:
@@ -206,6 +206,4 @@ def _orders(job: Job) -> Done:
 
 def _cards(cards: Cards) -> Done:
     shown = cards.sorted()
-    return Done(
-        orjson.dumps({"cards": shown}), rules=tuple(cards.rules.items()), indicators=tuple(card["indicator"] for card in shown)
-    )
+    return Done(orjson.dumps({"cards": shown}), rules=tuple(cards.rules.items()), indicators=tuple(card["indicator"] for card in shown))

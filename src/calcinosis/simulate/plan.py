@@ -133,6 +133,4 @@ def _test(plan: Plan, test: Measured) -> PlannedTest:
     factors = [1 / canonical_factor(spelling.unit, lab) if spelling.known else 1.0 for spelling in test.spellings]
     shifts = tuple((shift, plan.number(shift.mean) * scale, plan.number(shift.sd) * scale) for shift in test.shifts)
     limits = np.cumsum([plan.number(spelling.share) for spelling in test.spellings])
-    return PlannedTest(
-        range(first, len(plan.payloads)), mean, sd, plan.number(test.floor) * scale, limits[:-1], np.array(factors), shifts
-    )
+    return PlannedTest(range(first, len(plan.payloads)), mean, sd, plan.number(test.floor) * scale, limits[:-1], np.array(factors), shifts)

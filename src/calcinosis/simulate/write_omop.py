@@ -54,9 +54,7 @@ class OmopWriter:
         for table in SCHEMAS:
             words = [each.name for each in SCHEMAS[table] if each.type == "string" or each.name.endswith("concept_id")]
             # ids and values repeat too seldom for a dictionary to pay
-            self._writers[table] = pq.ParquetWriter(
-                folder / f"{table}.parquet", SCHEMAS[table], compression="snappy", use_dictionary=words
-            )
+            self._writers[table] = pq.ParquetWriter(folder / f"{table}.parquet", SCHEMAS[table], compression="snappy", use_dictionary=words)
 
     def write(self, block: Block) -> None:
         first_visit = self._next["visit_occurrence"]
@@ -144,9 +142,7 @@ class OmopWriter:
         if unknown:
             raise KeyError(f"{table} has no column {', '.join(sorted(unknown))}")
         n = len(next(iter(columns.values())))
-        arrays = [
-            columns[field.name].to_arrow().cast(field.type) if field.name in columns else pa.nulls(n, field.type) for field in schema
-        ]
+        arrays = [columns[field.name].to_arrow().cast(field.type) if field.name in columns else pa.nulls(n, field.type) for field in schema]
         self._writers[table].write_table(pa.table(arrays, schema=schema))
         self.rows += n
 

@@ -109,7 +109,7 @@ def read_resources(resources: Sequence[dict[str, Any] | None], index: ConceptInd
     entry that held no resource, and is accounted for as rejected.
     """
     account = Account()
-    file = account.add_file(Path(source_file), False, Numbering.ENTRY, shown=source_file)
+    file = account.add_file(Path(source_file), Numbering.ENTRY, shown=source_file)
     entries = []
     for checked in as_json(list(resources_of(list(resources)))):
         if isinstance(checked, Entry):
@@ -169,13 +169,13 @@ class _Run:
         self, files: Sequence[Path], named: frozenset[Path], on_progress: _Progress | None = None, closed: Sequence[OSError] = ()
     ) -> None:
         for error in closed:
-            folder = self.account.add_file(Path(error.filename), False, Numbering.LINE)
+            folder = self.account.add_file(Path(error.filename), Numbering.LINE)
             self.account.add_reject(folder, Reject("unreadable", f"the folder cannot be read: {error.strerror}"))
         groups: list[list[int]] = []
         filling: dict[tuple[bool, str | None], tuple[list[int], int]] = {}  # (gzipped, kind) -> (group, bytes in it)
         documents: list[int] = []
         for path in files:
-            number = self._sorted_in(path, path in named)
+            number = self._sorted_in(path, named=path in named)
             if number is None:
                 continue
             file = self.account.files[number]
@@ -245,16 +245,16 @@ class _Run:
 
     # --- files ---------------------------------------------------------------------------------------------
 
-    def _sorted_in(self, path: Path, named: bool) -> int | None:
+    def _sorted_in(self, path: Path, *, named: bool) -> int | None:
         """Number a file that can be read; account for one that cannot."""
         try:
             gzipped = is_gzip(path)
             shape, kind = shape_of(path, gzipped)
         except READ_ERRORS as error:
-            number = self.account.add_file(path, False, Numbering.LINE)
+            number = self.account.add_file(path, Numbering.LINE)
             self.account.add_reject(number, unreadable(error))
             return None
-        number = self.account.add_file(path, gzipped, Numbering.ENTRY if shape == "document" else Numbering.ORDINAL, kind=kind)
+        number = self.account.add_file(path, Numbering.ENTRY if shape == "document" else Numbering.ORDINAL, gzipped=gzipped, kind=kind)
         if shape == "empty":
             self.account.add_reject(number, Reject("empty_file", "the file is empty"))
         elif shape == "other":

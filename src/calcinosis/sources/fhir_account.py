@@ -71,7 +71,9 @@ class Account:
     def paths(self) -> list[str]:
         return [file.shown for file in self.files]
 
-    def add_file(self, path: Path, gzipped: bool, numbering: Numbering, shown: str | None = None, kind: str | None = None) -> int:
+    def add_file(
+        self, path: Path, numbering: Numbering, *, gzipped: bool = False, shown: str | None = None, kind: str | None = None
+    ) -> int:
         self.files.append(File(path, gzipped, numbering, str(path) if shown is None else shown, kind))
         return len(self.files) - 1
 

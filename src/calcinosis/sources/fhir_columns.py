@@ -38,7 +38,14 @@ LAYOUTS: Final[dict[str, Layout]] = {
     "Patient": Layout(("gender",), ("birthDate",)),
     "Condition": Layout(
         (
-            "code", "verificationStatus", "clinicalStatus", "abatementString", "abatementAge", "abatementRange", "bodySite", "note",
+            "code",
+            "verificationStatus",
+            "clinicalStatus",
+            "abatementString",
+            "abatementAge",
+            "abatementRange",
+            "bodySite",
+            "note",
             "contained",
         ),
         ("onsetDateTime", "onsetPeriod.start", "recordedDate"),

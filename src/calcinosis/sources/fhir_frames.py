@@ -127,9 +127,7 @@ def events_of(rows: list[TypedRow], meanings: Mapping[int, Meaning], paths: list
     return pl.DataFrame([pl.Series(name, column, dtype=EVENT_SCHEMA[name]) for name, column in zip(EVENT_SCHEMA, columns, strict=True)])
 
 
-def until_said(
-    time: datetime | None, end_time: datetime | None, ended_on: datetime | None
-) -> tuple[datetime | None, datetime | None]:
+def until_said(time: datetime | None, end_time: datetime | None, ended_on: datetime | None) -> tuple[datetime | None, datetime | None]:
     """Time and end of an event of which a text of ``time`` says that it ended on a day before: it is of that day.
 
     An end of the record itself stands, and a text does not know what ends after it.

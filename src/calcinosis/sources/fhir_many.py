@@ -57,7 +57,7 @@ def _numbered(frame: pl.DataFrame, account: Account) -> pl.DataFrame:
     """The rows in the order in which they stand in the files, ``file`` being a number; what never became a row is accounted for."""
     files = frame.select("at", "file", "by_line").unique().sort("at", "file", "by_line")
     for file, by_line in files.select("file", "by_line").iter_rows():
-        account.add_file(Path(file), False, Numbering.LINE if by_line else Numbering.ENTRY, shown=file)
+        account.add_file(Path(file), Numbering.LINE if by_line else Numbering.ENTRY, shown=file)
     numbers = files.select("file", "by_line").with_row_index("of").with_columns(pl.col("of").cast(pl.Int32))
     frame = frame.join(numbers, on=["file", "by_line"], how="left", maintain_order="left")
     account.add_ignored(int(frame.filter(pl.col("what") == IGNORED)["n"].sum()))

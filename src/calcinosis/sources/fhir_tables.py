@@ -139,12 +139,12 @@ class FhirTables:
         A line that is not a JSON object becomes a row without ``rt``. With ``strict`` it is an error, and so is a long line; that
         reads faster.
         """
-        source = self._source([path for _, path in files], gzipped, columns_sql(kind=kind), strict=strict)
+        source = self._source([path for _, path in files], columns_sql(kind=kind), gzipped=gzipped, strict=strict)
         self._add(f"SELECT {projection(_numbers(files), 'NULL', kind)} FROM {source}")
 
     def count_kinds(self, files: Sequence[tuple[int, Path]], gzipped: bool) -> list[tuple[int, str | None, int]]:
         """(file, resource type, lines) of NDJSON files; a line that is not a JSON object is an error."""
-        source = self._source([path for _, path in files], gzipped, _KEYS, strict=True)
+        source = self._source([path for _, path in files], _KEYS, gzipped=gzipped, strict=True)
         return self.rows(f"SELECT {_numbers(files)} AS file, resourceType, count(*) FROM {source} GROUP BY ALL")
 
     def store_sayings(self) -> None:
@@ -174,7 +174,7 @@ class FhirTables:
 
     def read_spool(self, path: Path, longest: int) -> None:
         """Read lines that carry their own file and place."""
-        source = self._source([path], False, columns_sql(own=True, meta=True), longest=max(longest, _MAX_OBJECT))
+        source = self._source([path], columns_sql(own=True, meta=True), longest=max(longest, _MAX_OBJECT))
         self._add(f"SELECT {projection('_file', '_pos', meta=True)} FROM {source}")
 
     def odd_lines(self, path: Path, gzipped: bool) -> list[int]:
@@ -182,7 +182,7 @@ class FhirTables:
         return [
             number
             for (number,) in self._in_order(
-                f"SELECT n FROM (SELECT row_number() OVER () AS n, resourceType AS rt FROM {self._source([path], gzipped, _KEYS)})"
+                f"SELECT n FROM (SELECT row_number() OVER () AS n, resourceType AS rt FROM {self._source([path], _KEYS, gzipped=gzipped)})"
                 " WHERE rt IS NULL OR rt = 'Bundle'"
             )
         ]
@@ -191,13 +191,13 @@ class FhirTables:
         """(type, id) -> its first record in a file."""
         self.con.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT unnest($1::VARCHAR[]) AS rt, unnest($2::VARCHAR[]) AS id",
                          [[kind for kind, _ in keys], [key for _, key in keys]])  # fmt: skip
-        records = f"SELECT row_number() OVER () AS n, resourceType AS rt, id FROM {self._source([path], gzipped, _KEYS)}"
+        records = f"SELECT row_number() OVER () AS n, resourceType AS rt, id FROM {self._source([path], _KEYS, gzipped=gzipped)}"
         found = self._in_order(f"SELECT min(n), rt, id FROM ({records}) JOIN wanted USING (rt, id) GROUP BY rt, id")
         return {(kind, key): number for number, kind, key in found}
 
     def number_rows(self, file: int, path: Path, gzipped: bool, condition: str) -> None:
         """Give some rows of a file their places in it, which reading in parallel does not, by reading them again in order."""
-        source = self._source([path], gzipped, columns_sql(meta=True))
+        source = self._source([path], columns_sql(meta=True), gzipped=gzipped)
         self.con.execute(f"DELETE FROM flat WHERE file = {file} AND pos IS NULL AND ({condition})")
         self.con.execute("SET preserve_insertion_order = true")
         numbered = f"SELECT {projection(str(file), 'n', meta=True)} FROM (SELECT *, row_number() OVER () AS n FROM {source})"
@@ -319,7 +319,9 @@ class FhirTables:
         if self.rows("SELECT count(*) > count(DISTINCT h) FROM saying")[0][0]:
             raise RuntimeError("two sayings with the same hash")
 
-    def _source(self, paths: Sequence[Path], gzipped: bool, columns: str, *, strict: bool = False, longest: int = _MAX_OBJECT) -> str:
+    def _source(
+        self, paths: Sequence[Path], columns: str, *, gzipped: bool = False, strict: bool = False, longest: int = _MAX_OBJECT
+    ) -> str:
         longest = _USUAL_OBJECT if strict else longest
         self._allow_lines(longest)
         files = ", ".join(quoted(str(path)) for path in paths)

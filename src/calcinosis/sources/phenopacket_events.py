@@ -84,7 +84,7 @@ class PhenopacketMapper:
         excluded = feature.excluded or "negative" in certainties
         noted = Meaning()
         said = self.read.coded(coded, context, noted)
-        result = self._result_in_name(feature.type, excluded)
+        result = self._result_in_name(feature.type, excluded=excluded)
         stated = _without_results(said.drafts) if excluded or result is not None else said.drafts
         drafts = [*self._of_term(stated, feature.type, coded), *([result] if result is not None else [])]
         meaning.not_read += noted.not_read
@@ -269,7 +269,7 @@ class PhenopacketMapper:
     def _sites(self, term: OntologyClass | None, meaning: Meaning | None = None) -> tuple[str, ...]:
         return self.read.coded(coded_of(plain_anatomy(term)), Context.SITE, meaning or Meaning()).sites if term is not None else ()
 
-    def _result_in_name(self, term: OntologyClass, excluded: bool) -> Draft | None:
+    def _result_in_name(self, term: OntologyClass, *, excluded: bool) -> Draft | None:
         """The laboratory result that a term's name states. Not raised may still be low, so only "positive" has an opposite."""
         for name, flag in results_in_name(term.label):
             lab = self.reader.name_of_lab(name)

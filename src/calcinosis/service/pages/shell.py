@@ -113,8 +113,11 @@ def environment() -> Environment:
     env.filters, env.globals = dict(reports.filters), dict(reports.globals)  # an overlay shares them with the reports
     env.filters["sections"] = sections
     env.globals.update(
-        entry_link=entry_link, said_at=said_at,
-        static=address, source_href=lambda key: f"/knowledge/sources/{key}", treatment_href=lambda key: f"/evidence?treatment={key}",
+        entry_link=entry_link,
+        said_at=said_at,
+        static=address,
+        source_href=lambda key: f"/knowledge/sources/{key}",
+        treatment_href=lambda key: f"/evidence?treatment={key}",
         general_href=lambda key: f"/knowledge/treatments/{key}",
     )
     return env
