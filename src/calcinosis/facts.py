@@ -327,11 +327,13 @@ def _long_over(told: _Events, tree: _Tree, last: Micros, knowledge: Knowledge) -
     The record calls them over, or gives an end later than the start: the same day twice is what many exports write of every diagnosis.
     """
     ends = micros(told.table["end_time"])
-    said = (told.table["status"] == ENDED).fill_null(False).to_numpy() | ((ends != NO_TIME) & (ends > told.time))
+    called_over = (told.table["status"] == ENDED).fill_null(False).to_numpy()
+    said = called_over | ((ends != NO_TIME) & (ends > told.time))
     ended = np.flatnonzero(tree.is_sign[told.concepts] & (told.rows >= 0) & said)
     past = np.zeros(len(told.rows), dtype=np.bool_)
     if len(ended):
-        end = np.maximum(told.time[ended], ends[ended])
+        # a letter of today tells of an end of long ago
+        end = np.where(called_over[ended] & (ends[ended] != NO_TIME), ends[ended], np.maximum(told.time[ended], ends[ended]))
         known = (end != NO_TIME) & (last[told.rows[ended]] != NO_TIME)
         past[ended] = known & (end < last[told.rows[ended]] - int(knowledge.setting("ended_sign_days")) * DAY)
     return past

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from calcinosis.knowledge.model import Concept, Context
-from calcinosis.sources.context_rules import Instead
+from calcinosis.sources.context_rules import ContextRules
 from calcinosis.sources.phrases import PhraseMatcher
 from calcinosis.sources.words import COMMA, Folded
 
@@ -26,6 +26,8 @@ class Placed(Protocol):
     def start(self) -> int: ...
     @property
     def end(self) -> int: ...
+    @property
+    def positions(self) -> Sequence[int]: ...
     @property
     def concept(self) -> Concept: ...
 
@@ -43,16 +45,15 @@ class _Other(NamedTuple):
 class Company:
     """The needs of the concepts that one context may say."""
 
-    def __init__(
-        self, here: Sequence[Concept], context: Context, beside: dict[str, tuple[str, ...]], instead: Iterable[Instead]
-    ) -> None:
+    def __init__(self, here: Sequence[Concept], context: Context, rules: ContextRules) -> None:
         by_key = {concept.key: concept for concept in here}
         named = {concept.beside for concept in here if concept.beside} if context == Context.NOTE else set()
-        self._beside = PhraseMatcher((phrase, name) for name in named for phrase in beside[name])
+        self._beside = PhraseMatcher((phrase, name) for name in named for phrase in rules.beside[name])
+        self._not_yet = PhraseMatcher((phrase, True) for phrase in rules.not_yet_beside)
         self._needs = {concept.key: concept.beside for concept in here if concept.beside in named}
         self._others = {
             key: _Other(by_key[one.becomes], PhraseMatcher([(word, True) for word in one.words] + [(word, False) for word in one.unless]))
-            for one in instead
+            for one in rules.instead
             if one.becomes in by_key
             for key in one.concepts
         }
@@ -62,13 +63,17 @@ class Company:
         if not any(match.concept.key in self._needs for match in matches):
             return matches
         there: dict[str, list[int]] = defaultdict(list)
+        not_yet = {at for hit in self._not_yet.hits(words) for at in range(hit.start, hit.end)}
         for hit in self._beside.hits(words):
-            there[hit.payload].append(hit.start)
+            if hit.start not in not_yet:
+                there[hit.payload].append(hit.start)
 
         def stands(match: Match) -> bool:
             needed = self._needs.get(match.concept.key)
             if needed is None:
                 return True
+            if not not_yet.isdisjoint(match.positions):  # "calcific arteriolopathy, no biopsy done" tells of no section
+                return False
             places = there.get(needed, [])
             return bisect_left(places, match.start - NEAR) < bisect_left(places, match.end + NEAR)
 

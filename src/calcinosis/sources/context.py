@@ -221,6 +221,8 @@ class _View(NamedTuple):
             return  # "prednisolone -> 10 mg" is another dose
         if effect == "resolved" and any(self.words[k][0] in self.going_on for k in range(hit.end, high)):
             return  # "healed in 2020, recurred last month"
+        if effect == "resolved" and self.words[hit.start][0] in MARKS and not self._piece_ends(hit.end, high):
+            return  # "calciphylaxis, healed ulcers of the left leg"
         if direction == "touching":  # the last word is enough to reach the whole mention, and no other
             yield Scope(effect, max(low, hit.start - 1), hit.start, hit.start, hit.end)
             return

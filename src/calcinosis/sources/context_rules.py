@@ -208,6 +208,7 @@ class ContextRules(_Closed):
     not_taken: Cues
     allergy_list: Cues
     planned: Cues
+    not_yet_beside: Phrases
     beside: dict[str, tuple[str, ...]]
     instead: tuple[Instead, ...]
     elsewhere_of: ElsewhereOf

@@ -43,7 +43,7 @@ STATING_RESULTS: Final = frozenset({Context.NOTE, Context.OBSERVATION, Context.C
 # a longer name of one of these kinds is another thing of that kind: "calcium gluconate" is not "calcium"
 EXCLUSIVE_KINDS: Final = frozenset({"disease", "lab", "drug", "procedure", "device", "allergy", "site"})
 TIGHT: Final = 4  # words between those of a pattern, beyond which it no longer replaces a phrase it contains
-_ENDING: Final = {"drug": "taken_no_more", "finding": "removed", "disease": "resolved"}  # kind of concept -> what ends it
+_ENDING: Final = {"drug": {"taken_no_more"}, "finding": {"removed", "resolved"}, "disease": {"resolved"}}  # kind of concept -> what ends it
 
 
 class _Vocabulary:
@@ -54,7 +54,7 @@ class _Vocabulary:
         self.phrases = PhraseMatcher((phrase, concept.key) for concept in here for phrase in concept.synonyms)
         self.patterns = PatternMatcher((pattern, concept.key) for concept in here for pattern in concept.patterns)
         self.alone = NameAloneReader(((name, concept.key) for concept in here for name in concept.alone), context, rules.alone)
-        self.company = Company(here, context, rules.beside, rules.instead)
+        self.company = Company(here, context, rules)
 
 
 class TextReader:
@@ -185,7 +185,7 @@ class TextReader:
         self, match: Match, scopes: Sequence[Scope], begins: Sequence[int], words: Sequence[Folded]
     ) -> tuple[bool, datetime | None]:
         """Whether what is said has ended, and on which day at the latest."""
-        endings = [scope for scope in over(match, scopes, begins) if scope.effect == _ENDING.get(match.concept.kind)]
+        endings = [scope for scope in over(match, scopes, begins) if scope.effect in _ENDING.get(match.concept.kind, ())]
         said = range(match.start, match.end)
         days = [self._ending_dates.last_day(words, range(scope.cue_start, scope.cue_end), said) for scope in endings]
         return bool(endings), max((day for day in days if day), default=None)
