@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from calcinosis.knowledge.criteria import Status
 
@@ -41,6 +41,15 @@ class FactOut(Record):
     last_time: datetime | None = None
     count: int = Field(description="entries that say so")
     source: str = Field(description="resource or row of the deciding entry")
+    _wider: tuple[str, ...] = PrivateAttr(default=())  # concepts that it implies when it is there; not part of the contract
+
+    @property
+    def wider(self) -> tuple[str, ...]:
+        return self._wider
+
+    def implying(self, wider: tuple[str, ...]) -> FactOut:
+        self._wider = wider
+        return self
 
 
 class Citation(Record):

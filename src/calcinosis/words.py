@@ -52,7 +52,7 @@ class Words:
         return FactOut(
             concept=row["concept"], label=self.label(row["concept"]), said=row["said"], value=row["value"], time=row["time"],
             first_time=row["first_time"], last_time=row["last_time"], count=row["n"] or 1, source=as_recorded(row["source"]),
-        )  # fmt: skip
+        ).implying(self.knowledge.ancestors.get(row["concept"], ())[1:])  # fmt: skip
 
     def facts(self, rows: Iterable[Mapping[str, Any]] | None) -> list[FactOut]:
         return [self.fact(row) for row in rows or ()]

@@ -14,6 +14,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from calcinosis.contract import (
+    DENIED,
     Assessment,
     Citation,
     FactOut,
@@ -220,14 +221,24 @@ def evidence(facts: Iterable[FactOut]) -> list[Evidence]:
     return [_evidence(group) for group in groups.values()]
 
 
+def _telling(group: list[FactOut]) -> list[FactOut]:
+    """Of the facts of one entry those that no other says as well: an eschar is a skin lesion, and "no lesions" denies eschars too."""
+    there = {each.concept for each in group}
+    if group[0].value in DENIED:
+        return [each for each in group if there.isdisjoint(each.wider)]
+    implied = {wider for each in group for wider in each.wider}
+    return [each for each in group if each.concept not in implied]
+
+
 def _evidence(group: list[FactOut]) -> Evidence:
     fact = group[0]
-    labels = tuple(dict.fromkeys(clean(each.label) for each in group))
+    telling = _telling(group)
+    labels = tuple(dict.fromkeys(clean(each.label) for each in telling))
     said = clean(fact.said)
     if said.startswith(OWN_CODE):
         key = said.removeprefix(OWN_CODE)
         said = "" if any(each.concept == key for each in group) else key.replace("_", " ")
-    most = max(group, key=lambda each: each.count)
+    most = max(telling, key=lambda each: each.count)
     detail = ""
     if most.count > 1:
         span = f", {day(most.first_time)} to {day(most.last_time)}" if most.first_time and most.first_time != most.last_time else ""

@@ -38,7 +38,7 @@ class EndingDateReader:
 
         A year further away may be that of something else, and what ended is then taken to have ended lately.
         """
-        first, last = min(cue.start, mention.start), cue.stop if mention.start < cue.start else max(cue.stop, mention.stop)
+        first, last = min(cue.start, mention.start), max(cue.stop, mention.stop)
         inside = [at for at in cue if _YEAR.fullmatch(words[at][0])]
         at = inside[-1] if inside else self._year(words, range(last, len(words)))
         if at is None:
