@@ -13,7 +13,7 @@ import pytest
 from calcinosis.validation import Score, validate_folder
 
 TESTS = Path(__file__).parents[1]
-SETS = [*(f"published_cases/fresh_{letter}" for letter in "efpqrstuv"), *(f"constructed_cases/fresh_{letter}" for letter in "ghijklmno")]
+SETS = [*(f"published_cases/fresh_{letter}" for letter in "efpqrstuvwx"), *(f"constructed_cases/fresh_{letter}" for letter in "ghijklmno")]
 
 
 @pytest.fixture(scope="module", params=SETS)
