@@ -75,3 +75,8 @@ def test_bruises_with_a_used_up_clotting_system_are_purpura_fulminans() -> None:
     used_up = (lab("D-dimer", "H"), lab("Fibrinogen", "L"), lab("Prothrombin time", "H"))
     assert mimic_status(ask(says("chickenpox"), bruises, *used_up), "purpura_fulminans_dic") == Status.PROBABLE
     assert mimic_status(ask(says("chickenpox"), bruises), "purpura_fulminans_dic") is None
+
+
+def test_bone_wax_of_an_operation_is_no_melorheostosis_and_a_stool_test_no_parasite() -> None:
+    assert mimic_status(ask(film("Haemostasis with bone wax.")), "melorheostosis") is None
+    assert mimic_status(ask(says("leg swelling"), says("Stool for ova and parasites, Gram stain")), "parasitic_calcification") is None
