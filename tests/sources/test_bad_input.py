@@ -66,6 +66,7 @@ def read_line(tmp_path: Path, line: str | bytes) -> Batch:
         (b'{"resourceType":null,"id":"x"}', "no_resource_type"),
         (b'{"resourceType":"Spaceship","id":"x"}', "unknown_resource_type"),
         (b'{"resourceType":5,"id":"x"}', "unknown_resource_type"),
+        (b'{"resourceType":"","id":"x"}', "unknown_resource_type"),
         (b'{"resourceType":"Condition","id":"x"}', "no_subject"),
         (b'{"resourceType":"Condition","id":"x","subject":"Patient/p"}', "no_subject"),
         (b'{"resourceType":"Condition","id":"x","subject":{"reference":"Group/1"}}', "no_subject"),

@@ -110,8 +110,8 @@ class Account:
         unknown = [kind for kind, *_ in counts if kind not in RESOURCE_TYPES]
         if None in unknown:  # a spooled line that DuckDB could not parse
             self.reject_rows(tables.take("rt IS NULL"), "malformed_json")
-        if any(unknown):
-            condition = "rt IN (" + ", ".join(quoted(kind) for kind in unknown if kind is not None) + ")"
+        if named := [kind for kind in unknown if kind is not None]:  # of which one may be empty
+            condition = "rt IN (" + ", ".join(quoted(kind) for kind in named) + ")"
             self._number(tables, condition)
             self.reject_rows(tables.take(condition), "unknown_resource_type")
         self.ignored += sum(rows for kind, rows, *_ in counts if kind not in READ_TYPES and kind not in unknown)
