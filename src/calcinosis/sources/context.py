@@ -30,6 +30,7 @@ ASIDES: Final = frozenset({"who", "whom", "whose", "as", "now", "aged", "also", 
 AUXILIARIES: Final = COPULAS | {"has", "have", "had", "been", "be"}
 GOING_ON: Final = AUXILIARIES | {"died", "suffers", "suffered", "developed", "takes", "took", "received", "needed", "lost"}
 PERSONS: Final = frozenset({"patient", "he", "she", "who", "his", "her", "they", "i", "we", "pt", "man", "woman", "boy", "girl"})
+DENIES: Final = frozenset({"no", "without", "not", "never"})
 NEAR: Final = 6  # words behind the name of a place
 # effects that pass a comma only inside a list
 _SHORT_OF_A_COMMA: Final = frozenset[Effect]({"uncertain", "looked_for", "asked_about", "topic", "prevented", "companion"})
@@ -85,8 +86,14 @@ class ContextReader:
         }  # fmt: skip
         self._limits = PhraseMatcher((phrase, kind) for kind, phrases in kinds.items() for phrase in phrases)
         self._openers = folded(rules.openers)
+        self._weak_openers = folded(rules.weak_openers)
+        self._denies = folded(rules.denying)
+        self._list_heads = folded(rules.list_heads)
+        self._not_over_yet = folded(rules.not_over_yet)
+        self._taken_up_again = folded(rules.taken_up_again)
+        self._confirming = folded(rules.confirming)
         self._concluding = folded(rules.concluding)
-        self._specifics = folded(rules.specifics)
+        self._specifics, self._colours = folded(rules.specifics), folded(rules.colours)
         self._going_on = folded(rules.going_on)
         self._affirming = folded(rules.affirming)
         self._continuers = folded(rules.continuers)
@@ -171,11 +178,18 @@ class ContextReader:
             companion_terminators={hit.start for hit in limits if hit.payload == "companion_terminator"},
             next_drug={hit.start for hit in limits if hit.payload == "next_drug"},
             openers=self._openers,
+            weak_openers=self._weak_openers,
+            denies=self._denies,
+            list_heads=self._list_heads,
+            not_over_yet=self._not_over_yet,
+            taken_up_again=self._taken_up_again,
+            confirming=self._confirming,
             concluding=self._concluding,
             affirming=self._affirming,
             linking=self._linking,
             no_places=self._no_places,
             specifics=self._specifics,
+            colours=self._colours,
             going_on=self._going_on,
         )
         found: list[Scope] = []
@@ -204,11 +218,18 @@ class _View(NamedTuple):
     companion_terminators: set[int]
     next_drug: set[int]
     openers: frozenset[str]
+    weak_openers: frozenset[str]
+    denies: frozenset[str]
+    list_heads: frozenset[str]
+    not_over_yet: frozenset[str]
+    taken_up_again: frozenset[str]
+    confirming: frozenset[str]
     concluding: frozenset[str]
     affirming: frozenset[str]
     linking: frozenset[str]
     no_places: frozenset[str]
     specifics: frozenset[str]
+    colours: frozenset[str]
     going_on: frozenset[str]
 
     def scopes_of(self, hit: Hit[Cue], low: int, high: int) -> Iterator[Scope]:
@@ -219,8 +240,8 @@ class _View(NamedTuple):
             return
         if direction == "touching" and effect == "taken_no_more" and hit.end < high and self.words[hit.end][0][0].isdigit():
             return  # "prednisolone -> 10 mg" is another dose
-        if effect == "resolved" and any(self.words[k][0] in self.going_on for k in range(hit.end, high)):
-            return  # "healed in 2020, recurred last month"
+        if self._not_over(hit, low, high):
+            return
         if effect == "resolved" and self.words[hit.start][0] in MARKS and not self._piece_ends(hit.end, high):
             return  # "calciphylaxis, healed ulcers of the left leg"
         if direction == "touching":  # the last word is enough to reach the whole mention, and no other
@@ -253,6 +274,15 @@ class _View(NamedTuple):
         if "after" in ways:
             start = self._backward(low, hit.start, self._piece_ends(hit.end, high), effect)
             yield Scope(effect, start, hit.start, hit.start, hit.end)
+
+    def _not_over(self, hit: Hit[Cue], low: int, high: int) -> bool:
+        """ "Healed in 2020, recurred last month", "dressings until it has healed", "warfarin was held, then resumed"."""
+        effect, before, behind = hit.payload.effect, range(low, hit.start), range(hit.end, high)
+        if effect == "resolved":
+            sentence = range(hit.end, next((k for k in range(hit.end, len(self.words)) if self.words[k][0] in ENDS), len(self.words)))
+            goes_on = any(self.words[k][0] in self.going_on and self.words[k - 1][0] not in DENIES for k in sentence)
+            return goes_on or any(self.words[k][0] in self.not_over_yet for k in before)
+        return effect == "taken_no_more" and any(self.words[k][0] in self.taken_up_again for k in behind)
 
     def _ways(self, hit: Hit[Cue], low: int, high: int) -> tuple[Literal["before", "after"], ...]:
         """Whether the cue stands before what it is about, after it, or between the two."""
@@ -314,11 +344,26 @@ class _View(NamedTuple):
         """Whether a statement of its own starts at ``at``, behind a comma or an "and"."""
         if at < high and self.words[at][0] in AND:
             at += 1
+        if at < high and self.words[at][0] in self.weak_openers:
+            return True
         return at < high and (at in self.cue_starts or self.words[at][0] in self.openers or self.words[at][0].isdigit())
+
+    def _goes_on_denying(self, cue_end: int, comma: int, high: int) -> bool:
+        """Whether the item behind a comma belongs to a list that is denied as a whole: "denies fever, black toes"."""
+        item = comma + 1
+        if item >= high or self.words[item][0] in self.openers or item in self.telling_cues:
+            return False
+        if self._told_at_length(item, high, frozenset()):
+            return False
+        if any(self.words[k][0] in self.denies for k in range(max(0, cue_end - 2), cue_end)):
+            return True
+        ahead = range(item, min(high, item + LIST))
+        nearest = next((k for k in ahead if self.words[k][0] in OR or (k > item and k in self.telling_cues)), None)
+        return self.words[item][0] in self.weak_openers and nearest is not None and self.words[nearest][0] in OR
 
     def _forward(self, start: int, high: int, effect: Effect, is_list: bool) -> tuple[int, int]:
         """From ``start`` to where the effect of a cue before it ends."""
-        stops = self._stops(effect)
+        stops, cue_end = self._stops(effect), start
         start = self._past_aside(start, high) or start if effect in ("family", "companion") else start
         depth, comma = 0, None
         for at in range(start, high):
@@ -332,7 +377,7 @@ class _View(NamedTuple):
             elif depth:
                 continue
             elif word == COMMA:
-                if at == start or self._comma_ends(at, high, effect, is_list):
+                if at == start or self._comma_ends(at, high, effect, is_list, cue_end):
                     return start, at
                 comma = at
             elif word in AND and at > start:
@@ -344,31 +389,44 @@ class _View(NamedTuple):
                 continue
             elif at > start and (word == DASH or at in stops or (word == QUERY and effect == "uncertain")):
                 return start, at
+            elif word == COLON and effect == "negated" and all(self.words[k][0] in self.list_heads for k in range(start, at)):
+                continue
             elif at > start and word == COLON:  # "no pain, skin: ulcers"
                 return start, comma if comma is not None else at
-            elif word == "with" and effect == "uncertain" and at > start and not is_list:
+            elif word == "with" and at > start and not is_list and (effect == "uncertain" or self.words[cue_end - 1][0] == "without"):
                 return start, at
         return start, high
 
     def _stops(self, effect: Effect) -> set[int]:
         """Where words stand that end this effect."""
+        if effect == "removed":  # "BKA in 2016 because of gangrene"
+            return set()
         if effect == "family":
             return self.family_terminators
         if effect == "companion":
             return self.family_terminators | self.companion_terminators
         return self.terminators | self.next_drug if effect == "taken_no_more" else self.terminators
 
-    def _comma_ends(self, at: int, high: int, effect: Effect, is_list: bool) -> bool:
+    def _confirmed(self, start: int, high: int) -> bool:
+        """Whether the piece behind a comma ends in "confirmed"."""
+        end = self._piece_end(start, high)
+        return end > start and self.words[end - 1][0] in self.confirming
+
+    def _comma_ends(self, at: int, high: int, effect: Effect, is_list: bool, cue_end: int) -> bool:
         """Whether an effect ends at a comma: a new statement follows, or what reaches no further than its neighbour is not in a list."""
         if is_list and effect == "topic":  # what a leaflet or a protocol lists
             return False
         if effect in ("family", "companion") and at + 1 < high and self.words[at + 1][0] in TREATED:
             return False
+        if effect == "negated" and self._goes_on_denying(cue_end, at, high):
+            return False
+        if effect == "negated" and self._confirmed(at + 1, high):
+            return True
         if self._new_statement(at + 1, high) or (effect == "considered" and at + 1 < high and self.words[at + 1][0] in PERSONS):
             return True
         if effect == "taken_no_more" and any(self.words[k][0] in self.going_on for k in range(at + 1, self._piece_end(at + 1, high))):
             return True  # "stop warfarin, apixaban continues"
-        if effect == "negated" and (self.words[at - 1][0] in self.concluding or self._told_at_length(at + 1, high)):
+        if effect == "negated" and (self.words[at - 1][0] in self.concluding or self._told_at_length(at + 1, high, self.colours)):
             return True
         if is_list or effect not in _SHORT_OF_A_COMMA:
             return False
@@ -379,7 +437,7 @@ class _View(NamedTuple):
         ends = (k for k in ahead if self.words[k][0] in AND and self.words[min(k + 1, high - 1)][0] not in PERSONS)
         return effect != "topic" or not any(all(self.words[j][0] not in PERSONS for j in range(at + 1, k)) for k in ends)
 
-    def _told_at_length(self, start: int, high: int) -> bool:
+    def _told_at_length(self, start: int, high: int, colours: frozenset[str]) -> bool:
         """Whether the piece behind a comma is no item of a denied list: it has a place, a side, a size or company, and no "or" follows.
 
         "No rash, retiform purpura with black eschar over both thighs".
@@ -387,7 +445,8 @@ class _View(NamedTuple):
         end = self._piece_end(start, high)
         if end - start < 2 or any(self.words[at][0] in OR for at in range(start, min(high, start + LIST))):
             return False
-        return any(self.words[at][0] in self.specifics or self.words[at][0][0].isdigit() for at in range(start, end))
+        words = (self.words[at][0] for at in range(start, end))
+        return any(word in self.specifics or word in colours or word[0].isdigit() for word in words)
 
     def _past_aside(self, at: int, high: int) -> int | None:
         """ "Her mother, who came from the Azores, had lupus": where the sentence goes on; none where nothing is said in passing."""

@@ -67,6 +67,11 @@ class PresupposedWords(_Closed):
     prepositions: Phrases
     unless_after: tuple[str, ...]
     phrases: Phrases  # that need no look at the word before them
+    diseases: tuple[str, ...]  # concepts taken for granted as lesions are
+    treatments: tuple[str, ...]  # concepts, with all that are narrower, that go on as drugs do
+    going_on: Phrases  # the same for drugs that are taken and for dialysis
+    going_on_phrases: Phrases
+    unless_going_on_after: tuple[str, ...]
     not_between: tuple[str, ...]
 
 
@@ -223,8 +228,15 @@ class ContextRules(_Closed):
     companion_terminators: Phrases
     next_drug: Phrases
     openers: Phrases
+    weak_openers: Phrases
+    denying: tuple[str, ...]
+    list_heads: tuple[str, ...]
+    not_over_yet: tuple[str, ...]
+    taken_up_again: tuple[str, ...]
+    confirming: tuple[str, ...]
     concluding: tuple[str, ...]
     specifics: tuple[str, ...]
+    colours: tuple[str, ...]
     going_on: tuple[str, ...]
     continuers: Phrases
     adjectives: Phrases

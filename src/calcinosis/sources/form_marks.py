@@ -26,6 +26,18 @@ _OPTION: Final = re.compile(
 _ALONE: Final = re.compile(r"(?<=[a-z)]) N(?:(?P<gap>[ \t])(?=[ \t/(-])|(?=\s*(?:[/;,.|]|$)))", re.MULTILINE)  # "livedo N / necrosis N"
 NOT_THERE: Final = "Ø"  # for a lone N, which has no room for a word
 _NO: Final = re.compile(r"(?<=\w)(?:\? |: )N(?:(?P<gap>[ \t])(?=[ \t/])|(?=\s*(?:[|;,./]|$)))", re.MULTILINE)  # "Dialysis? N   Warfarin? N"
+_DENIED_LIST: Final = re.compile(  # "Denies:" or "No evidence of:", and a list with a line for each
+    r"(?P<head>\b(?:den(?:ies|ied)|negatives?(?: for)?|no|no (?:evidence|signs?|history) of))[ \t]*:[ \t]*"
+    r"(?P<items>(?:\n[ \t]*[-*•·][ \t]+[^\n]+)+)",
+    re.IGNORECASE,
+)
+_BULLET: Final = re.compile(r"\n[ \t]*[-*•·][ \t]")
+_NOT_FILLED: Final = re.compile(r"^[^:\n]{2,60}:[ \t]*(?:_{2,}|[Nn]/?[Aa])[ \t]*$", re.MULTILINE)  # "Eschar: ___", "Skin ulcers: N/A"
+_ZERO: Final = re.compile(r"(?<=[a-z]): 0(?=[ \t]*(?:$|[,;]))", re.MULTILINE)  # "Ulcers: 0"
+_GAP: Final = re.compile(  # "Livedo: No   Ulcers: No"
+    r"(?<=\w)(?P<answer>: ?(?:yes|no|none|nil|absent|present))(?P<gap>[ \t])(?=[ \t]+\w)", re.IGNORECASE
+)
+_SIGN: Final = re.compile(r"\((?P<sign>[+−–-])\)(?= ?[^\W\d_])")  # "(+) eschar (-) livedo"
 _PLUS: Final = re.compile(r"(?:^|[,;:])[ \t]*\+[ \t]?[^\W\d_]", re.MULTILINE)
 _MINUS: Final = re.compile(r"[,;] [-−–] ?(?=[^\W\d_])")
 
@@ -44,12 +56,24 @@ def without_form_marks(text: str) -> str:
         text = "".join(_of_piece(piece) for piece in _PIECE.findall(text))  # no further: a note may come without line breaks
     if "/" in text and _CHOICE.search(text):
         text = "".join(_without_choices(item) for item in _ITEM.findall(text))
+    text = _DENIED_LIST.sub(_in_one_line, text)
+    text = _NOT_FILLED.sub(lambda found: " " * len(found[0]), text)
+    text = _ZERO.sub(":no", text)
+    text = _GAP.sub(lambda found: f"{found['answer']};", text)
+    if re.match(r"\s*\(", text):
+        text = _SIGN.sub(lambda found: ";  " if found["sign"] == "+" else ";no", text)
     text = _LEADER.sub(lambda found: ":" + " " * (len(found[0]) - 1), text)
     text = _NO.sub(lambda found: ":no;" if found["gap"] else ":no", text)
     text = _ALONE.sub(lambda found: f":{NOT_THERE};" if found["gap"] else f":{NOT_THERE}", text)
     if _PLUS.search(text):
         text = _MINUS.sub(lambda found: found[0][0] + "no" + " " * (len(found[0]) - 3), text)
     return text
+
+
+def _in_one_line(found: re.Match[str]) -> str:
+    items = _BULLET.sub(lambda mark: "," + " " * (len(mark[0]) - 1), found["items"])
+    between = len(found[0]) - len(found["head"]) - len(items)
+    return found["head"] + " " * (between + 1) + items[1:]  # without a comma before the first
 
 
 def _without_choices(item: str) -> str:

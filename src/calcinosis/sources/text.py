@@ -67,7 +67,12 @@ class TextReader:
         roots = set(rules.elsewhere_of.roots)
         self._may_lie_elsewhere = {key for key, above in self._lineage.items() if above & roots} | set(rules.elsewhere_of.concepts)
         self._ending_dates = EndingDateReader(rules.ending_dates)
-        self._presupposed = Presupposed(rules.presupposed, rules.adjectives, self._may_lie_elsewhere)
+        self._presupposed = Presupposed(
+            rules.presupposed,
+            rules.adjectives,
+            self._may_lie_elsewhere,
+            {key for key, above in self._lineage.items() if above & set(rules.presupposed.treatments)},
+        )
         self._inner_sites, self._biopsied = set(rules.elsewhere_of.inner_sites), set(rules.elsewhere_of.biopsied)
         self._plain_context = ContextReader(rules, reporting_affirms=False)
         self._report_context = ContextReader(rules, reporting_affirms=True)
