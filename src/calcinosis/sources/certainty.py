@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from calcinosis.knowledge.model import Concept
@@ -25,16 +25,16 @@ class Match(NamedTuple):
 
 
 def certainty_of(
-    match: Match, matches: Sequence[Match], scopes: Sequence[Scope], begins: Sequence[int], granted: Mapping[int, int]
+    match: Match, matches: Sequence[Match], scopes: Sequence[Scope], begins: Sequence[int], granted: Callable[[Match], int | None]
 ) -> str | None:
     """The certainty of a match; None when the text says nothing of the patient ("no family history of", "not assessed").
 
     ``begins`` are the (ascending) starts of ``scopes``, so that a long note need not look at all of them. ``granted``: of what the text
-    takes for granted, the word that says so; a denial or doubt on the other side of it concerns something else.
+    takes for granted, the place of the word that says so; a denial or doubt on the other side of it concerns something else.
     """
     above = over(match, scopes, begins)
-    if match.start in granted:
-        above = [scope for scope in above if scope.effect not in _PARTED or scope.cue_end > granted[match.start]]
+    if any(scope.effect in _PARTED for scope in above) and (place := granted(match)) is not None:
+        above = [scope for scope in above if scope.effect not in _PARTED or scope.cue_end > place]
     if not above:
         return "affirmed"
     spares = match.concept.kind == "site" or not match.is_phrase

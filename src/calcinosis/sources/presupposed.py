@@ -6,8 +6,7 @@ A lesion behind "from", "around", "over" is there, whatever is said not to come 
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from calcinosis.sources.certainty import Match
@@ -16,6 +15,8 @@ from calcinosis.sources.context_rules import PresupposedWords
 from calcinosis.sources.phrases import PhraseMatcher
 from calcinosis.sources.words import COMMA, MARKS, Folded, folded
 
+LONGEST: Final = 4  # words of a phrase of these
+NEXT: Final = 2  # words from "on" to the drug: "on her warfarin"
 FEW: Final = 4  # words between the preposition and the lesion: "from the two black, leathery eschars"
 
 
@@ -36,41 +37,43 @@ class Presupposed:
         self._adjectives = folded(adjectives)
         self._lesions = frozenset((*lesions, *words.diseases))
 
-    def among(self, matches: Sequence[Match], words: Sequence[Folded]) -> dict[int, int]:
-        """First word of what is taken for granted -> the place of the word that says so."""
-        return {**self._lesions_among(matches, words), **self._treatments_among(matches, words)}
+    def in_text(self, matches: Sequence[Match], words: Sequence[Folded]) -> Callable[[Match], int | None]:
+        """Tells of a match the place of the word by which it is taken for granted; None where nothing does.
 
-    def _lesions_among(self, matches: Sequence[Match], words: Sequence[Folded]) -> dict[int, int]:
-        """Lesions, and what is told of them before."""
-        places = sorted({hit.end - 1 for hit in self._behind.hits(words) if hit.payload or not self._after_another(hit.start, words)})
-        if not places:
-            return {}
-        found: dict[int, int] = {}
-        with_lesion: set[int] = set()
-        for match in matches:
-            nearest = bisect_left(places, match.start) - 1
-            is_lesion = match.concept.key in self._lesions
-            if nearest >= 0 and (is_lesion or match.concept.kind == "finding") and self._reaches(places[nearest], match, words):
-                found[match.start] = places[nearest]
-                if is_lesion:
-                    with_lesion.add(places[nearest])
-        return {start: place for start, place in found.items() if place in with_lesion}
+        Asked only of what stands under a denial, since most does not.
+        """
+        lesions = [match for match in matches if match.concept.key in self._lesions]
 
-    def _treatments_among(self, matches: Sequence[Match], words: Sequence[Folded]) -> dict[int, int]:
-        """A drug that is taken and dialysis that goes on: "no bleeding on warfarin"."""
-        places = {
-            hit.end - 1
-            for hit in self._going_on.hits(words)
-            if hit.payload or (hit.start and words[hit.start - 1][0] not in self._unless_going_on)
-        }
-        found = {}
-        for match in matches if places else ():
+        def place_of(match: Match) -> int | None:
             if match.concept.kind == "drug" or match.concept.key in self._treatments:
-                # of "on HD" the first word belongs to the name
-                place = next((at for at in (match.start, match.start - 1, match.start - 2) if at in places), None)
-                if place is not None:
-                    found[match.start] = place
-        return found
+                return self._goes_on(match, words)
+            is_lesion = match.concept.key in self._lesions
+            if not is_lesion and match.concept.kind != "finding":
+                return None
+            place = self._preposition(match, words)
+            if place is None or not self._reaches(place, match, words):
+                return None
+            # what is told of a lesion before it is there as well: "of the painful plaques"
+            return place if is_lesion or any(place < other.start and self._reaches(place, other, words) for other in lesions) else None
+
+        return place_of
+
+    def _preposition(self, match: Match, words: Sequence[Folded]) -> int | None:
+        low = max(0, match.start - FEW - LONGEST)
+        near = self._behind.hits(words[low : match.start])
+        places = [low + hit.end - 1 for hit in near if hit.payload or not self._after_another(low + hit.start, words)]
+        return max(places, default=None)
+
+    def _goes_on(self, match: Match, words: Sequence[Folded]) -> int | None:
+        """A drug that is taken and dialysis that goes on: "no bleeding on warfarin"."""
+        low = max(0, match.start - LONGEST)
+        near = self._going_on.hits(words[low : match.start + 1])  # of "on HD" the first word belongs to the name
+        places = [
+            low + hit.end - 1
+            for hit in near
+            if hit.payload or (low + hit.start and words[low + hit.start - 1][0] not in self._unless_going_on)
+        ]
+        return max((place for place in places if match.start - place <= NEXT), default=None)
 
     def _after_another(self, preposition: int, words: Sequence[Folded]) -> bool:
         return preposition > 0 and words[preposition - 1][0] in self._unless

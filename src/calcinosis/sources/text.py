@@ -135,7 +135,7 @@ class TextReader:
         scopes = sorted([*(_kept_inside(scope, inside) for scope in scopes), *sections], key=lambda scope: scope.start)
         begins = [scope.start for scope in scopes]
         sites_at = sorted(match.start for match in matches if match.concept.kind == "site" and match.concept.key not in self._inner_sites)
-        granted = self._presupposed.among(matches, words)
+        granted = self._presupposed.in_text(matches, words)
         said = [
             (match, certainty)
             for match in matches
