@@ -136,3 +136,14 @@ def test_a_fasciitis_of_the_past_is_no_emergency() -> None:
 def test_low_pressure_during_dialysis_is_no_sepsis() -> None:
     assert "R3" not in alarms(ask(DIALYSIS, letter("Leg ulcer dressed. Hypotensive during treatment, UF reduced.")))
     assert "R3" in alarms(ask(DIALYSIS, letter("Leg ulcer dressed. Hypotensive and confused.")))
+
+
+def test_an_inflamed_joint_of_gout_is_no_early_change_of_the_skin() -> None:
+    assert not ask(DIALYSIS, letter("L 1st MTP red, hot, exquisitely tender for a day. History of gout.")).alarms
+    assert "R1" in alarms(ask(DIALYSIS, letter("Calf red, hot, exquisitely tender for a day.")))
+
+
+def test_a_dusky_stoma_and_a_healed_past_are_no_skin_of_today() -> None:
+    assert not ask(drug("warfarin"), letter("POD2 dusky stoma, tender abdomen, revised.")).alarms
+    healed = ask(DIALYSIS, letter("Calciphylaxis of thighs 2019-2020, fully healed by Nov 2020, scars only."))
+    assert status(healed, "calciphylaxis") == Status.POSSIBLE
