@@ -82,3 +82,20 @@ def test_what_is_denied_asked_or_of_somebody_else_is_not_there(text: str, concep
 @pytest.mark.parametrize(("text", "concept"), OVER)
 def test_what_is_over_is_read_and_over(text: str, concept: str) -> None:
     assert said(text, concept) == {("affirmed", True)}
+
+
+@pytest.mark.parametrize(
+    ("text", "concept"),
+    [
+        ("No fever, painful black ulcers on left calf or shin.", "necrotic_ulcer"),
+        ("No fever, tender black plaques of thigh or buttock.", "eschar"),
+        ("Patient with no prior skin disease developed skin necrosis of the thighs.", "skin_necrosis"),
+        ("Attends the warfarin clinic.", "warfarin"),
+    ],
+)
+def test_what_stands_behind_a_denied_neighbour_is_there(text: str, concept: str) -> None:
+    assert ("affirmed", False) in said(text, concept)
+
+
+def test_what_has_not_developed_is_not_there() -> None:
+    assert said("She has not yet developed ulcers.", "skin_ulcer") == {("negated", False)}

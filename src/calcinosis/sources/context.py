@@ -30,7 +30,6 @@ ASIDES: Final = frozenset({"who", "whom", "whose", "as", "now", "aged", "also", 
 AUXILIARIES: Final = COPULAS | {"has", "have", "had", "been", "be"}
 GOING_ON: Final = AUXILIARIES | {"died", "suffers", "suffered", "developed", "takes", "took", "received", "needed", "lost"}
 PERSONS: Final = frozenset({"patient", "he", "she", "who", "his", "her", "they", "i", "we", "pt", "man", "woman", "boy", "girl"})
-DENIES: Final = frozenset({"no", "without", "not", "never"})
 NEAR: Final = 6  # words behind the name of a place
 # effects that pass a comma only inside a list
 _SHORT_OF_A_COMMA: Final = frozenset[Effect]({"uncertain", "looked_for", "asked_about", "topic", "prevented", "companion"})
@@ -93,7 +92,7 @@ class ContextReader:
         self._taken_up_again = folded(rules.taken_up_again)
         self._confirming = folded(rules.confirming)
         self._concluding = folded(rules.concluding)
-        self._specifics, self._colours = folded(rules.specifics), folded(rules.colours)
+        self._specifics, self._colours, self._placing = folded(rules.specifics), folded(rules.colours), folded(rules.placing)
         self._going_on = folded(rules.going_on)
         self._affirming = folded(rules.affirming)
         self._continuers = folded(rules.continuers)
@@ -190,6 +189,7 @@ class ContextReader:
             no_places=self._no_places,
             specifics=self._specifics,
             colours=self._colours,
+            placing=self._placing,
             going_on=self._going_on,
         )
         found: list[Scope] = []
@@ -230,6 +230,7 @@ class _View(NamedTuple):
     no_places: frozenset[str]
     specifics: frozenset[str]
     colours: frozenset[str]
+    placing: frozenset[str]
     going_on: frozenset[str]
 
     def scopes_of(self, hit: Hit[Cue], low: int, high: int) -> Iterator[Scope]:
@@ -280,7 +281,7 @@ class _View(NamedTuple):
         effect, before, behind = hit.payload.effect, range(low, hit.start), range(hit.end, high)
         if effect == "resolved":
             sentence = range(hit.end, next((k for k in range(hit.end, len(self.words)) if self.words[k][0] in ENDS), len(self.words)))
-            goes_on = any(self.words[k][0] in self.going_on and self.words[k - 1][0] not in DENIES for k in sentence)
+            goes_on = any(self.words[k][0] in self.going_on and k - 1 not in self.telling_cues for k in sentence)
             return goes_on or any(self.words[k][0] in self.not_over_yet for k in before)
         return effect == "taken_no_more" and any(self.words[k][0] in self.taken_up_again for k in behind)
 
@@ -359,7 +360,9 @@ class _View(NamedTuple):
             return True
         ahead = range(item, min(high, item + LIST))
         nearest = next((k for k in ahead if self.words[k][0] in OR or (k > item and k in self.telling_cues)), None)
-        return self.words[item][0] in self.weak_openers and nearest is not None and self.words[nearest][0] in OR
+        if self.words[item][0] not in self.weak_openers or nearest is None or self.words[nearest][0] not in OR:
+            return False
+        return not any(self.words[k][0] in self.specifics or self.words[k][0] in self.placing for k in range(item, nearest))
 
     def _forward(self, start: int, high: int, effect: Effect, is_list: bool) -> tuple[int, int]:
         """From ``start`` to where the effect of a cue before it ends."""

@@ -236,6 +236,7 @@ class ContextRules(_Closed):
     confirming: tuple[str, ...]
     concluding: tuple[str, ...]
     specifics: tuple[str, ...]
+    placing: tuple[str, ...]
     colours: tuple[str, ...]
     going_on: tuple[str, ...]
     continuers: Phrases

@@ -33,7 +33,7 @@ _DENIED_LIST: Final = re.compile(  # "Denies:" or "No evidence of:", and a list 
 )
 _BULLET: Final = re.compile(r"\n[ \t]*[-*•·][ \t]")
 _NOT_FILLED: Final = re.compile(r"^[^:\n]{2,60}:[ \t]*(?:_{2,}|[Nn]/?[Aa])[ \t]*$", re.MULTILINE)  # "Eschar: ___", "Skin ulcers: N/A"
-_ZERO: Final = re.compile(r"(?<=[a-z]): 0(?=[ \t]*(?:$|[,;]))", re.MULTILINE)  # "Ulcers: 0"
+_ZERO: Final = re.compile(r"(?<=[a-z]): 0(?=[ \t]*(?:$|[,;](?!\d)))", re.MULTILINE)  # "Ulcers: 0"
 _GAP: Final = re.compile(  # "Livedo: No   Ulcers: No"
     r"(?<=\w)(?P<answer>: ?(?:yes|no|none|nil|absent|present))(?P<gap>[ \t])(?=[ \t]+\w)", re.IGNORECASE
 )
