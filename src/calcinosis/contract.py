@@ -43,6 +43,10 @@ class FactOut(Record):
     source: str = Field(description="resource or row of the deciding entry")
     _wider: tuple[str, ...] = PrivateAttr(default=())  # concepts that it implies when it is there; not part of the contract
 
+    def __eq__(self, other: object) -> bool:
+        """By what the contract holds: a fact that was read back says the same."""
+        return isinstance(other, FactOut) and self.__dict__ == other.__dict__
+
     @property
     def wider(self) -> tuple[str, ...]:
         return self._wider
