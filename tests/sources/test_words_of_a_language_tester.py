@@ -99,3 +99,20 @@ def test_what_stands_behind_a_denied_neighbour_is_there(text: str, concept: str)
 
 def test_what_has_not_developed_is_not_there() -> None:
     assert said("She has not yet developed ulcers.", "skin_ulcer") == {("negated", False)}
+
+
+@pytest.mark.parametrize(
+    ("text", "concept", "certainty"),
+    [
+        ("I was asked to look at the black areas on this lady's thighs.", "skin_necrosis", "affirmed"),
+        ("Seen by another resident: black eschar on thigh.", "eschar", "affirmed"),
+        ("Discuss warfarin with haematology.", "warfarin", "affirmed"),
+        ("Necrotic ulcer at the stoma.", "necrotic_ulcer", "affirmed"),
+        ("Sent for histology: vascular calcification.", "histology_vessel_calcification", "affirmed"),
+        ("Not keen on dialysis, conservative care.", "dialysis_dependence", "negated"),
+        ("Not dependent on dialysis.", "dialysis_dependence", "negated"),
+        ("Ulcers not thought to be from calciphylaxis.", "calciphylaxis", "negated"),
+    ],
+)
+def test_what_only_looks_like_advice_or_like_a_treatment_that_goes_on(text: str, concept: str, certainty: str) -> None:
+    assert said(text, concept) == {(certainty, False)}

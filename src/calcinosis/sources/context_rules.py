@@ -70,8 +70,6 @@ class PresupposedWords(_Closed):
     diseases: tuple[str, ...]  # concepts taken for granted as lesions are
     treatments: tuple[str, ...]  # concepts, with all that are narrower, that go on as drugs do
     going_on: Phrases  # the same for drugs that are taken and for dialysis
-    going_on_phrases: Phrases
-    unless_going_on_after: tuple[str, ...]
     not_between: tuple[str, ...]
 
 

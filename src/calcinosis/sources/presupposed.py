@@ -26,10 +26,7 @@ class Presupposed:
     def __init__(
         self, words: PresupposedWords, adjectives: Collection[str], lesions: Collection[str], treatments: Collection[str]
     ) -> None:
-        self._going_on = PhraseMatcher(
-            [(phrase, True) for phrase in words.going_on_phrases] + [(phrase, False) for phrase in words.going_on]
-        )
-        self._unless_going_on = folded(words.unless_going_on_after)
+        self._going_on = PhraseMatcher((phrase, True) for phrase in words.going_on)
         self._treatments = treatments
         self._behind = PhraseMatcher([(phrase, True) for phrase in words.phrases] + [(phrase, False) for phrase in words.prepositions])
         self._unless = folded(words.unless_after)
@@ -68,11 +65,7 @@ class Presupposed:
         """A drug that is taken and dialysis that goes on: "no bleeding on warfarin"."""
         low = max(0, match.start - LONGEST)
         near = self._going_on.hits(words[low : match.start + 1])  # of "on HD" the first word belongs to the name
-        places = [
-            low + hit.end - 1
-            for hit in near
-            if hit.payload or (low + hit.start and words[low + hit.start - 1][0] not in self._unless_going_on)
-        ]
+        places = (low + hit.end - 1 for hit in near)
         return max((place for place in places if match.start - place <= NEXT), default=None)
 
     def _after_another(self, preposition: int, words: Sequence[Folded]) -> bool:
